@@ -1,0 +1,1 @@
+"""Formats: arrays in and out of files; no Variable."""

@@ -1,0 +1,58 @@
+"""Files that survive a crash: whatever stops the program, a reader finds the old file or the new one, never a part.
+
+A file is written beside its place, forced to the disk, and renamed over the old one; a rename is all or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ['digest', 'replace_file', 'sync_folder', 'write_file']
+
+Bytes = bytes | memoryview
+
+
+def write_file(path: Path, parts: Iterable[Bytes]) -> tuple[int, str]:
+    """Write a new file, force it to the disk, and return its length and SHA-256."""
+    length, sha256 = 0, hashlib.sha256()
+    with open(path, 'wb') as file:
+        for part in parts:
+            file.write(part)
+            sha256.update(part)
+            length += len(part)
+        file.flush()
+        os.fsync(file.fileno())
+    return length, sha256.hexdigest()
+
+
+def replace_file(path: Path, parts: Iterable[Bytes]) -> None:
+    """Write `path` whole or not at all; an older file of that name stays until the new one is on the disk."""
+    beside = path.with_name(f'.{path.name}.unfinished')
+    try:
+        write_file(beside, parts)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's list of names to the disk, so that a rename outlasts a power failure (POSIX only)."""
+    if os.name == 'posix':
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, read a piece at a time."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
