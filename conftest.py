@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -19,6 +20,10 @@ from nailorch.config import Config
 
 # Doctest imports every file of the package; the generated kernels need a compiler that may not be installed.
 collect_ignore_glob = [] if importlib.util.find_spec('numba') else ['src/nailorch/kernels/fast/*']
+
+# A slow laptop is no failure; CI tries the same examples every time.
+hypothesis.settings.register_profile('house', deadline=None, derandomize='CI' in os.environ)
+hypothesis.settings.load_profile('house')
 
 
 @pytest.fixture(autouse=True)
