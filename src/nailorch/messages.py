@@ -117,6 +117,111 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{function}.backward: the gradient of input {index} has shape {got}, the input {expected}',
         '{function}.backward：第 {index} 个输入的梯度形状是 {got}，而输入的形状是 {expected}',
     ),
+    # data
+    'file.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
+    'file.broken': (
+        '{path}: the file is broken or cut short ({reason}); fetch it again',
+        '{path}：文件已损坏或不完整（{reason}），请重新获取',
+    ),
+    'idx.header': (
+        '{path}: not an idx file of bytes with {ndim} axes; it begins with {header}, 00 00 08 0{ndim} is expected',
+        '{path}：不是 {ndim} 轴的 idx 字节文件；开头是 {header}，应为 00 00 08 0{ndim}',
+    ),
+    'idx.size': (
+        '{path}: its header says {shape}, {expected} values, but {size} or more follow; the file is broken, '
+        'fetch it again',
+        '{path}：文件头写的是 {shape}，共 {expected} 个值，实际却有 {size} 个或更多；文件已损坏，请重新获取',
+    ),
+    'cifar.size': (
+        '{name}: {size} bytes are not a whole number of records of {record}, from 1 to {most}; fetch the file again',
+        '{name}：{size} 字节不是 {record} 字节记录的整数倍（1 到 {most} 条）；请重新获取',
+    ),
+    'cifar.label': (
+        'a label of {label} among {classes} classes: is it the right archive?',
+        '共 {classes} 个类别，却有标签 {label}：是不是用错了文件？',
+    ),
+    'folder.missing': ('{path}: there is no such folder', '{path}：没有这个文件夹'),
+    'folder.classes': (
+        '{path}: no sub-folders; pictures are expected in one folder a class, for example {path}/cat/1.jpg',
+        '{path}：没有子文件夹；应当每个类别一个文件夹，例如 {path}/cat/1.jpg',
+    ),
+    'folder.empty': (
+        '{path}: no pictures in this class; files that end in {endings} are looked for',
+        '{path}：这个类别里没有图片；能识别的扩展名有 {endings}',
+    ),
+    'image.unreadable': (
+        '{path}: not an image, or broken: {reason}',
+        '{path}：不是图像，或已损坏：{reason}',
+    ),
+    'image.large': (
+        '{path}: {pixels} megapixels; images of up to {limit} are read. Make it smaller first',
+        '{path}：有 {pixels} 百万像素，最多读取 {limit} 百万像素的图像；请先缩小',
+    ),
+    'image.axes': (
+        'an image is an array (C, H, W) with 1, 3 or 4 channels, or a PIL image; got shape {shape}',
+        '图像应是 1、3 或 4 个通道的 (C, H, W) 数组，或 PIL 图像；得到的形状是 {shape}',
+    ),
+    'crop.size': (
+        'a crop of {size} (height, width) does not fit into an image of {image}; Resize first, or pad',
+        '从 {image}（高, 宽）的图像里裁不出 {size}；请先用 Resize 放大，或加填充',
+    ),
+    'normalize.channels': (
+        'Normalize: {count} numbers, one for each channel, do not fit an array of shape {shape}',
+        'Normalize：每个通道一个数，共给了 {count} 个，与形状 {shape} 的数组不符',
+    ),
+    'dataset.lengths': ('{x} samples x, but {t} labels t', 'x 有 {x} 个样本，t 却有 {t} 个标签'),
+    'split.sizes': (
+        'split: {sizes} of {total} samples makes parts of {counts}; no part may be empty, and together they must be '
+        'all samples: numbers that add up to {total}, or fractions that add up to 1.0',
+        'split：把 {total} 个样本按 {sizes} 分，各部分是 {counts}；每部分都不能为空，合起来应是全部样本：'
+        '给出和为 {total} 的整数，或和为 1.0 的比例',
+    ),
+    'loader.count': (
+        'DataLoader: {name} is a whole number of at least {least}, got {value!r}',
+        'DataLoader：{name} 应为不小于 {least} 的整数，得到的是 {value!r}',
+    ),
+    'loader.empty': (
+        'DataLoader: the dataset ({dataset}) is empty; there is nothing to make batches of',
+        'DataLoader：数据集（{dataset}）是空的，无法组成批量',
+    ),
+    'loader.drop_last': (
+        'DataLoader: a batch of {batch_size} cannot be filled from {size} samples; use a smaller batch_size',
+        'DataLoader：只有 {size} 个样本，凑不满大小为 {batch_size} 的批量；请减小 batch_size',
+    ),
+    'loader.sample': (
+        'DataLoader: this happened while sample {index} was read',
+        'DataLoader：读取第 {index} 个样本时出错',
+    ),
+    'loader.image': (
+        'DataLoader: sample {index} is a PIL image; end its transform with ToArray()',
+        'DataLoader：第 {index} 个样本是 PIL 图像；请在变换的最后加上 ToArray()',
+    ),
+    'loader.shapes': (
+        'DataLoader: samples of one batch need one shape; {name} of sample {first} has {expected}, of sample {index} '
+        '{shape}. For pictures, Resize or crop them first',
+        'DataLoader：同一批量的样本形状应相同；第 {first} 个样本的 {name} 是 {expected}，第 {index} 个是 {shape}。'
+        '若是图片，请先用 Resize 或裁剪统一大小',
+    ),
+    'loader.state': (
+        'DataLoader: the saved state is of a loader with {name}={saved}, this one has {name}={value}',
+        'DataLoader：保存的状态来自 {name}={saved} 的加载器，而这里 {name}={value}',
+    ),
+    'gpu.none': (
+        'no GPU is usable: nailorch.cuda.gpu_enable is False. Everything runs on the CPU',
+        '没有可用的 GPU：nailorch.cuda.gpu_enable 为 False。一切都在 CPU 上运行',
+    ),
+    'asset.unknown': (
+        'there is no asset {name!r}; did you mean {near!r}?',
+        '没有名为 {name!r} 的资源；是不是想写 {near!r}？',
+    ),
+    'asset.fetching': ('Fetching {name} ({size}) from {source}', '正在从 {source} 获取 {name}（{size}）'),
+    'asset.size': ('{size} bytes, not {expected}', '大小是 {size} 字节，应为 {expected}'),
+    'asset.sha256': ('its sha256 is {actual}, not {expected}', 'sha256 是 {actual}，应为 {expected}'),
+    'asset.missing': (
+        '{name} ({size}) is not on this machine and could not be fetched:{reasons}\n'
+        'Put the file at {path}; its sha256 is {sha256}',
+        '本机没有 {name}（{size}），也没能获取到：{reasons}\n请把文件放到 {path}；它的 sha256 是 {sha256}',
+    ),
     # settings of a training run
     'settings.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
     'settings.size': (
@@ -206,4 +311,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'run folder: {path} already holds a training; resume it, or start in a new folder',
         '运行文件夹：{path} 中已有一次训练；请继续它，或在新的文件夹中开始',
     ),
+    # the training loop
+    'training.stopping': (
+        'Finishing this batch, then saving. Once more quits at once.',
+        '完成当前这一批后保存并停止。再按一次则立即退出。',
+    ),
+    'progress.epoch': ('Epoch {epoch}/{epochs}', '第 {epoch}/{epochs} 轮'),
+    'progress.loss': ('loss {loss}', '损失 {loss}'),
+    'progress.accuracy': ('acc {accuracy}', '准确率 {accuracy}'),
+    'progress.rate': ('{rate} img/s', '{rate} 张/秒'),
+    'progress.left': ('ETA {time}', '剩余 {time}'),
+    'progress.measuring': ('validating …', '验证中……'),
+    'progress.train': ('train {values}', '训练 {values}'),
+    'progress.valid': ('val {values}', '验证 {values}'),
+    'progress.best': ('★best', '★最佳'),
 }
