@@ -102,6 +102,35 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'col2im: a column of {got} elements does not match images of {shape}, which need {expected}',
         'col2im：列矩阵有 {got} 个元素，与形状为 {shape} 的图像不符，后者需要 {expected} 个',
     ),
+    # dense layers
+    'matmul.inner': (
+        'matmul: the last axis of x and the last but one of W must be equal; x.shape={x}, W.shape={W}',
+        'matmul：x 的最后一个轴应等于 W 的倒数第二个轴；x.shape={x}，W.shape={W}',
+    ),
+    'linear.features': (
+        'linear: x has {got} features, W expects {expected}; x.shape={x}, W.shape={W}{remedy}',
+        'linear：x 有 {got} 个特征，W 需要 {expected} 个；x.shape={x}，W.shape={W}{remedy}',
+    ),
+    'linear.bias': (
+        'linear: b has shape {b}, expected {expected}; W.shape={W}',
+        'linear：b 的形状是 {b}，应为 {expected}；W.shape={W}',
+    ),
+    'linear.flatten': (
+        '. Flatten the images first: x.reshape(len(x), -1)',
+        '。请先把图像展平：x.reshape(len(x), -1)',
+    ),
+    'linear.pooled': (
+        '. {expected} = 4 * {got}: the layer before is one 2x2 pooling further than W was made for',
+        '。{expected} = 4 × {got}：前面多做了一次 2x2 池化',
+    ),
+    'linear.unpooled': (
+        '. {got} = 4 * {expected}: the layer before is one 2x2 pooling short of what W was made for',
+        '。{got} = 4 × {expected}：前面少做了一次 2x2 池化',
+    ),
+    'embed.ids': (
+        'embed_id: ids must be ints from 0 to {rows} - 1; got {dtype} from {low} to {high}',
+        'embed_id：编号应为 0 到 {rows} - 1 的整数；得到的是 {dtype}，从 {low} 到 {high}',
+    ),
     # the tape
     'backward.nothing': (
         'backward: nothing led to this Variable that could be differentiated. Was it computed under no_grad(), '
