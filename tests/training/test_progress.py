@@ -70,8 +70,8 @@ def test_bar_leaves_only_the_line_of_the_epoch(monkeypatch):
     monkeypatch.setenv('COLUMNS', '80')
     run_an_epoch(progress.choose('bar'))
     drawn, _, last = screen.getvalue().rpartition('\x1b[2K')  # the escape sequence that clears a line
-    assert 'Data 40 · Net\n' in drawn and '2/2' in drawn and 'validating' in drawn
-    assert '2/2' not in last and progress.epoch_line(RECORD) in last
+    assert 'Data 40 · Net\n' in drawn and '0/2' in drawn and 'validating' in drawn
+    assert 'Epoch' not in last and progress.epoch_line(RECORD) in last
 
 
 def test_auto_takes_lines_when_not_on_a_terminal(monkeypatch):
