@@ -208,8 +208,7 @@ def check(source: str, key: str, value: Any, kind: Any, limits: Mapping[str, flo
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         wanted = message(f'settings.{kind.__name__}')
-        given = type(value).__name__
-        raise ValueError(message('settings.type', source=source, name=key, wanted=wanted, value=value, given=given))
+        raise ValueError(message('settings.type', source=source, name=key, wanted=wanted, value=value))
     for limit, kept in LIMITS.items():
         if limit in limits and not kept(value, limits[limit]):
             raise ValueError(message(f'settings.{limit}', source=source, name=key, value=value, bound=limits[limit]))

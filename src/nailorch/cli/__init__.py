@@ -1,0 +1,73 @@
+"""The command line: `nailorch demo | train | evaluate | predict | summary | runs | doctor`.
+
+Exit codes: 0 all went well, 1 it was understood but failed, 2 it was not understood, 130 interrupted. What goes
+wrong is said in one line; `--debug` shows the traceback as well. A command's module is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+from nailorch.cli.parser import UsageError, parse
+from nailorch.cli.texts import text
+from nailorch.config import Config
+
+__all__ = ['main']
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (default: the program's own) ask for, and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    before = Config.lang
+    try:
+        return run(arguments)
+    finally:
+        Config.lang = before
+
+
+def run(arguments: list[str]) -> int:
+    """Parse, choose the language, run the command; turn every exception into one line and a code."""
+    debug = '--debug' in arguments
+    try:
+        options = parse(arguments)
+        if options is None:  # help or the version was asked for, and printed
+            return 0
+        command = import_module(f'nailorch.cli.{options.command}')
+        code: int = command.run(options)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        return give_up(str(error), MISUSED, debug)
+    except KeyboardInterrupt:
+        return give_up(text('interrupted'), INTERRUPTED, debug)
+    except BrokenPipeError:  # the reader has gone, as in `nailorch runs | head`; nothing is left to be said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (ValueError, OSError, ImportError, ArithmeticError, LookupError) as error:
+        return give_up(one_line(error), FAILED, debug)
+    except MemoryError:
+        return give_up(text('memory'), FAILED, debug)
+    except Exception as error:
+        return give_up(text('unexpected', kind=type(error).__name__, error=one_line(error)), FAILED, debug)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says, on one line; one that says nothing gives its name."""
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        said = f'{error.filename}: {error.strerror}'
+    return ' '.join(str(said).split()) or type(error).__name__
+
+
+def give_up(said: str, code: int, debug: bool) -> int:
+    """Say on standard error what went wrong, after the traceback where that is wanted, and return `code`."""
+    if debug:
+        traceback.print_exc()
+    print(f'nailorch: {said}', file=sys.stderr)
+    return code

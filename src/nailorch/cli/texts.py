@@ -1,0 +1,200 @@
+"""What the command line says, in English and in Chinese side by side, as in messages.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nailorch.messages import language
+
+__all__ = ['COMPLAINTS', 'TEXTS', 'text']
+
+
+def text(key: str, **values: Any) -> str:
+    """Return the text `key` in the language in force, its {placeholders} filled with `values`."""
+    english, chinese = TEXTS[key]
+    chosen = chinese if language() == 'zh' else english
+    return chosen.format(**values) if values else chosen
+
+
+# What argparse complains of, and its Chinese: patterns, since the words between are the user's.
+COMPLAINTS = {
+    r'the following arguments are required: (.+)': r'缺少参数：\1',
+    r'argument (\S+?):? ': r'参数 \1：',
+    r'invalid choice: (.+?) \(choose from (.+)\)': r'\1 不可选，可选的有 \2',
+    r'expected one argument': '需要一个值',
+    r'expected at least one argument': '至少需要一个值',
+    r'ignored explicit argument (.+)': r'不接受值 \1',
+    r'invalid (\w+) value: (.+)': r'\2 不是合法的值（应为 \1）',
+    r'not allowed with argument (.+)': r'不能与 \1 同时使用',
+}
+
+TEXTS: dict[str, tuple[str, str]] = {
+    # help
+    'help.about': (
+        'Convolutional networks that you can read: train them on real digits, look at what they learn.',
+        '看得懂的卷积神经网络：在真实的手写数字上训练，看看它学到了什么。',
+    ),
+    'help.examples': (
+        'examples:\n'
+        '  nailorch demo                       train on 5,000 real digits, about a minute\n'
+        '  nailorch train --model lenet --epochs 5\n'
+        '  nailorch predict latest digit.png   what is in this picture?\n'
+        '  nailorch COMMAND --help             what a command takes, with examples',
+        '示例：\n'
+        '  nailorch demo                       用 5000 张真实手写数字训练，大约一分钟\n'
+        '  nailorch train --model lenet --epochs 5\n'
+        '  nailorch predict latest digit.png   这张图片是什么？\n'
+        '  nailorch 命令 --help                命令的参数与示例',
+    ),
+    'help.command': ('nailorch COMMAND [...]', 'nailorch 命令 [...]'),
+    'help.usage': ('usage: ', '用法：'),
+    'help.positionals': ('what', '对象'),
+    'help.options': ('options', '选项'),
+    'help.commands': ('commands', '命令'),
+    'help.common': ('for every command', '所有命令通用'),
+    'help.help': ('show this help and exit', '显示本帮助并退出'),
+    'help.version': ('show the version and exit', '显示版本号并退出'),
+    'help.json': ('answer in JSON', '以 JSON 输出'),
+    'help.quiet': ('say only the result', '只输出结果'),
+    'help.lang': ('language (default: NAILORCH_LANG, else the locale)', '语言（默认取 NAILORCH_LANG，其次取系统语言）'),
+    'help.debug': ('when something fails, show the Python traceback too', '出错时同时显示 Python 的调用栈'),
+    # what went wrong
+    'usage.unknown': ('there is no {word!r}: {remedy}', '没有 {word!r}：{remedy}'),
+    'usage.meant': ('did you mean {near}?', '是不是想写 {near}？'),
+    'usage.known': ('there are {names}', '可用的有 {names}'),
+    'usage.lang': ("--lang: 'en' or 'zh', not {value!r}", "--lang：应为 'en' 或 'zh'，而不是 {value!r}"),
+    'usage.error': ('{problem}; see {prog} --help', '{problem}；用法见 {prog} --help'),
+    'usage.model': ('there is no model {name!r}: {remedy}', '没有名为 {name!r} 的模型：{remedy}'),
+    'usage.shape': (
+        '--input {value!r}: write C,H,W, for example 1,28,28',
+        '--input {value!r}：请写成 C,H,W，例如 1,28,28',
+    ),
+    'interrupted': ('interrupted', '已中断'),
+    'memory': (
+        'out of memory: use a smaller batch, smaller images or a smaller model',
+        '内存不足：请减小批量、图像或模型',
+    ),
+    'unexpected': (
+        'unexpected {kind}: {error} (this is a fault of nailorch; --debug shows where)',
+        '意外的 {kind}：{error}（这是 nailorch 的缺陷，--debug 可显示出错位置）',
+    ),
+    # demo
+    'demo.about': (
+        'train a small network on 5,000 real handwritten digits and report on it',
+        '用 5000 张真实的手写数字训练一个小网络，并生成报告',
+    ),
+    'demo.examples': (
+        'examples:\n'
+        '  nailorch demo               about a minute on a laptop; needs no GPU\n'
+        '  nailorch demo --seed 1      another start\n'
+        '  nailorch demo --lang zh     in Chinese',
+        '示例：\n'
+        '  nailorch demo               在笔记本电脑上大约一分钟，不需要 GPU\n'
+        '  nailorch demo --seed 1      换一个随机种子\n'
+        '  nailorch demo --lang en     以英文输出',
+    ),
+    # train
+    'train.about': (
+        'train a model on images and keep all of it in a run folder',
+        '在图像上训练模型，并把一切保存在运行文件夹里',
+    ),
+    'train.examples': (
+        'A flag counts before the file of --config, and the file before the default. Ctrl-C finishes the batch,\n'
+        'saves, and says how to go on; a second Ctrl-C stops at once.\n\n'
+        'examples:\n'
+        '  nailorch train\n'
+        '  nailorch train --model lenet --data fashion_mnist --epochs 5 --shift 2\n'
+        '  nailorch train --data photos/ --model resnet18 --size 64 --flip\n'
+        '  nailorch train --config runs/…/config.toml --seed 1\n'
+        '  nailorch train --resume latest',
+        '命令行选项优先于 --config 的文件，文件优先于默认值。按一次 Ctrl-C：算完当前批量、保存，并提示如何继续；\n'
+        '再按一次立即退出。\n\n'
+        '示例：\n'
+        '  nailorch train\n'
+        '  nailorch train --model lenet --data fashion_mnist --epochs 5 --shift 2\n'
+        '  nailorch train --data photos/ --model resnet18 --size 64 --flip\n'
+        '  nailorch train --config runs/…/config.toml --seed 1\n'
+        '  nailorch train --resume latest',
+    ),
+    'train.config': ('read settings from this TOML file', '从这个 TOML 文件读取设置'),
+    'train.resume': ('go on with an interrupted run: its name, a part of it, a path, or latest',
+                     '继续一次中断的运行：名称（或其一部分）、路径，或 latest'),
+    'train.set': ('any setting by its full name, e.g. training.clip=1.0', '按全名指定任一设置，例如 training.clip=1.0'),
+    'train.section.settings': ('settings', '设置'),
+    'train.resume_alone': (
+        '--resume goes on with what its run was told; take away {flags}',
+        '--resume 会沿用该运行的设置；请去掉 {flags}',
+    ),
+    'train.default': ('default {value}', '默认 {value}'),
+    'root': ('the folder of all runs (default: runs)', '存放所有运行的文件夹（默认 runs）'),
+    # evaluate
+    'evaluate.about': ('measure a trained model on test images', '在测试图像上评估训练好的模型'),
+    'evaluate.examples': (
+        'examples:\n'
+        '  nailorch evaluate latest\n'
+        '  nailorch evaluate runs/20250131-142305-mnistnet-7f3a --json\n'
+        '  nailorch evaluate net.npz --model mnistnet --data digits',
+        '示例：\n'
+        '  nailorch evaluate latest\n'
+        '  nailorch evaluate runs/20250131-142305-mnistnet-7f3a --json\n'
+        '  nailorch evaluate net.npz --model mnistnet --data digits',
+    ),
+    'run_or_weights': (
+        'a run (name, a part of it, path, or latest), or a weights file (.safetensors, .npz)',
+        '一次运行（名称或其一部分、路径，或 latest），或权重文件（.safetensors、.npz）',
+    ),
+    'evaluate.model': ('for a weights file: the model it was made with', '权重文件所属的模型'),
+    'evaluate.data': ('other data than the run was trained on', '改用其他数据'),
+    'weights.model': (
+        '{path} is a weights file: say which model it was made with, e.g. --model mnistnet',
+        '{path} 是权重文件：请用 --model 说明它属于哪个模型，例如 --model mnistnet',
+    ),
+    # predict
+    'predict.about': ('say what is in some images', '识别图像里的内容'),
+    'predict.examples': (
+        'examples:\n'
+        '  nailorch predict latest digit.png\n'
+        '  nailorch predict latest scans/ --format csv > answers.csv\n'
+        '  nailorch predict latest photo.jpg --invert      a dark digit on light paper',
+        '示例：\n'
+        '  nailorch predict latest digit.png\n'
+        '  nailorch predict latest scans/ --format csv > answers.csv\n'
+        '  nailorch predict latest photo.jpg --invert      浅色纸上的深色数字',
+    ),
+    'predict.images': ('image files, or folders of them', '图像文件，或装有图像的文件夹'),
+    'predict.format': ('how to answer (default: table)', '输出格式（默认 table）'),
+    'predict.top': ('how many answers an image', '每张图像给出几个答案'),
+    'predict.invert': ('swap dark and light (ink on paper becomes light on dark, as in MNIST)',
+                       '反转明暗（白纸黑字变成 MNIST 那样的黑底白字）'),
+    # summary
+    'summary.about': ("show a model's layers, shapes and parameters", '显示模型的各层、形状和参数量'),
+    'summary.examples': (
+        'examples:\n'
+        '  nailorch summary vgg16\n'
+        '  nailorch summary resnet18 --input 3,64,64\n'
+        '  nailorch summary mnistnet --json',
+        '示例：\n'
+        '  nailorch summary vgg16\n'
+        '  nailorch summary resnet18 --input 3,64,64\n'
+        '  nailorch summary mnistnet --json',
+    ),
+    'summary.model': ('mnistnet, lenet, mlp, vgg16, resnet18 …', 'mnistnet、lenet、mlp、vgg16、resnet18 等'),
+    'summary.input': ('shape of one image, C,H,W', '一张图像的形状 C,H,W'),
+    'summary.classes': ('how many classes', '类别数'),
+    # runs
+    'runs.about': ('list past runs, or show one', '列出以往的运行，或查看其中一次'),
+    'runs.examples': (
+        'examples:\n  nailorch runs\n  nailorch runs show latest\n  nailorch runs --json',
+        '示例：\n  nailorch runs\n  nailorch runs show latest\n  nailorch runs --json',
+    ),
+    'runs.action': ('list (default) or show', 'list（默认）或 show'),
+    'runs.run': ('which run to show', '查看哪一次运行'),
+    'runs.none': ('no runs in {root} yet; nailorch demo makes one', '{root} 里还没有运行；nailorch demo 会生成一次'),
+    # doctor
+    'doctor.about': ('say what nailorch finds on this machine', '检查本机环境'),
+    'doctor.examples': (
+        'examples:\n  nailorch doctor\n  nailorch doctor --json',
+        '示例：\n  nailorch doctor\n  nailorch doctor --json',
+    ),
+    'doctor.missing': ('missing: {install}', '未安装：{install}'),
+}

@@ -1,0 +1,252 @@
+"""The report of a run: one HTML file that says how good the network is, how it learned, and where it is wrong.
+
+It is complete in itself: pictures stand in it as data, styles too, there is no script, and its content-security policy
+forbids every request. Both languages are in it; a switch shows one.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nailorch.formats.files import replace_file
+from nailorch.messages import language, message
+from nailorch.training.figures import curves, data_uri, feature_maps, filter_images, heat_map, to_picture
+from nailorch.training.metrics import class_accuracy, confident_mistakes, confusion_matrix
+from nailorch.training.report_words import WORDS
+from nailorch.training.runs import Run
+
+__all__ = ['Answers', 'Inside', 'write_predictions', 'write_report']
+
+Array = npt.NDArray[Any]
+
+LARGEST_TABLE = 20  # classes; beyond it, a confusion matrix is a picture
+COLUMNS = ('epoch', 'train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy', 'lr', 'seconds')
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a network answered on images that it did not learn from.
+
+    Attributes:
+        labels: the true classes, (N,).
+        probabilities: one row an image, one column a class, (N, K).
+        classes: the classes' names.
+        picture: gives the image of a number, (C, H, W), to be shown.
+    """
+
+    labels: Array
+    probabilities: Array
+    classes: Sequence[str]
+    picture: Callable[[int], Array]
+
+    @property
+    def predicted(self) -> Array:
+        """The most probable class of each image."""
+        return self.probabilities.argmax(axis=1)
+
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a look into the network finds.
+
+    Attributes:
+        parameters: how many numbers it learns.
+        filters: the name and the weights (OC, C, KH, KW) of the first convolution, or None.
+        maps: the name and the output (C, H, W) of some convolutions, for the image `sample` of the answers.
+    """
+
+    parameters: int
+    filters: tuple[str, Array] | None = None
+    maps: Sequence[tuple[str, Array]] = ()
+    sample: int = 0
+
+
+def write_report(run: Run, answers: Answers, inside: Inside) -> Path:
+    """Write report.html into a run's folder and return its path.
+
+    Raises:
+        ImportError: Jinja or Matplotlib is not installed; the message says how to.
+    """
+    path = run.path / 'report.html'
+    replace_file(path, [render(facts_of(run) | judge(answers) | look(answers, inside)).encode()])
+    return path
+
+
+def render(facts: Mapping[str, Any]) -> str:
+    """Fill the template; everything that is not markup of our own is escaped."""
+    try:
+        import jinja2
+        import markupsafe
+    except ImportError as error:
+        raise ImportError(message('report.extra', package='jinja2')) from error
+
+    def say(key: str, **values: Any) -> str:
+        english, chinese = (markupsafe.Markup(words).format(**values) for words in WORDS[key])
+        return markupsafe.Markup('<span lang="en">{}</span><span lang="zh-Hans">{}</span>').format(english, chinese)
+
+    def plain(key: str, **values: Any) -> str:  # for attributes, which no switch reaches
+        return WORDS[key][language() == 'zh'].format(**values)
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+                                     lstrip_blocks=True)
+    template = files('nailorch.training').joinpath('templates/report.html').read_text(encoding='utf-8')
+    curves = {name: markupsafe.Markup(facts[name]) for name in ('loss_curve', 'accuracy_curve') if facts.get(name)}
+    helpers = {'say': say, 'plain': plain, 'percent': percent, 'grouped': grouped, 'lang': language()}
+    page: str = environment.from_string(template).render({**facts, **curves, **helpers})
+    return page + '\n'
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    """What the run folder knows: how learning went, with which settings, on which machine."""
+    epochs, best, config = list(run.history), run.history.best, run.config
+    facts = {
+        'name': run.name, 'path': run.path.as_posix(), 'epochs': epochs, 'best': best, 'stopped': run.history.stopped,
+        'model': config.get('model', {}).get('name', '-'), 'data': config.get('data', {}).get('name', '-'),
+        'settings': list(flat(config)), 'environment': list(flat(run.environment)), 'columns': COLUMNS,
+        'rows': [[written(name, record[name]) for name in COLUMNS] for record in epochs],
+        'loss_curve': '', 'accuracy_curve': '', 'duration': '', 'rate': 0,
+    }
+    if not epochs:
+        return facts
+
+    def column(name: str) -> list[Any]:
+        return [record[name] for record in epochs]
+
+    marked = best['epoch'] if best else None
+    seconds = round(sum(column('seconds')))
+    facts['duration'] = f'{seconds // 60}:{seconds % 60:02}'
+    facts['rate'] = round(float(np.median(column('images_per_second'))))
+    try:
+        facts['loss_curve'] = curves(column('train_loss'), column('valid_loss'), marked, 'loss')
+        if any(value is not None for value in column('train_accuracy') + column('valid_accuracy')):
+            facts['accuracy_curve'] = curves(column('train_accuracy'), column('valid_accuracy'), marked, 'accuracy',
+                                             percentage=True)
+    except ImportError as error:
+        raise ImportError(message('report.extra', package='matplotlib')) from error
+    return facts
+
+
+def judge(answers: Answers) -> dict[str, Any]:
+    """How good the answers are: as a whole, by class, by pair of classes, and the worst of them."""
+    K, count, predicted = len(answers.classes), len(answers.labels), answers.predicted
+    matrix = confusion_matrix(predicted, answers.labels, K)
+    right = int(np.trace(matrix))
+    low, high = interval(right, count)
+    facts: dict[str, Any] = {
+        'accuracy': right / count, 'right': right, 'count': count, 'low': low, 'high': high, 'top5': None,
+        'classes': list(answers.classes), 'pairs': frequent_pairs(matrix), 'matrix': None, 'heat': None,
+    }
+    if K > LARGEST_TABLE:
+        first = np.argsort(-answers.probabilities, axis=1)[:, :5]
+        facts['top5'] = float(np.mean((first == answers.labels[:, None]).any(axis=1)))
+        facts['heat'] = data_uri(heat_map(matrix))
+    else:
+        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        facts['matrix'] = [[{'count': int(n), 'share': f'{share:.3f}'} for n, share in zip(*row, strict=True)]
+                           for row in zip(matrix, shares, strict=True)]
+    by_class: list[dict[str, Any]] = [
+        {'name': name, 'accuracy': float(share), 'images': int(images)}
+        for name, share, images in zip(answers.classes, class_accuracy(matrix), matrix.sum(axis=1), strict=True)
+    ]
+    if K > LARGEST_TABLE:  # the weakest first: nobody reads a hundred rows
+        by_class.sort(key=lambda entry: (math.isnan(entry['accuracy']), entry['accuracy']))
+    facts['by_class'] = by_class
+    worst = confident_mistakes(answers.probabilities, answers.labels, 24)
+    facts['mistakes'] = [mistake(answers, int(index)) for index in worst]
+    return facts
+
+
+def mistake(answers: Answers, index: int) -> dict[str, Any]:
+    """One wrong answer, with its picture."""
+    answer, picture = int(answers.predicted[index]), to_picture(answers.picture(index))
+    return {'index': index, 'true': answers.classes[int(answers.labels[index])], 'answer': answers.classes[answer],
+            'probability': float(answers.probabilities[index, answer]), 'picture': data_uri(picture),
+            'large': picture.shape[0] >= 64}
+
+
+def look(answers: Answers, inside: Inside) -> dict[str, Any]:
+    """The pictures of the network's inside."""
+    facts: dict[str, Any] = {'parameters': inside.parameters, 'filters': None, 'maps': [], 'sample': None}
+    if inside.filters:
+        layer, W = inside.filters
+        sheet = filter_images(W)
+        facts['filters'] = {'layer': layer, 'shape': ' × '.join(map(str, W.shape)), 'count': len(W),
+                            'picture': data_uri(sheet), 'width': min(640, 16 * sheet.shape[1])}
+    for layer, maps in inside.maps:
+        sheet = feature_maps(maps)
+        facts['maps'].append({'layer': layer, 'picture': data_uri(sheet), 'shown': min(16, len(maps)),
+                              'count': len(maps), 'height': maps.shape[1], 'width': maps.shape[2]})
+    if inside.maps:
+        facts['sample'] = {'label': answers.classes[int(answers.labels[inside.sample])],
+                           'picture': data_uri(to_picture(answers.picture(inside.sample)))}
+    return facts
+
+
+def interval(right: int, count: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share that was measured on `count` samples.
+
+    Source: Wilson 1927, Probable inference, the law of succession, and statistical inference.
+    """
+    z, p = 1.96, right / count
+    middle = (p + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def frequent_pairs(matrix: Array, most: int = 10) -> list[tuple[int, int, int]]:
+    """Return (true, answer, count) of the mistakes made more than once, the most frequent first."""
+    mistakes = matrix - np.diag(np.diagonal(matrix))
+    order = np.argsort(-mistakes, axis=None, kind='stable')[:most]
+    pairs = [(int(index) // len(matrix), int(index) % len(matrix)) for index in order]
+    return [(true, answer, int(matrix[true, answer])) for true, answer in pairs if mistakes[true, answer] > 1]
+
+
+def flat(tree: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, str]]:
+    """Yield ('training.lr', '0.001') and so on of everything in nested dictionaries."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f'{prefix}{key}.')
+        else:
+            yield prefix + key, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def written(name: str, value: Any) -> str:
+    """Return a number of the history as it stands in a table."""
+    if value is None:
+        return '–'
+    if name == 'epoch':
+        return str(value)
+    return percent(value, 2) if name.endswith('accuracy') else f'{value:.3g}' if name == 'lr' else f'{value:.4g}'
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return 0.975 as '97.5 %', with a space that does not break."""
+    return '–' if math.isnan(share) else f'{100 * share:.{digits}f}\u202f%'
+
+
+def grouped(number: float) -> str:
+    """Return 206922 as '206 922', with narrow spaces that do not break."""
+    return f'{number:,}'.replace(',', '\u202f')
+
+
+def write_predictions(path: Path, answers: Answers) -> None:
+    """Write what was answered to each image as CSV: index, true and predicted class, their names and probabilities."""
+    rows = np.arange(len(answers.labels))
+    given, true = answers.probabilities[rows, answers.predicted], answers.probabilities[rows, answers.labels]
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        table = csv.writer(file)
+        table.writerow(['index', 'true', 'predicted', 'probability', 'probability_of_true', 'true_name',
+                        'predicted_name'])
+        for index, label, answer in zip(rows, answers.labels, answers.predicted, strict=True):
+            table.writerow([index, label, answer, f'{given[index]:.6f}', f'{true[index]:.6f}', answers.classes[label],
+                            answers.classes[answer]])
