@@ -157,9 +157,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}：不是 {ndim} 轴的 idx 字节文件；开头是 {header}，应为 00 00 08 0{ndim}',
     ),
     'idx.size': (
-        '{path}: its header says {shape}, {expected} values, but {size} or more follow; the file is broken, '
+        '{path}: its header says {shape}, {expected} values, but {size} follow; the file is broken, '
         'fetch it again',
-        '{path}：文件头写的是 {shape}，共 {expected} 个值，实际却有 {size} 个或更多；文件已损坏，请重新获取',
+        '{path}：文件头写的是 {shape}，共 {expected} 个值，实际却有 {size} 个；文件已损坏，请重新获取',
     ),
     'cifar.size': (
         '{name}: {size} bytes are not a whole number of records of {record}, from 1 to {most}; fetch the file again',
@@ -187,8 +187,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}：有 {pixels} 百万像素，最多读取 {limit} 百万像素的图像；请先缩小',
     ),
     'image.axes': (
-        'an image is an array (C, H, W) with 1, 3 or 4 channels, or a PIL image; got shape {shape}',
-        '图像应是 1、3 或 4 个通道的 (C, H, W) 数组，或 PIL 图像；得到的形状是 {shape}',
+        'an image is an array (C, H, W) or a PIL image, got an array {shape}; Flatten() comes last',
+        '图像应是 (C, H, W) 的数组或 PIL 图像，得到的数组形状是 {shape}；Flatten() 应放在最后',
+    ),
+    'image.channels': (
+        'ToPIL: an image has 1, 3 or 4 channels, got an array (C, H, W) of {shape}',
+        'ToPIL：图像应有 1、3 或 4 个通道，得到的 (C, H, W) 数组形状是 {shape}',
     ),
     'crop.size': (
         'a crop of {size} (height, width) does not fit into an image of {image}; Resize first, or pad',
@@ -284,6 +288,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'settings.assignment': (
         '{text!r} is no assignment; write KEY=VALUE, for example training.lr=0.01',
         '{text!r} 不是赋值；请写成 键=值，例如 training.lr=0.01',
+    ),
+    'report.extra': (
+        "a report needs {package}, which is not installed: pip install 'nailorch[report]'",
+        "生成报告需要 {package}，尚未安装：pip install 'nailorch[report]'",
     ),
     # checkpoints and run folders
     'checkpoint.write': (

@@ -1,0 +1,184 @@
+"""Function: one operation on arrays, which writes itself on the tape."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import inspect
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nailorch.config import Config
+from nailorch.core.variable import Node, Variable, as_array, as_variable
+from nailorch.messages import message
+from nailorch.shapes import Array
+
+__all__ = ['Function', 'watching']
+
+Watcher = Callable[['Function', dict[str, Any], list[Variable], list[Variable]], None]
+_watcher: contextvars.ContextVar[Watcher | None] = contextvars.ContextVar('nailorch_watcher', default=None)
+
+
+@contextlib.contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Call `watcher(function, attributes, inputs, outputs)` after every Function that runs inside the block."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+class Function:
+    """An operation. Write `forward` on arrays and `backward` on Variables, in Functions, so that it differentiates too.
+
+    `saves` names what backward needs, in the order in which `self.saved` gives it back: parameters of `forward`, 'y' for
+    the (first) output, or attributes that forward sets. All else is freed. Without `saves`, every input and output is
+    kept, for `self.inputs[0].data` and `self.outputs[0]()`.
+
+    Example:
+        >>> class Square(Function):
+        ...     saves = 'x',
+        ...     def forward(self, x):
+        ...         return x * x
+        ...     def backward(self, gy):
+        ...         x, = self.saved
+        ...         return 2 * x * gy
+        >>> x = nailorch.Variable(np.array(3.0))
+        >>> Square()(x).backward()
+        >>> x.grad
+        variable(6.0)
+    """
+
+    saves: ClassVar[tuple[str, ...] | None] = None
+    parameters: ClassVar[tuple[str, ...]] = ()
+
+    nodes: tuple[Node, ...] = ()  # the inputs' places on the tape
+    _arrays: dict[int, Array] | None = None  # what backward needs, by place
+    _inputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = ()
+    _outputs: tuple[tuple[weakref.ref[Node], tuple[int, ...], np.dtype[Any]], ...] = ()
+    _made: dict[str, Any] | None = None  # the attributes as the constructor left them
+    generation = 0
+
+    def __init_subclass__(cls) -> None:
+        cls.parameters = tuple(inspect.signature(cls.forward).parameters)[1:]
+
+    def forward(self, *xs: Array) -> Any:
+        """Compute the output (or a tuple of them) from the inputs, which must not be modified."""
+        raise NotImplementedError(f'{type(self).__name__}.forward')
+
+    def backward(self, *gys: Variable) -> Any:
+        """Return the gradient of every input (or None) from the gradients of the outputs."""
+        raise NotImplementedError(f'{type(self).__name__}.backward: this function has no derivative')
+
+    def __call__(self, *inputs: Any) -> Any:
+        if self._made is not None:  # called before: one entry on the tape for each call
+            return self.again()(*inputs)
+        self._made = dict(vars(self))
+        variables = [as_variable(x) for x in inputs]
+        arrays = [variable.data for variable in variables]
+        watcher = _watcher.get()
+
+        ys = self.forward(*arrays)
+        results = [as_array(y) for y in (ys if isinstance(ys, tuple) else (ys,))]
+        recorded = Config.enable_backprop and any(variable.node.requires_grad for variable in variables)
+        outputs = [Variable(y, requires_grad=recorded) for y in results]
+        if recorded:
+            self.record(variables, arrays, outputs)
+        elif self.saves is not None:
+            for output in outputs:
+                output.owned = fresh(output.data, arrays)
+        if watcher:
+            watcher(self, self._made, variables, outputs)
+        return outputs if isinstance(ys, tuple) else outputs[0]
+
+    def again(self) -> Function:
+        """Return this function as its constructor left it."""
+        other = type(self).__new__(type(self))
+        vars(other).update(self._made or {})
+        return other
+
+    # the tape
+
+    def record(self, inputs: list[Variable], arrays: list[Array], outputs: list[Variable]) -> None:
+        """Write this call on the tape: who came in, who came out, and the arrays that backward needs."""
+        self.nodes = tuple(variable.node for variable in inputs)
+        self.generation = max(node.generation for node in self.nodes)
+        self._inputs = tuple((array.shape, array.dtype) for array in arrays)
+        self._outputs = tuple((weakref.ref(out.node), out.data.shape, out.data.dtype) for out in outputs)
+        for output in outputs:
+            if output.node.requires_grad:
+                output.node.creator = self
+                output.node.generation = self.generation + 1
+        names = range(-len(outputs), len(arrays)) if self.saves is None else self.saves
+        places = [place for place in map(self.place, names) if place is not None and place < len(arrays)]
+        self._arrays = {place: outputs[place].data if place < 0 else arrays[place] for place in places}
+
+    def place(self, name: str | int) -> int | None:
+        """Return where the saved array `name` stands: 0, 1 … among the inputs, -1, -2 … among the outputs."""
+        if isinstance(name, int):
+            return name
+        if name == 'y':
+            return -len(self._outputs)
+        return self.parameters.index(name) if name in self.parameters else None
+
+    def variable(self, place: int) -> Variable:
+        """Return an input or output as a Variable linked to the tape; one that was not saved has no data."""
+        array = self.alive().get(place)
+        node = self.nodes[place] if place >= 0 else self.output_node(place)
+        return Variable.at(node, array)  # type: ignore[arg-type]
+
+    def output_node(self, place: int) -> Node:
+        """Return an output's node; if the user dropped that output, its place is taken again."""
+        reference, shape, dtype = self._outputs[place]
+        node = reference()
+        if node is None:
+            node = Node(True)
+            node.creator, node.generation = self, self.generation + 1
+            outputs = list(self._outputs)
+            outputs[place] = (weakref.ref(node), shape, dtype)
+            self._outputs = tuple(outputs)
+        return node
+
+    def alive(self) -> dict[int, Array]:
+        if self._arrays is None:
+            raise ValueError(message('backward.twice', function=type(self).__name__))
+        return self._arrays
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """What `saves` names: inputs and output as Variables, attributes as they are."""
+        arrays = self.alive()
+        places = [(name, self.place(name)) for name in self.saves or ()]
+        return tuple(getattr(self, name) if place is None else self.variable(place) if place in arrays else None
+                     for name, place in places)
+
+    @property
+    def inputs(self) -> tuple[Variable, ...]:
+        """The inputs; those that `saves` does not name have no data."""
+        return tuple(self.variable(place) for place in range(len(self.nodes)))
+
+    @property
+    def outputs(self) -> tuple[Callable[[], Variable], ...]:
+        """Calls that return the outputs: `y = self.outputs[0]()`."""
+        return tuple((lambda place=place: self.variable(place)) for place in range(-len(self._outputs), 0))
+
+    def needs(self, index: int) -> bool:
+        """Return whether input `index` was given and wants a gradient; ask before costly work."""
+        return index < len(self.nodes) and self.nodes[index].requires_grad
+
+    def free(self) -> None:
+        """Let go of every saved array; the links stay."""
+        self._arrays = None
+        for name in self.saves or ():
+            vars(self).pop(name, None)
+
+
+def fresh(y: Array, arrays: list[Array]) -> bool:
+    """Return whether `y` is nobody else's memory."""
+    if y.base is None:
+        return not any(y is array for array in arrays)
+    return not any(np.may_share_memory(y, array) for array in arrays)

@@ -1,0 +1,30 @@
+"""Where a GPU would be: the old home of device helpers. nailorch computes on the CPU; every call here says so plainly."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, NoReturn
+
+import numpy as np
+
+from nailorch.core import as_array
+from nailorch.shapes import Array
+
+__all__ = ['as_cupy', 'as_numpy', 'get_array_module', 'gpu_enable']
+
+gpu_enable = False
+
+
+def get_array_module(x: Any) -> ModuleType:
+    """Return the module whose arrays `x` is made of: NumPy."""
+    return np
+
+
+def as_numpy(x: Any) -> Array:
+    """Return `x` as a NumPy array."""
+    return as_array(x)
+
+
+def as_cupy(x: Any) -> NoReturn:
+    """Raise: no GPU is usable."""
+    raise RuntimeError('no GPU is usable: nailorch computes on the CPU. Ask nailorch.cuda.gpu_enable before to_gpu()')

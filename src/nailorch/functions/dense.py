@@ -1,0 +1,134 @@
+"""Matrix products, and what a dense layer and an embedding make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nailorch import kernels
+from nailorch.core import Function, Variable, as_variable
+from nailorch.functions.indexing import get_item
+from nailorch.functions.reduction import sum
+from nailorch.functions.shape import reshape, sum_to, transpose
+from nailorch.messages import message
+from nailorch.shapes import Array
+
+__all__ = ['Linear', 'MatMul', 'embed_id', 'linear', 'linear_simple', 'matmul']
+
+
+def matmul(x: Any, W: Any) -> Variable:
+    """Return the matrix product of the last two axes; those before are broadcast, as NumPy's matmul does.
+
+    Args:
+        x: (..., M, K), or (K,).
+        W: (..., K, N), or (K,).
+    Returns:
+        (..., M, N), without M or N where x or W was a vector.
+    Raises:
+        ValueError: the inner sizes differ.
+    Example:
+        >>> matmul(np.ones((2, 3)), np.ones((3, 4))).shape
+        (2, 4)
+    """
+    x, W = as_variable(x), as_variable(W)
+    if x.ndim == 0 or W.ndim == 0 or x.shape[-1] != W.shape[-2 if W.ndim > 1 else 0]:
+        raise ValueError(message('matmul.inner', x=x.shape, W=W.shape))
+    a = reshape(x, (1, -1)) if x.ndim == 1 else x
+    b = reshape(W, (-1, 1)) if W.ndim == 1 else W
+    y = MatMul()(a, b)
+    shape = y.shape[:-2] + y.shape[-2:][x.ndim == 1:1 + (W.ndim > 1)]
+    return reshape(y, shape)
+
+
+class MatMul(Function):
+    saves = 'x', 'W'
+
+    def forward(self, x: Array, W: Array) -> Array:
+        return kernels.matmul(x, W)
+
+    def backward(self, gy: Variable) -> Any:
+        x, W = self.saved
+        return (sum_to(MatMul()(gy, swapped(W)), x.shape) if self.needs(0) else None,
+                sum_to(MatMul()(swapped(x), gy), W.shape) if self.needs(1) else None)
+
+
+def swapped(x: Variable) -> Variable:
+    """Return x with its last two axes exchanged."""
+    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def linear(x: Any, W: Any, b: Any = None) -> Variable:
+    """Return x @ W + b: every output is a weighted sum of all inputs.
+
+    Args:
+        x: a batch of features, (N, IN); more axes in front are kept.
+        W: weights, (IN, OUT).
+        b: bias, (OUT,), or None.
+    Returns:
+        (N, OUT).
+    Raises:
+        ValueError: x has not as many features as W expects.
+    Example:
+        >>> linear(np.ones((2, 3)), np.ones((3, 1)), np.ones(1))
+        variable([[4.]
+                  [4.]])
+    """
+    return Linear()(x, W) if b is None else Linear()(x, W, b)
+
+
+class Linear(Function):
+    saves = 'x', 'W'
+
+    def forward(self, x: Array, W: Array, b: Array | None = None) -> Array:
+        if W.ndim != 2 or x.ndim == 0 or x.shape[-1] != W.shape[0]:
+            raise ValueError(message('linear.features', got=x.shape[-1] if x.ndim else 0, expected=W.shape[0],
+                                     x=x.shape, W=W.shape, remedy=remedy(x, W)))
+        if b is not None and b.shape != W.shape[1:]:
+            raise ValueError(message('linear.bias', b=b.shape, W=W.shape, expected=W.shape[1:]))
+        return kernels.linear(x, W, b)
+
+    def backward(self, gy: Variable) -> Any:
+        x, W = self.saved
+        rows = reshape(gy, (-1, W.shape[1]))
+        return (matmul(gy, transpose(W)) if self.needs(0) else None,
+                matmul(transpose(reshape(x, (-1, W.shape[0]))), rows) if self.needs(1) else None,
+                sum(rows, axis=0) if self.needs(2) else None)
+
+
+def remedy(x: Array, W: Array) -> str:
+    """Return what most often lies behind features that do not fit."""
+    if x.ndim == 4 and x.size // len(x) == W.shape[0]:
+        return message('linear.flatten')
+    features, expected = x.shape[-1], W.shape[0]
+    if x.ndim == 2 and features and expected == 4 * features:
+        return message('linear.pooled', got=features, expected=expected)
+    if x.ndim == 2 and expected and features == 4 * expected:
+        return message('linear.unpooled', got=features, expected=expected)
+    return ''
+
+
+def linear_simple(x: Any, W: Any, b: Any = None) -> Variable:
+    """Return x @ W + b from two functions: the readable twin of linear."""
+    y = matmul(x, W)
+    return y if b is None else y + b
+
+
+def embed_id(x: Any, W: Any) -> Variable:
+    """Return row x[i] of W for every id: a linear layer on one-hot vectors, without the zeros.
+
+    Args:
+        x: ids, ints of any shape.
+        W: the table, (VOCABULARY, OUT).
+    Returns:
+        x's shape + (OUT,).
+    Raises:
+        ValueError: an id is not in the table.
+    Example:
+        >>> embed_id([0, 2], np.eye(3))
+        variable([[1. 0. 0.]
+                  [0. 0. 1.]])
+    """
+    ids, W = as_variable(x).data, as_variable(W)
+    if ids.dtype.kind not in 'iu' or ids.size and not 0 <= ids.min() <= ids.max() < len(W):
+        raise ValueError(message('embed.ids', dtype=ids.dtype, rows=len(W),
+                                 low=ids.min() if ids.size else None, high=ids.max() if ids.size else None))
+    return get_item(W, ids)

@@ -1,0 +1,3 @@
+"""noise."""
+
+__all__: list[str] = []

@@ -1,0 +1,258 @@
+"""Pooling: every window shrinks to its maximum or its average.
+
+Max pooling and its derivative are a gather and a scatter by one table of indices: each is the other's derivative, so
+pooling differentiates to any order. Average pooling is linear and needs no table at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nailorch import kernels
+from nailorch.core import Function, Variable, as_variable
+from nailorch.functions.columns import check_images, im2col
+from nailorch.functions.dense import matmul
+from nailorch.functions.indexing import get_item
+from nailorch.functions.reduction import max, mean
+from nailorch.functions.shape import pad as pad_with
+from nailorch.functions.shape import reshape, transpose
+from nailorch.messages import message
+from nailorch.shapes import Array, Pair, Window, at_least, pair
+
+__all__ = ['AveragePooling', 'AveragePoolingGrad', 'MaxGather', 'MaxScatter', 'Pooling', 'adaptive_average_pooling',
+           'adaptive_max_pooling', 'average_pooling', 'global_average_pooling', 'global_max_pooling', 'max_pooling',
+           'pooling', 'pooling_simple']
+
+
+def pooling(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
+            ceil_mode: bool = False) -> Variable:
+    """Take the maximum of every window.
+
+    Args:
+        x: images, (N, C, H, W).
+        kernel_size: the window, an int or (KH, KW).
+        stride: pixels from one window to the next, 1 by default; most networks use the window's own size.
+        pad: as conv2d takes it; padding never wins a maximum.
+        dilation: pixels from one cell of the window to the next.
+        ceil_mode: let a last window hang over the edge, if it begins inside.
+    Returns:
+        (N, C, OH, OW). Of equal pixels the first in the window, row by row, is the maximum: it gets the gradient.
+    Raises:
+        ValueError: an axis is missing, the window exceeds the padded image, or would see nothing but padding.
+    Example:
+        >>> x = [[1., 2, 3, 4], [5, 6, 7, 8], [9, 1, 2, 3], [4, 5, 6, 7]]
+        >>> pooling(np.array(x).reshape(1, 1, 4, 4), 2, 2).data[0, 0]
+        array([[6., 8.],
+               [9., 7.]])
+
+    Source: Jarrett et al., What is the best multi-stage architecture for object recognition?, 2009.
+    """
+    return Pooling(kernel_size, stride, pad, dilation, ceil_mode)(x)
+
+
+max_pooling = pooling
+
+
+class Pooling(Function):
+    saves = 'index',
+
+    def __init__(self, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1, ceil_mode: bool = False) -> None:
+        self.kernel_size, self.stride, self.pad = kernel_size, stride, pad
+        self.dilation, self.ceil_mode = dilation, ceil_mode
+
+    def forward(self, x: Array) -> Array:
+        check_images('pooling', x)
+        window = Window(self.kernel_size, self.stride, self.pad, self.dilation, self.ceil_mode)
+        check_pad(window, x.shape[2:])
+        self.window, self.size = window.on(x.shape[2:]), x.shape[2:]
+        y, self.index = kernels.max_pool(x, self.window)
+        return y
+
+    def backward(self, gy: Variable) -> Any:
+        index, = self.saved
+        return MaxScatter(self.size, self.window)(gy, index)
+
+
+class MaxScatter(Function):
+    """Add every gy into the pixel that won its window: max pooling's derivative."""
+
+    saves = 'index',
+
+    def __init__(self, size: Sequence[int], window: Window) -> None:
+        self.size, self.window = size, window
+
+    def forward(self, gy: Array, index: Array) -> Array:
+        return kernels.max_pool_scatter(gy, index, self.size, self.window)
+
+    def backward(self, ggx: Variable) -> Any:
+        index, = self.saved
+        return MaxGather(self.size, self.window)(ggx, index)
+
+
+class MaxGather(Function):
+    """Take from every window the pixel that won it: the scatter's derivative."""
+
+    saves = 'index',
+
+    def __init__(self, size: Sequence[int], window: Window) -> None:
+        self.size, self.window = size, window
+
+    def forward(self, x: Array, index: Array) -> Array:
+        return kernels.max_pool_gather(x, index, self.window)
+
+    def backward(self, gy: Variable) -> Any:
+        index, = self.saved
+        return MaxScatter(self.size, self.window)(gy, index)
+
+
+def pooling_simple(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0) -> Variable:
+    """Pool as the textbook does: pad with -inf, unfold (im2col), take each row's maximum, reshape.
+
+    Args:
+        x, kernel_size, stride, pad: as pooling takes them.
+    Returns:
+        (N, C, OH, OW), equal to pooling's result, ties and gradients included.
+    """
+    x = as_variable(x)
+    check_images('pooling_simple', x.data)
+    N, C, H, W = x.shape
+    window = Window(kernel_size, stride, pad)
+    check_pad(window, (H, W))
+    OH, OW = window.outsize((H, W))
+    KH, KW = window.kernel_size
+
+    around = pad_with(x, ((0, 0), (0, 0), *window.pads((H, W))), -np.inf)
+    rows = im2col(around, (KH, KW), stride)  # (N*OH*OW, C*KH*KW): all channels of a window in a row
+    y = max(reshape(rows, (-1, KH * KW)), axis=1)  # one channel of a window a row
+    return transpose(reshape(y, (N, OH, OW, C)), (0, 3, 1, 2))
+
+
+def average_pooling(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, ceil_mode: bool = False,
+                    count_include_pad: bool = True) -> Variable:
+    """Take the average of every window.
+
+    Args:
+        x, kernel_size, stride, pad, ceil_mode: as pooling takes them.
+        count_include_pad: divide by the window's cells, its padding among them; False divides by its pixels alone. What
+            hangs over by `ceil_mode` is never counted.
+    Returns:
+        (N, C, OH, OW).
+    Example:
+        >>> average_pooling([[[[1., 5.], [3., 4.]]]], 2)
+        variable([[[[3.25]]]])
+    """
+    return AveragePooling(kernel_size, stride, pad, ceil_mode, count_include_pad)(x)
+
+
+class AveragePooling(Function):
+    saves = ()
+
+    def __init__(self, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, ceil_mode: bool = False,
+                 count_include_pad: bool = True) -> None:
+        self.kernel_size, self.stride, self.pad = kernel_size, stride, pad
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def forward(self, x: Array) -> Array:
+        check_images('average_pooling', x)
+        window = Window(self.kernel_size, self.stride, self.pad, 1, self.ceil_mode)
+        check_pad(window, x.shape[2:])
+        self.window, self.size = window, x.shape[2:]
+        return kernels.average_pool(x, window.on(self.size), counts(window, self.size, self.count_include_pad))
+
+    def backward(self, gy: Variable) -> Any:
+        return AveragePoolingGrad(self.size, self.window, self.count_include_pad)(gy)
+
+
+class AveragePoolingGrad(Function):
+    """Share every gy out among its window's pixels: average pooling's derivative."""
+
+    saves = ()
+
+    def __init__(self, size: Sequence[int], window: Window, count_include_pad: bool) -> None:
+        self.size, self.window, self.count_include_pad = size, window, count_include_pad
+
+    def forward(self, gy: Array) -> Array:
+        count = counts(self.window, self.size, self.count_include_pad)
+        return kernels.average_pool_grad(gy, self.size, self.window.on(self.size), count)
+
+    def backward(self, ggx: Variable) -> Any:
+        w = self.window
+        return average_pooling(ggx, w.kernel_size, w.stride, w.pad, w.ceil_mode, self.count_include_pad)
+
+
+def global_average_pooling(x: Any) -> Variable:
+    """Return each channel's average, (N, C, 1, 1).
+
+    Source: Lin, Chen & Yan, Network in network, 2014.
+    """
+    return mean(x, axis=(2, 3), keepdims=True)
+
+
+def global_max_pooling(x: Any) -> Variable:
+    """Return each channel's maximum, (N, C, 1, 1)."""
+    return max(x, axis=(2, 3), keepdims=True)
+
+
+def adaptive_average_pooling(x: Any, outsize: Pair) -> Variable:
+    """Average the images down to `outsize`, whatever their size: place i covers pixels floor(i*H/OH) to ceil((i+1)*H/OH).
+
+    An average over a rectangle is one over its rows, then over its columns: two matrix products.
+
+    Args:
+        x: images, (N, C, H, W).
+        outsize: (OH, OW), or one int for both.
+    Returns:
+        (N, C, OH, OW).
+    Example:
+        >>> adaptive_average_pooling(np.arange(6.).reshape(1, 1, 2, 3), (1, 2))
+        variable([[[[2. 3.]]]])
+    """
+    x = as_variable(x)
+    check_images('adaptive_average_pooling', x.data)
+    down, across = (shares(size, places, x.dtype) for size, places in zip(x.shape[2:], pair(outsize, 'outsize'), strict=True))
+    return matmul(matmul(down, x), across.T)
+
+
+def adaptive_max_pooling(x: Any, outsize: Pair) -> Variable:
+    """Take maxima down to `outsize`, over the same windows as adaptive_average_pooling: (N, C, OH, OW)."""
+    x = as_variable(x)
+    check_images('adaptive_max_pooling', x.data)
+    rows, columns = (spans(size, places) for size, places in zip(x.shape[2:], pair(outsize, 'outsize'), strict=True))
+    windows = get_item(x, (slice(None), slice(None), rows[:, None, :, None], columns[None, :, None, :]))
+    return max(windows, axis=(4, 5))
+
+
+def spans(size: int, places: int) -> Array:
+    """Return, (places, K), the pixels that each of `places` covers; shorter spans repeat their last pixel."""
+    at_least(1, places, 'outsize')
+    start = np.arange(places) * size // places
+    end = -(-np.arange(1, places + 1) * size // places)
+    return np.minimum(start[:, None] + np.arange((end - start).max()), end[:, None] - 1)
+
+
+def shares(size: int, places: int, dtype: Any) -> Array:
+    """Return the matrix, (places, size), that averages every span."""
+    matrix = np.zeros((places, size), dtype)
+    np.put_along_axis(matrix, spans(size, places), 1, axis=1)
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def check_pad(window: Window, size: Sequence[int]) -> None:
+    """Raise ValueError if a window could see nothing but padding."""
+    for spread, sides in zip(window.spread, window.pads(size), strict=True):
+        if sides[0] >= spread or sides[1] >= spread:
+            raise ValueError(message('pool.pad', pad=sides, kernel=spread))
+
+
+def counts(window: Window, size: Sequence[int], include_pad: bool) -> Array:
+    """Return, (OH, OW), by how many cells each window's sum is divided."""
+    along = []
+    for n, k, s, places, (before, after) in zip(size, window.kernel_size, window.stride, window.outsize(size),
+                                                window.pads(size), strict=True):
+        start = np.arange(places) * s - before
+        low, high = (-before, n + after) if include_pad else (0, n)
+        along.append(np.minimum(start + k, high) - np.maximum(start, low))
+    return np.outer(*along)

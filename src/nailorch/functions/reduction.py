@@ -1,0 +1,131 @@
+"""Many numbers become one: sums, averages, extremes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from nailorch.core import Function, Variable, as_variable
+from nailorch.functions.arithmetic import exp, log, neg, where
+from nailorch.functions.shape import broadcast_to, reshape
+from nailorch.shapes import Array
+
+__all__ = ['Max', 'Sum', 'average', 'logsumexp', 'max', 'mean', 'min', 'sum', 'var']
+
+Axis: TypeAlias = int | Sequence[int] | None
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Return the sum over `axis`: an int, several, or None for all.
+
+    Example:
+        >>> sum(np.ones((2, 3)), axis=1)
+        variable([3. 3.])
+    """
+    return Sum(axis, keepdims)(x)
+
+
+class Sum(Function):
+    saves = ()
+
+    def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
+        self.axis, self.keepdims = axis, keepdims
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        return x.sum(axis=as_axes(self.axis, x.ndim), keepdims=self.keepdims, dtype=x.dtype)
+
+    def backward(self, gy: Variable) -> Any:
+        return broadcast_to(reshape(gy, kept_shape(self.x_shape, self.axis)), self.x_shape)
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Return the average over `axis`: an int, several, or None for all."""
+    x = as_variable(x)
+    return sum(x, axis, keepdims) / math.prod(x.shape[axis] for axis in as_axes(axis, x.ndim))
+
+
+average = mean
+
+
+def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Variable:
+    """Return the variance over `axis`: squared distances from the mean, summed, over their number less `ddof`."""
+    x = as_variable(x)
+    count = math.prod(x.shape[axis] for axis in as_axes(axis, x.ndim))
+    distance = x - mean(x, axis, keepdims=True)
+    return sum(distance * distance, axis, keepdims) / (count - ddof)
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Return the maximum over `axis`; of equals, the first (row by row) gets the gradient.
+
+    Raises:
+        ValueError: there is no element to choose from.
+    Example:
+        >>> max(np.array([[1., 5.], [3., 4.]]), axis=0)
+        variable([3. 5.])
+    """
+    return Max(axis, keepdims)(x)
+
+
+class Max(Function):
+    saves = 'first',
+
+    def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
+        self.axis, self.keepdims = axis, keepdims
+
+    def forward(self, x: Array) -> Array:
+        axes = as_axes(self.axis, x.ndim)
+        rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
+        rows = x.transpose(*rest, *axes).reshape(*(x.shape[axis] for axis in rest), -1)
+        winner = rows.argmax(axis=-1, keepdims=True)
+        self.x_shape, self.first = x.shape, mask_at(winner, rows.shape, x.shape, (*rest, *axes))
+        y = np.take_along_axis(rows, winner, axis=-1)
+        return y.reshape(kept_shape(x.shape, self.axis)) if self.keepdims else y[..., 0]
+
+    def backward(self, gy: Variable) -> Any:
+        first, = self.saved
+        return where(first, reshape(gy, kept_shape(self.x_shape, self.axis)), 0)
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Return the minimum over `axis`; of equals, the first (row by row) gets the gradient."""
+    return neg(max(neg(x), axis, keepdims))
+
+
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Return log(sum(exp(x))) over `axis`, without overflow: the maximum is taken out first."""
+    x = as_variable(x)
+    axes = as_axes(axis, x.ndim)
+    highest = x.data.max(axis=axes, keepdims=True)
+    highest = np.where(np.isfinite(highest), highest, 0).astype(x.dtype)
+    y = log(sum(exp(x - highest), axis, keepdims=True)) + highest
+    return y if keepdims else reshape(y, [n for axis, n in enumerate(x.shape) if axis not in axes])
+
+
+def as_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Return `axis` as a sorted tuple of axes counted from the front.
+
+    Raises:
+        ValueError: an axis does not exist, or is named twice.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+    return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axes, ndim)))
+
+
+def kept_shape(shape: Sequence[int], axis: Axis) -> tuple[int, ...]:
+    """Return `shape` with 1 in place of the axes summed over."""
+    axes = as_axes(axis, len(shape))
+    return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+
+
+def mask_at(winner: Array, rows: Sequence[int], shape: Sequence[int], order: Sequence[int]) -> Array:
+    """Return bools of `shape`, True where `winner` points to in `rows`, whose axes are `shape`'s in another `order`."""
+    mask = np.zeros(rows, bool)
+    np.put_along_axis(mask, winner, True, axis=-1)
+    return mask.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))

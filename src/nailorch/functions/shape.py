@@ -1,0 +1,143 @@
+"""The same numbers in another shape: reshape, transpose, broadcast, join and split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nailorch.core import Function, Variable, as_variable
+from nailorch.shapes import Array
+
+__all__ = ['BroadcastTo', 'Pad', 'Reshape', 'SumTo', 'Transpose', 'broadcast_to', 'pad', 'reshape', 'sum_to', 'transpose']
+
+
+def reshape(x: Any, shape: int | Sequence[int]) -> Variable:
+    """Return x with another shape of as many elements; one size may be -1: what is left.
+
+    Example:
+        >>> reshape(np.zeros((2, 3, 4)), (2, -1)).shape
+        (2, 12)
+    """
+    x = as_variable(x)
+    shape = (int(shape),) if np.isscalar(shape) else tuple(shape)  # type: ignore[arg-type]
+    return x if x.shape == shape else Reshape(shape)(x)
+
+
+class Reshape(Function):
+    saves = ()
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        return x.reshape(self.shape)
+
+    def backward(self, gy: Variable) -> Any:
+        return reshape(gy, self.x_shape)
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Variable:
+    """Return x with its axes in another order, reversed by default.
+
+    Example:
+        >>> transpose(np.zeros((8, 28, 28, 3)), (0, 3, 1, 2)).shape
+        (8, 3, 28, 28)
+    """
+    return Transpose(None if axes is None else tuple(axes))(x)
+
+
+class Transpose(Function):
+    saves = ()
+
+    def __init__(self, axes: Sequence[int] | None) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        return x.transpose(self.axes)
+
+    def backward(self, gy: Variable) -> Any:
+        if self.axes is None:
+            return transpose(gy)
+        back = np.argsort([axis % len(self.axes) for axis in self.axes])
+        return transpose(gy, back.tolist())
+
+
+def broadcast_to(x: Any, shape: Sequence[int]) -> Variable:
+    """Return x repeated along axes of size 1, and new ones in front, to fill `shape`."""
+    x = as_variable(x)
+    return x if x.shape == tuple(shape) else BroadcastTo(tuple(shape))(x)
+
+
+class BroadcastTo(Function):
+    saves = ()
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        return np.broadcast_to(x, self.shape)
+
+    def backward(self, gy: Variable) -> Any:
+        return sum_to(gy, self.x_shape)
+
+
+def sum_to(x: Any, shape: Sequence[int]) -> Variable:
+    """Return x summed over the axes along which `shape` was broadcast to x's: the reverse of broadcast_to.
+
+    Example:
+        >>> sum_to(np.ones((2, 3)), (1, 3))
+        variable([[2. 2. 2.]])
+    """
+    x = as_variable(x)
+    return x if x.shape == tuple(shape) else SumTo(tuple(shape))(x)
+
+
+class SumTo(Function):
+    saves = ()
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        lead = x.ndim - len(self.shape)
+        axes = tuple(range(lead)) + tuple(
+            axis + lead for axis, (have, want) in enumerate(zip(x.shape[lead:], self.shape, strict=True)) if want == 1 < have)
+        return x.sum(axis=axes, keepdims=True).reshape(self.shape)
+
+    def backward(self, gy: Variable) -> Any:
+        return broadcast_to(gy, self.x_shape)
+
+
+def pad(x: Any, widths: Sequence[Any], value: float = 0) -> Variable:
+    """Return x with `value` around it.
+
+    Args:
+        widths: (before, after) for each axis, as np.pad takes them.
+        value: what the new cells hold.
+    Example:
+        >>> pad(np.ones((1, 2)), ((0, 0), (1, 2)))
+        variable([[0. 1. 1. 0. 0.]])
+    """
+    x = as_variable(x)
+    pairs = np.broadcast_to(np.asarray(widths), (x.ndim, 2)).tolist()
+    return Pad(tuple(map(tuple, pairs)), value)(x) if np.any(pairs) else x
+
+
+class Pad(Function):
+    saves = ()
+
+    def __init__(self, widths: Sequence[tuple[int, int]], value: float = 0) -> None:
+        self.widths, self.value = widths, value
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        return np.pad(x, self.widths, constant_values=self.value)
+
+    def backward(self, gy: Variable) -> Any:
+        inside = tuple(slice(before, before + n) for (before, _), n in zip(self.widths, self.x_shape, strict=True))
+        return gy[inside]

@@ -1,0 +1,85 @@
+"""Arrays in, arrays out: the few operations worth an engine of their own.
+
+Each function here is one line over the engine in force (`Config.engine`); `reference` holds them all in plain NumPy, with
+the same names and signatures. Images are (N, C, H, W), weights (OC, C // groups, KH, KW); a window comes with its padding
+in pixels (`Window.on`). No function modifies what it is given, but for the updates, whose first list is written in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+from nailorch.config import Config
+from nailorch.kernels import reference
+from nailorch.shapes import Array, Window
+
+ENGINES: dict[str, ModuleType] = {'reference': reference}
+
+
+def engine() -> ModuleType:
+    """Return the module that computes, as `Config.engine` names it."""
+    try:
+        return ENGINES[Config.engine]
+    except KeyError:
+        raise ValueError(f'Config.engine is {Config.engine!r}; there are {", ".join(ENGINES)}') from None
+
+
+def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+    """Slide the weights over the images: (N, OC, OH, OW)."""
+    return engine().conv2d(image, weight, bias, window, groups)
+
+
+def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Window, groups: int = 1) -> Array:
+    """Return the gradient of conv2d's images, (N, C, *size): each gy, times the weights, added where it came from."""
+    return engine().conv2d_data_grad(gy, weight, size, window, groups)
+
+
+def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+    """Return the gradient of conv2d's weights: each gy times the window it saw, summed over images and places."""
+    return engine().conv2d_weight_grad(image, gy, window, groups)
+
+
+def max_pool(image: Array, window: Window) -> tuple[Array, Array]:
+    """Return every window's maximum and the cell it stood in (row-major, the first of equals), both (N, C, OH, OW)."""
+    return engine().max_pool(image, window)
+
+
+def max_pool_scatter(gy: Array, index: Array, size: Sequence[int], window: Window) -> Array:
+    """Add every gy into the pixel that `index` names: (N, C, *size)."""
+    return engine().max_pool_scatter(gy, index, size, window)
+
+
+def max_pool_gather(image: Array, index: Array, window: Window) -> Array:
+    """Take from every window the pixel that `index` names: (N, C, OH, OW)."""
+    return engine().max_pool_gather(image, index, window)
+
+
+def average_pool(image: Array, window: Window, count: Array) -> Array:
+    """Return every window's sum over its `count`, (OH, OW), of cells."""
+    return engine().average_pool(image, window, count)
+
+
+def average_pool_grad(gy: Array, size: Sequence[int], window: Window, count: Array) -> Array:
+    """Share every gy out evenly among its window's `count` cells: (N, C, *size)."""
+    return engine().average_pool_grad(gy, size, window, count)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """Return the matrix product of the last two axes."""
+    return engine().matmul(a, b)
+
+
+def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    """Return x @ weight + bias: (N, IN), (IN, OUT), (OUT,) -> (N, OUT)."""
+    return engine().linear(x, weight, bias)
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
+    """Normalise each channel (axis 1) by its own mean and variance; return y, mean, var (biased)."""
+    return engine().batch_norm(x, gamma, beta, eps)
+
+
+def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array, Array]:
+    """Return the gradients of batch_norm's x, gamma and beta."""
+    return engine().batch_norm_grad(x, gamma, gy, mean, var, eps)

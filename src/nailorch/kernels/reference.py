@@ -1,0 +1,230 @@
+"""Every kernel in plain NumPy: the textbook's own code, and the twin that faster engines are measured against.
+
+Windows slide by turning the picture inside out: instead of visiting every place of the window and looking at its cells,
+visit every *cell* of the kernel and look at all the places at once. Cell (kh, kw) meets, over all places, one strided
+slice of the image (`cells`); everything below is a walk over those few slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from nailorch.messages import message
+from nailorch.shapes import Array, Pair, Window
+
+
+def cells(window: Window, outsize: Sequence[int]) -> Iterator[tuple[int, int, slice, slice]]:
+    """Yield kh, kw, and the rows and columns of the padded image that cell meets over all places."""
+    (KH, KW), (SH, SW), (DH, DW) = window.kernel_size, window.stride, window.dilation
+    OH, OW = outsize
+    for kh in range(KH):
+        for kw in range(KW):
+            yield kh, kw, slice(kh * DH, kh * DH + SH * OH, SH), slice(kw * DW, kw * DW + SW * OW, SW)
+
+
+def padded(image: Array, window: Window, value: Any = 0) -> Array:
+    """Return the images with the window's padding around them."""
+    if not any(map(any, window.pad)):
+        return image
+    return np.pad(image, ((0, 0), (0, 0), *window.pad), constant_values=value)
+
+
+def cropped(image: Array, size: Sequence[int], window: Window) -> Array:
+    """Return the images without their padding, (N, C, *size)."""
+    (top, _), (left, _) = window.pad
+    return image[:, :, top:top + size[0], left:left + size[1]]
+
+
+def padded_zeros(shape: Sequence[int], size: Sequence[int], window: Window, dtype: Any) -> Array:
+    """Return zeros for images of `shape` (N, C, ...) and `size` (H, W) with room for the padding."""
+    H, W = (n + before + after for n, (before, after) in zip(size, window.pad, strict=True))
+    return np.zeros((*shape[:2], H, W), dtype)
+
+
+# columns
+
+
+def unfold(image: Array, window: Window) -> Array:
+    """Copy every window of the images into columns, (N, C, KH, KW, OH, OW)."""
+    outsize = window.outsize(image.shape[2:])
+    image_padded = padded(image, window)
+    column = np.empty((*image.shape[:2], *window.kernel_size, *outsize), image.dtype)
+    for kh, kw, rows, cols in cells(window, outsize):
+        column[:, :, kh, kw] = image_padded[:, :, rows, cols]
+    return column
+
+
+def fold(column: Array, size: Sequence[int], window: Window) -> Array:
+    """Add columns, (N, C, KH, KW, OH, OW), back into images (N, C, *size): where windows overlap, they add."""
+    image = padded_zeros(column.shape, size, window, column.dtype)
+    for kh, kw, rows, cols in cells(window, column.shape[4:]):
+        image[:, :, rows, cols] += column[:, :, kh, kw]
+    return cropped(image, size, window)
+
+
+def im2col_array(img: Array, kernel_size: Pair, stride: Pair, pad: Any, to_matrix: bool = True,
+                 dilation: Pair = 1) -> Array:
+    """Lay every window of the images out as a row of a matrix.
+
+    Args:
+        img: images, (N, C, H, W).
+        kernel_size, stride, pad, dilation: as `Window` takes them.
+        to_matrix: False keeps the axes apart.
+    Returns:
+        (N*OH*OW, C*KH*KW), or (N, C, KH, KW, OH, OW).
+    Source: the textbook's im2col; Chellapilla, Puri & Simard 2006.
+    """
+    column = unfold(img, Window(kernel_size, stride, pad, dilation).on(img.shape[2:]))
+    return to_rows(column) if to_matrix else column
+
+
+def col2im_array(col: Array, img_shape: Sequence[int], kernel_size: Pair, stride: Pair, pad: Any,
+                 to_matrix: bool = True, dilation: Pair = 1) -> Array:
+    """Add the rows of an im2col matrix back into images of `img_shape` (N, C, H, W); the transpose of im2col.
+
+    Raises:
+        ValueError: the column's size is not what im2col makes of such images.
+    """
+    N, C, H, W = img_shape
+    window = Window(kernel_size, stride, pad, dilation).on((H, W))
+    shape = (N, C, *window.kernel_size, *window.outsize((H, W)))
+    if col.size != np.prod(shape):
+        raise ValueError(message('col.shape', got=col.size, shape=tuple(img_shape), expected=int(np.prod(shape))))
+    return fold(from_rows(col, shape) if to_matrix else col.reshape(shape), (H, W), window)
+
+
+def to_rows(column: Array) -> Array:
+    """Turn (N, C, KH, KW, OH, OW) into (N*OH*OW, C*KH*KW): one window a row."""
+    N, C, KH, KW, OH, OW = column.shape
+    return column.transpose(0, 4, 5, 1, 2, 3).reshape(N * OH * OW, C * KH * KW)
+
+
+def from_rows(matrix: Array, shape: Sequence[int]) -> Array:
+    """Turn (N*OH*OW, C*KH*KW) into `shape`, (N, C, KH, KW, OH, OW)."""
+    N, C, KH, KW, OH, OW = shape
+    return matrix.reshape(N, OH, OW, C, KH, KW).transpose(0, 3, 4, 5, 1, 2)
+
+
+# convolution: columns, then one matrix product an image and group
+
+
+def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+    OC, outsize = weight.shape[0], window.outsize(image.shape[2:])
+    column = unfold(image, window).reshape(len(image), groups, -1, outsize[0] * outsize[1])
+    y = np.matmul(weight.reshape(groups, OC // groups, -1), column).reshape(len(image), OC, *outsize)
+    return y if bias is None else y + bias.reshape(-1, 1, 1)
+
+
+def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Window, groups: int = 1) -> Array:
+    N, OC, OH, OW = gy.shape
+    rows = weight.reshape(groups, OC // groups, -1).swapaxes(1, 2)
+    column = np.matmul(rows, gy.reshape(N, groups, OC // groups, OH * OW))
+    return fold(column.reshape(N, -1, *window.kernel_size, OH, OW), size, window)
+
+
+def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+    N, OC, OH, OW = gy.shape
+    column = unfold(image, window).reshape(N, groups, -1, OH * OW)
+    each = np.matmul(gy.reshape(N, groups, OC // groups, OH * OW), column.swapaxes(2, 3))
+    return each.sum(axis=0).reshape(OC, -1, *window.kernel_size)
+
+
+# pooling
+
+
+def lowest(dtype: np.dtype[Any]) -> Any:
+    """Return what no pixel is below: padding made of it never wins a maximum."""
+    return np.iinfo(dtype).min if dtype.kind in 'iu' else dtype.type(-np.inf)
+
+
+def first_cells(window: Window, outsize: Sequence[int]) -> Array:
+    """Return, (OH, OW), the first cell of every window that is not padding: where a maximum begins its search."""
+    kh, kw = (
+        -(-np.maximum(before - np.arange(n) * stride, 0) // dilation) for n, stride, dilation, (before, _) in
+        zip(outsize, window.stride, window.dilation, window.pad, strict=True)
+    )
+    KH, KW = window.kernel_size
+    return np.minimum(kh, KH - 1)[:, None] * KW + np.minimum(kw, KW - 1)
+
+
+def max_pool(image: Array, window: Window) -> tuple[Array, Array]:
+    outsize, KW = window.outsize(image.shape[2:]), window.kernel_size[1]
+    image_padded = padded(image, window, lowest(image.dtype))
+    y = np.full((*image.shape[:2], *outsize), lowest(image.dtype))
+    index = np.empty(y.shape, np.intp)
+    index[:] = first_cells(window, outsize)
+    for kh, kw, rows, cols in cells(window, outsize):
+        part = image_padded[:, :, rows, cols]
+        better = ~(part <= y) & (y == y)  # NaN wins, and stays, as in any maximum
+        np.copyto(y, part, where=better)
+        index[better] = kh * KW + kw
+    return y, index
+
+
+def max_pool_scatter(gy: Array, index: Array, size: Sequence[int], window: Window) -> Array:
+    image = padded_zeros(gy.shape, size, window, gy.dtype)
+    for kh, kw, rows, cols in cells(window, gy.shape[2:]):
+        image[:, :, rows, cols] += np.where(index == kh * window.kernel_size[1] + kw, gy, gy.dtype.type(0))
+    return cropped(image, size, window)
+
+
+def max_pool_gather(image: Array, index: Array, window: Window) -> Array:
+    image_padded = padded(image, window)
+    y = np.zeros(index.shape, image.dtype)
+    for kh, kw, rows, cols in cells(window, index.shape[2:]):
+        np.copyto(y, image_padded[:, :, rows, cols], where=index == kh * window.kernel_size[1] + kw)
+    return y
+
+
+def average_pool(image: Array, window: Window, count: Array) -> Array:
+    outsize = window.outsize(image.shape[2:])
+    image_padded = padded(image, window)
+    total = np.zeros((*image.shape[:2], *outsize), image.dtype)
+    for _, _, rows, cols in cells(window, outsize):
+        total += image_padded[:, :, rows, cols]
+    return total / count.astype(image.dtype)
+
+
+def average_pool_grad(gy: Array, size: Sequence[int], window: Window, count: Array) -> Array:
+    share = gy / count.astype(gy.dtype)
+    image = padded_zeros(gy.shape, size, window, gy.dtype)
+    for _, _, rows, cols in cells(window, gy.shape[2:]):
+        image[:, :, rows, cols] += share
+    return cropped(image, size, window)
+
+
+# dense layers and normalisation
+
+
+def matmul(a: Array, b: Array) -> Array:
+    return np.matmul(a, b)
+
+
+def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    y = np.matmul(x, weight)
+    return y if bias is None else y + bias
+
+
+def by_channel(values: Array, ndim: int) -> Array:
+    """Return (C,) as (1, C, 1, ...), to stand beside arrays of `ndim` axes."""
+    return values.reshape(1, -1, *(1,) * (ndim - 2))
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
+    axes = (0, *range(2, x.ndim))
+    mean, var = x.mean(axis=axes), x.var(axis=axes)
+    scale = gamma / np.sqrt(var + eps)
+    return (x - by_channel(mean, x.ndim)) * by_channel(scale, x.ndim) + by_channel(beta, x.ndim), mean, var
+
+
+def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array, Array]:
+    axes = (0, *range(2, x.ndim))
+    m = x.size // x.shape[1]
+    inv_std = 1 / np.sqrt(var + eps)
+    xhat = (x - by_channel(mean, x.ndim)) * by_channel(inv_std, x.ndim)
+    gbeta, ggamma = gy.sum(axis=axes), (gy * xhat).sum(axis=axes)
+    gx = gy - by_channel(gbeta / m, x.ndim) - xhat * by_channel(ggamma / m, x.ndim)
+    return gx * by_channel(gamma * inv_std, x.ndim), ggamma, gbeta

@@ -1,0 +1,194 @@
+"""Sizes: where a window stands on an image, how many places it has, and what is said when it does not fit.
+
+    OH = (H + top + bottom - KH) // SH + 1, and the same for the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from nailorch.messages import message
+
+__all__ = ['Array', 'Pair', 'Window', 'get_conv_outsize', 'get_deconv_outsize', 'pair']
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Pair: TypeAlias = int | Sequence[int]
+Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+
+
+def integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def pair(x: Pair, name: str = 'pair') -> tuple[int, int]:
+    """Return (x, x) for an int, and any two-sequence of ints as a tuple.
+
+    Example:
+        >>> pair(3), pair([3, 5])
+        ((3, 3), (3, 5))
+    """
+    if integer(x):
+        return int(x), int(x)  # type: ignore[arg-type]
+    items = tuple(x) if isinstance(x, Sequence | np.ndarray) and not isinstance(x, str) else ()
+    if len(items) != 2 or not all(map(integer, items)):
+        raise ValueError(message('size.pair', name=name, value=x))
+    return int(items[0]), int(items[1])
+
+
+def at_least(least: int, value: int, name: str) -> None:
+    if value < least:
+        raise ValueError(message('size.least', name=name, value=value, least=least))
+
+
+def get_conv_outsize(input_size: int, kernel_size: int, stride: int, pad: Pair, dilation: int = 1) -> int:
+    """Return how many places a window of `kernel_size` has along one axis.
+
+    Args:
+        input_size: pixels of the image, H or W.
+        kernel_size: pixels of the window along this axis.
+        stride: pixels from one place to the next.
+        pad: pixels added on both sides, or (before, after).
+        dilation: pixels from one cell of the kernel to the next.
+    Returns:
+        (input_size + before + after - spread) // stride + 1, with spread = dilation * (kernel_size - 1) + 1.
+    Raises:
+        ValueError: the window does not fit even once.
+    Example:
+        >>> get_conv_outsize(4, 3, 1, 1), get_conv_outsize(4, 3, 1, (0, 1))
+        (4, 3)
+
+    Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016, section 2.
+    """
+    before, after = pair(pad, 'pad')
+    at_least(1, kernel_size, 'kernel_size')
+    at_least(1, stride, 'stride')
+    at_least(1, dilation, 'dilation')
+    spread = dilation * (kernel_size - 1) + 1
+    if input_size + before + after < spread:
+        dilated = message('size.dilated', spread=spread) if dilation > 1 else ''
+        padding = str(before + after)
+        raise ValueError(message('size.kernel', kernel=kernel_size, dilated=dilated, size=input_size, pad=padding))
+    return (input_size + before + after - spread) // stride + 1
+
+
+def get_deconv_outsize(size: int, k: int, s: int, p: Pair, dilation: int = 1) -> int:
+    """Return the smallest image that a window k, stride s, pad p turns into `size` places.
+
+    Example:
+        >>> get_deconv_outsize(3, 3, 2, 1)
+        5
+
+    Source: Dumoulin & Visin 2016, section 4.
+    """
+    before, after = pair(p, 'pad')
+    outsize = s * (size - 1) + dilation * (k - 1) + 1 - before - after
+    if outsize < 1:
+        raise ValueError(message('deconv.small', size=size, kernel=k, stride=s, pad=(before, after), outsize=outsize))
+    return outsize
+
+
+def normal_pad(pad: Any) -> Pads | str:
+    """Return `pad` as ((top, bottom), (left, right)), or as 'same', which only an image's size can resolve."""
+    if isinstance(pad, str):
+        if pad not in ('same', 'valid'):
+            raise ValueError(message('size.pad', value=pad))
+        return 'same' if pad == 'same' else ((0, 0), (0, 0))
+    try:
+        items = (pad, pad) if integer(pad) else tuple(pad)
+        vertical, horizontal = (pair(side, 'pad') for side in items)
+    except (TypeError, ValueError):
+        raise ValueError(message('size.pad', value=pad)) from None
+    for side in (*vertical, *horizontal):
+        at_least(0, side, 'pad')
+    return vertical, horizontal
+
+
+@dataclass(frozen=True)
+class Window:
+    """A kernel's size and how it moves over an image.
+
+    Args:
+        kernel_size: (KH, KW), or one int for both.
+        stride: (SH, SW) pixels from one place to the next.
+        pad: an int, (vertical, horizontal), ((top, bottom), (left, right)), 'valid' (none), or 'same': as much as makes
+            OH = ceil(H / SH), the odd pixel at the bottom and right.
+        dilation: (DH, DW) pixels from one cell of the kernel to the next.
+        ceil_mode: let a last window hang over the end, if it begins inside the image or the padding before it.
+    """
+
+    kernel_size: Any
+    stride: Any = 1
+    pad: Any = 0
+    dilation: Any = 1
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ('kernel_size', 'stride', 'dilation'):
+            sizes = pair(getattr(self, name), name)
+            at_least(1, min(sizes), name)
+            object.__setattr__(self, name, sizes)
+        object.__setattr__(self, 'pad', normal_pad(self.pad))
+
+    @property
+    def spread(self) -> tuple[int, int]:
+        """The pixels that the kernel spans, its dilation included."""
+        (KH, KW), (DH, DW) = self.kernel_size, self.dilation
+        return DH * (KH - 1) + 1, DW * (KW - 1) + 1
+
+    def on(self, size: Sequence[int]) -> Window:
+        """Return this window with its padding in pixels for images of `size` (H, W).
+
+        'same' and `ceil_mode` become plain padding: then OH = (H + top + bottom - spread) // SH + 1 holds for all.
+        """
+        if self.pad != 'same' and not self.ceil_mode:
+            return self
+        sides = zip(size, self.spread, self.stride, self.pads(size), strict=True)
+        pad = tuple((p[0], p[1] + (overhang(n, k, s, p) if self.ceil_mode else 0)) for n, k, s, p in sides)
+        return Window(self.kernel_size, self.stride, pad, self.dilation)
+
+    def pads(self, size: Sequence[int]) -> Pads:
+        """Return the padding asked for, ((top, bottom), (left, right)), before `ceil_mode` adds to it."""
+        if self.pad != 'same':
+            return self.pad  # type: ignore[no-any-return]
+        missing = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, self.spread, self.stride, strict=True)]
+        top, left = (total // 2 for total in missing)
+        return (top, missing[0] - top), (left, missing[1] - left)
+
+    def outsize(self, size: Sequence[int]) -> tuple[int, int]:
+        """Return (OH, OW), the window's places on images of `size` (H, W)."""
+        here = self.on(size)
+        OH, OW = map(get_conv_outsize, size, here.kernel_size, here.stride, here.pad, here.dilation)
+        return OH, OW
+
+    def insize(self, outsize: Sequence[int], chosen: Pair | None = None) -> tuple[int, int]:
+        """Return (H, W) of the smallest images with `outsize` (OH, OW) places, or check `chosen`, if given.
+
+        A stride loses up to SH - 1 pixels, so several sizes fit. For 'same' the largest is the usual choice: SH * OH.
+        """
+        if self.pad == 'same':
+            sizes = tuple(n * s for n, s in zip(outsize, self.stride, strict=True))
+        else:
+            sizes = tuple(map(get_deconv_outsize, outsize, self.kernel_size, self.stride, self.pad, self.dilation))
+        if chosen is None:
+            return sizes[0], sizes[1]
+        H, W = pair(chosen, 'outsize')
+        for axis, (want, size) in enumerate(zip((H, W), outsize, strict=True)):
+            slack = self.stride[axis] - 1
+            least, most = sizes[axis] - slack * (self.pad == 'same'), sizes[axis] + slack * (self.pad != 'same')
+            if not least <= want <= most:
+                raise ValueError(message('size.output', outsize=want, size=size, kernel=self.kernel_size[axis],
+                                         stride=self.stride[axis], pad=self.pad, least=least, most=most))
+        return H, W
+
+
+def overhang(size: int, spread: int, stride: int, pad: Sequence[int]) -> int:
+    """Return the pixels by which the last window of `ceil_mode` hangs over the padded end."""
+    before, after = pad
+    rest = (size + before + after - spread) % stride
+    beyond = stride - rest if rest else 0
+    start = size + before + after + beyond - spread
+    return beyond if start < size + before else 0
