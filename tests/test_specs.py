@@ -22,7 +22,7 @@ DIFFERENTIABLE = [pytest.param(spec, sample, id=f'{spec}-{sample}') for spec in 
                   for sample in spec.samples]
 
 # names that are another function's, or that compute nothing
-ALIASES = {'absolute': 'abs', 'average': 'mean', 'max_pooling': 'pooling'}
+ALIASES = {'absolute': 'abs', 'average': 'mean', 'concatenate': 'concat', 'max_pooling': 'pooling'}
 NOT_OPERATIONS = {'pair', 'get_conv_outsize', 'get_deconv_outsize', 'im2col_array', 'col2im_array'}
 
 
@@ -154,7 +154,8 @@ def test_equals_pytorch(spec, sample):
             np.testing.assert_allclose(0 if g is None else g.data, 0 if w is None else w.numpy(), rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize(('make', 'error', 'text'), [pytest.param(*e, id=f'{s}-{e[2]}') for s in SPECS for e in s.errors])
+@pytest.mark.parametrize(('make', 'error', 'text'),
+                         [pytest.param(*e, id=f'{s}-{e[2]}') for s in SPECS for e in s.errors])
 def test_errors_say_what_disagrees(make, error, text):
     with pytest.raises(error) as caught:
         make()

@@ -1,4 +1,4 @@
-"""Where a GPU would be: the old home of device helpers. nailorch computes on the CPU; every call here says so plainly."""
+"""Where a GPU would be: the old home of device helpers. nailorch computes on the CPU, and says so plainly."""
 
 from __future__ import annotations
 

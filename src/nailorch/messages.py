@@ -39,7 +39,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{name}：{value} 太小，至少应为 {least}',
     ),
     'size.pad': (
-        "pad: expected an int, (vertical, horizontal), ((top, bottom), (left, right)), 'same' or 'valid', got {value!r}",
+        "pad: expected an int, (vertical, horizontal), ((top, bottom), (left, right)), 'same' or 'valid', "
+        'got {value!r}',
         "pad：应为整数、(竖直, 水平)、((上, 下), (左, 右))、'same' 或 'valid'，得到的是 {value!r}",
     ),
     'size.kernel': (
@@ -54,7 +55,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '输入 {size}、卷积核 {kernel}、步幅 {stride}、填充 {pad} 得不到大小为 {outsize} 的输出：可取 {least} 到 {most}',
     ),
     'deconv.small': (
-        'deconv: an input of {size} with kernel {kernel}, stride {stride}, pad {pad} would make {outsize} pixels; pad less',
+        'deconv: an input of {size} with kernel {kernel}, stride {stride}, pad {pad} would make {outsize} pixels; '
+        'pad less',
         '转置卷积：输入 {size}、卷积核 {kernel}、步幅 {stride}、填充 {pad} 只能得到 {outsize} 个像素；请减小填充',
     ),
     'pool.pad': (
@@ -324,9 +326,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'resume: {path} does not hold what this training needs: {reason}',
         '继续训练：{path} 的内容与本次训练不符：{reason}',
     ),
-    'run.create': (
-        'run folder: {path} cannot be made: {reason}',
-        '运行文件夹：无法建立 {path}：{reason}',
+    'run.write': (
+        'run folder: {path} cannot be written: {reason}. Make room, or choose another folder',
+        '运行文件夹：无法写入 {path}：{reason}。请腾出空间，或换一个文件夹',
     ),
     'run.missing': (
         'run folder: {path} is none (it has no config.toml)',
@@ -353,6 +355,64 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'Finishing this batch, then saving. Once more quits at once.',
         '完成当前这一批后保存并停止。再按一次则立即退出。',
     ),
+    'training.monitor': (
+        'monitor: {monitor!r} is not possible; there are {names}, and valid_... only where `valid` is given',
+        'monitor：{monitor!r} 不可用；可选 {names}，其中 valid_... 需要给出 valid',
+    ),
+    'training.unmeasured': (
+        'monitor: {monitor} was not measured, since the targets are no classes; choose a loss',
+        'monitor：目标不是类别，无法测量 {monitor}；请改用某个损失',
+    ),
+    'training.header': (
+        'Data {data} {samples} · {model} {count} params · seed {seed} · {threads} threads',
+        '数据 {data} {samples} · {model} {count} 个参数 · 种子 {seed} · {threads} 个线程',
+    ),
+    'training.resume': (
+        'resume: there is no run folder to resume from; give the Trainer run=...',
+        '继续训练：没有可供继续的运行文件夹；请给 Trainer 传入 run=...',
+    ),
+    'training.restart': (
+        'There is no checkpoint in {path} yet: starting from the beginning',
+        '{path} 中还没有检查点：从头开始',
+    ),
+    'training.resumed': (
+        'Resuming in epoch {epoch}, after batch {batch} of {batches}',
+        '从第 {epoch} 轮、第 {batch} 批（共 {batches} 批）之后继续',
+    ),
+    'training.best_lost': (
+        '{path} does not hold the weights of epoch {epoch}, the best: the best is sought anew from here',
+        '{path} 中没有最佳轮次（第 {epoch} 轮）的权重：从此处起重新寻找最佳',
+    ),
+    'training.interrupted': (
+        '{signal}: stopped in epoch {epoch}, after batch {batch} of {batches}; all is saved in {path}',
+        '{signal}：停在第 {epoch} 轮、第 {batch} 批（共 {batches} 批）之后；已全部保存到 {path}',
+    ),
+    'training.interrupted_unsaved': (
+        '{signal}: stopped in epoch {epoch}, after batch {batch} of {batches}; fit() goes on from here{path}',
+        '{signal}：停在第 {epoch} 轮、第 {batch} 批（共 {batches} 批）之后；再次调用 fit() 可从此处继续{path}',
+    ),
+    'training.loss': ('the loss is {value}', '损失为 {value}'),
+    'training.valid': ('the loss on the validation set is {value}', '验证集上的损失为 {value}'),
+    'training.weight': ('the weight {name} is not finite', '权重 {name} 不是有限的数'),
+    'training.non_finite': (
+        '{what} in epoch {epoch}, batch {batch} of {batches} (step {step}). {remedy}{kept}',
+        '{what}，在第 {epoch} 轮、第 {batch} 批（共 {batches} 批，第 {step} 步）。{remedy}{kept}',
+    ),
+    'training.slower': (
+        'Try a smaller learning rate (it is {lr:g}), or clip the gradients: optimizer.add_hook(optimizers.ClipGrad(1.0))',
+        '请尝试更小的学习率（现为 {lr:g}），或裁剪梯度：optimizer.add_hook(optimizers.ClipGrad(1.0))',
+    ),
+    'training.data': (
+        'The batch itself holds NaN or infinite values: look at the data and its transform (learning rate {lr:g})',
+        '这一批数据本身就含有 NaN 或无穷大：请检查数据及其变换（学习率 {lr:g}）',
+    ),
+    'training.kept': ('. The last good checkpoint is {path}', '。最近的完好检查点是 {path}'),
+    'training.done': ('All {epochs} epochs are done', '{epochs} 轮已全部完成'),
+    'training.patience': (
+        '{monitor} has not become better than {value} (epoch {epoch}) for {patience} epochs: stopped',
+        '{monitor} 已有 {patience} 轮未优于 {value}（第 {epoch} 轮）：停止训练',
+    ),
+    'training.restored': ('; the weights are those of epoch {epoch}, the best', '；权重取自最佳的第 {epoch} 轮'),
     'progress.epoch': ('Epoch {epoch}/{epochs}', '第 {epoch}/{epochs} 轮'),
     'progress.loss': ('loss {loss}', '损失 {loss}'),
     'progress.accuracy': ('acc {accuracy}', '准确率 {accuracy}'),

@@ -31,10 +31,8 @@ def pair(x: Pair, name: str = 'pair') -> tuple[int, int]:
         >>> pair(3), pair([3, 5])
         ((3, 3), (3, 5))
     """
-    if integer(x):
-        return int(x), int(x)  # type: ignore[arg-type]
-    items = tuple(x) if isinstance(x, Sequence | np.ndarray) and not isinstance(x, str) else ()
-    if len(items) != 2 or not all(map(integer, items)):
+    items: Any = (x, x) if integer(x) else x
+    if not isinstance(items, Sequence | np.ndarray) or len(items) != 2 or not all(map(integer, items)):
         raise ValueError(message('size.pair', name=name, value=x))
     return int(items[0]), int(items[1])
 
@@ -153,7 +151,7 @@ class Window:
     def pads(self, size: Sequence[int]) -> Pads:
         """Return the padding asked for, ((top, bottom), (left, right)), before `ceil_mode` adds to it."""
         if self.pad != 'same':
-            return self.pad  # type: ignore[no-any-return]
+            return self.pad
         missing = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, self.spread, self.stride, strict=True)]
         top, left = (total // 2 for total in missing)
         return (top, missing[0] - top), (left, missing[1] - left)

@@ -35,9 +35,9 @@ def watching(watcher: Watcher) -> Iterator[None]:
 class Function:
     """An operation. Write `forward` on arrays and `backward` on Variables, in Functions, so that it differentiates too.
 
-    `saves` names what backward needs, in the order in which `self.saved` gives it back: parameters of `forward`, 'y' for
-    the (first) output, or attributes that forward sets. All else is freed. Without `saves`, every input and output is
-    kept, for `self.inputs[0].data` and `self.outputs[0]()`.
+    `saves` names what backward needs, in the order in which `self.saved` gives it back: parameters of `forward`, 'y'
+    for the (first) output, or attributes that forward sets. All else is freed. Without `saves`, every input and output
+    is kept, for `self.inputs[0].data` and `self.outputs[0]()`.
 
     Example:
         >>> class Square(Function):

@@ -1,13 +1,13 @@
 """Variable: an array, and the node that says where it stands on the tape.
 
-The two are apart so that the tape can be kept without the arrays: a Function remembers its inputs' *nodes*, and only those
-arrays that its backward needs. What nobody needs is freed as soon as the user lets go of it.
+The two are apart so that the tape can be kept without the arrays: a Function remembers its inputs' *nodes*, and only
+those arrays that its backward needs. What nobody needs is freed as soon as the user lets go of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Variable:
     __array_ufunc__ = None  # np.exp(variable) would lose the tape; it is a TypeError instead
 
     def __init__(self, data: Any, name: str | None = None, requires_grad: bool = True) -> None:
-        self.data: Array = data if data is None else as_array(data)
+        self.data: Array = None if data is None else as_array(data)  # type: ignore[assignment]
         self.name = name
         self.node = Node(requires_grad and (data is None or self.data.dtype.kind == 'f'))
         self.owned = False  # True while this array belongs to no other Variable: a leaf's gradient may take it
@@ -196,10 +196,9 @@ class Variable:
         """Return this Variable: it is on the CPU."""
         return self
 
-    def to_gpu(self) -> Variable:
+    def to_gpu(self) -> NoReturn:
         """Raise, since no GPU is usable."""
         nailorch.cuda.as_cupy(self.data)
-        return self
 
     # operators are functions; nailorch.functions is looked up when one is used
 
@@ -279,22 +278,22 @@ class Variable:
     # comparisons are not differentiable: they return plain arrays of bools
 
     def __eq__(self, other: Any) -> Array:  # type: ignore[override]
-        return self.data == plain(other)  # type: ignore[no-any-return]
+        return self.data == plain(other)
 
     def __ne__(self, other: Any) -> Array:  # type: ignore[override]
-        return self.data != plain(other)  # type: ignore[no-any-return]
+        return self.data != plain(other)
 
     def __lt__(self, other: Any) -> Array:
-        return self.data < plain(other)  # type: ignore[no-any-return]
+        return self.data < plain(other)
 
     def __le__(self, other: Any) -> Array:
-        return self.data <= plain(other)  # type: ignore[no-any-return]
+        return self.data <= plain(other)
 
     def __gt__(self, other: Any) -> Array:
-        return self.data > plain(other)  # type: ignore[no-any-return]
+        return self.data > plain(other)
 
     def __ge__(self, other: Any) -> Array:
-        return self.data >= plain(other)  # type: ignore[no-any-return]
+        return self.data >= plain(other)
 
     __hash__ = object.__hash__
 
@@ -341,8 +340,8 @@ def plain(x: Any) -> Any:
 def scalar_like(x: Any, other: Any) -> Any:
     """Return `x` in the dtype of `other`, if `x` is a plain scalar; anything else comes back as it is.
 
-    Python scalars, NumPy scalars and 0-d plain arrays have no type of their own beside an array: float32 * 2.0 is float32.
-    Beside integers, a float makes floats, as in NumPy. A 0-d Variable is an array like any other.
+    Python scalars, NumPy scalars and 0-d plain arrays have no type of their own beside an array: float32 * 2.0 is
+    float32. Beside integers, a float makes floats, as in NumPy. A 0-d Variable is an array like any other.
     """
     if isinstance(x, Variable) or np.ndim(x) != 0:
         return x

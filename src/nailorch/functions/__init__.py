@@ -1,12 +1,24 @@
 """Everything that can be computed and differentiated: `import nailorch.functions as F`.
 
-A function takes Variables, arrays or numbers and returns a Variable. Images are (N, C, H, W). A size may be an int, or two
-for (vertical, horizontal).
+A function takes Variables, arrays or numbers and returns a Variable. Images are (N, C, H, W). A size may be an int, or
+two for (vertical, horizontal).
 """
 
 # ruff: noqa: F403
-from nailorch.functions import activation, arithmetic, columns, convolution, dense, indexing, loss, noise, normalization
-from nailorch.functions import pools, reduction, shape
+from nailorch.functions import (
+    activation,
+    arithmetic,
+    columns,
+    convolution,
+    dense,
+    indexing,
+    loss,
+    noise,
+    normalization,
+    pools,
+    reduction,
+    shape,
+)
 from nailorch.functions.activation import *
 from nailorch.functions.arithmetic import *
 from nailorch.functions.columns import *

@@ -13,7 +13,8 @@ from nailorch.shapes import Array, Pair
 __all__ = ['Col2im', 'Im2col', 'col2im', 'col2im_array', 'im2col', 'im2col_array']
 
 
-def im2col(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, to_matrix: bool = True, dilation: Pair = 1) -> Variable:
+def im2col(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, to_matrix: bool = True,
+           dilation: Pair = 1) -> Variable:
     """Lay every window of the images out as a row of a matrix.
 
     Args:
@@ -39,7 +40,8 @@ def im2col(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, to_matrix:
 class Im2col(Function):
     saves = ()
 
-    def __init__(self, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, to_matrix: bool = True, dilation: Pair = 1) -> None:
+    def __init__(self, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, to_matrix: bool = True,
+                 dilation: Pair = 1) -> None:
         self.kernel_size, self.stride, self.pad = kernel_size, stride, pad
         self.to_matrix, self.dilation = to_matrix, dilation
 
@@ -52,8 +54,8 @@ class Im2col(Function):
         return col2im(gy, self.x_shape, self.kernel_size, self.stride, self.pad, self.to_matrix, self.dilation)
 
 
-def col2im(x: Any, input_shape: Sequence[int], kernel_size: Pair, stride: Pair = 1, pad: Any = 0, to_matrix: bool = True,
-           dilation: Pair = 1) -> Variable:
+def col2im(x: Any, input_shape: Sequence[int], kernel_size: Pair, stride: Pair = 1, pad: Any = 0,
+           to_matrix: bool = True, dilation: Pair = 1) -> Variable:
     """Add the rows of an im2col matrix back into images: where windows overlap, they add.
 
     Args:
@@ -76,8 +78,8 @@ def col2im(x: Any, input_shape: Sequence[int], kernel_size: Pair, stride: Pair =
 class Col2im(Function):
     saves = ()
 
-    def __init__(self, input_shape: Sequence[int], kernel_size: Pair, stride: Pair = 1, pad: Any = 0, to_matrix: bool = True,
-                 dilation: Pair = 1) -> None:
+    def __init__(self, input_shape: Sequence[int], kernel_size: Pair, stride: Pair = 1, pad: Any = 0,
+                 to_matrix: bool = True, dilation: Pair = 1) -> None:
         self.input_shape, self.kernel_size, self.stride, self.pad = tuple(input_shape), kernel_size, stride, pad
         self.to_matrix, self.dilation = to_matrix, dilation
 

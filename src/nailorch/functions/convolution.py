@@ -1,7 +1,7 @@
 """Convolution, and the two operations that its derivative is made of.
 
-Conv2d, Deconv2d and Conv2dGradW close under differentiation: each is linear in both its inputs, so each one's backward is
-made of the other two. That is all there is to double backpropagation.
+Conv2d, Deconv2d and Conv2dGradW close under differentiation: each is linear in both its inputs, so each one's backward
+is made of the other two. That is all there is to double backpropagation.
 
     y  = conv(x, W)      gx  = deconv(gy, W)      gW = grad_W(x, gy)
 """
@@ -22,7 +22,8 @@ from nailorch.shapes import Array, Pair, Window, pair
 __all__ = ['Conv2DGradW', 'Conv2d', 'Conv2dGradW', 'Deconv2d', 'conv2d', 'conv2d_simple', 'deconv2d', 'deconv2d_simple']
 
 
-def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1, groups: int = 1) -> Variable:
+def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
+           groups: int = 1) -> Variable:
     """Slide the filters W over the images x.
 
     This is cross-correlation, as in every framework: the filter is not flipped.
@@ -176,7 +177,8 @@ def conv2d_simple(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0)
     return transpose(reshape(y, (N, OH, OW, OC)), (0, 3, 1, 2))
 
 
-def deconv2d_simple(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, outsize: Pair | None = None) -> Variable:
+def deconv2d_simple(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0,
+                    outsize: Pair | None = None) -> Variable:
     """Deconvolve in three steps: one matrix product, reshape, fold (col2im). The readable twin of deconv2d."""
     x, W = as_variable(x), as_variable(W)
     check_images('deconv2d_simple', x.data)

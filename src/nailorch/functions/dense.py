@@ -128,7 +128,7 @@ def embed_id(x: Any, W: Any) -> Variable:
                   [0. 0. 1.]])
     """
     ids, W = as_variable(x).data, as_variable(W)
-    if ids.dtype.kind not in 'iu' or ids.size and not 0 <= ids.min() <= ids.max() < len(W):
+    if ids.dtype.kind not in 'iu' or (ids.size and not 0 <= ids.min() <= ids.max() < len(W)):
         raise ValueError(message('embed.ids', dtype=ids.dtype, rows=len(W),
                                  low=ids.min() if ids.size else None, high=ids.max() if ids.size else None))
     return get_item(W, ids)

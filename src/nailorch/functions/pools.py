@@ -59,7 +59,8 @@ max_pooling = pooling
 class Pooling(Function):
     saves = 'index',
 
-    def __init__(self, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1, ceil_mode: bool = False) -> None:
+    def __init__(self, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
+                 ceil_mode: bool = False) -> None:
         self.kernel_size, self.stride, self.pad = kernel_size, stride, pad
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
@@ -197,7 +198,7 @@ def global_max_pooling(x: Any) -> Variable:
 
 
 def adaptive_average_pooling(x: Any, outsize: Pair) -> Variable:
-    """Average the images down to `outsize`, whatever their size: place i covers pixels floor(i*H/OH) to ceil((i+1)*H/OH).
+    """Average the images down to `outsize`; place i covers pixels floor(i * H / OH) to ceil((i + 1) * H / OH).
 
     An average over a rectangle is one over its rows, then over its columns: two matrix products.
 
@@ -212,7 +213,8 @@ def adaptive_average_pooling(x: Any, outsize: Pair) -> Variable:
     """
     x = as_variable(x)
     check_images('adaptive_average_pooling', x.data)
-    down, across = (shares(size, places, x.dtype) for size, places in zip(x.shape[2:], pair(outsize, 'outsize'), strict=True))
+    OH, OW = pair(outsize, 'outsize')
+    down, across = shares(x.shape[2], OH, x.dtype), shares(x.shape[3], OW, x.dtype)
     return matmul(matmul(down, x), across.T)
 
 
@@ -220,7 +222,8 @@ def adaptive_max_pooling(x: Any, outsize: Pair) -> Variable:
     """Take maxima down to `outsize`, over the same windows as adaptive_average_pooling: (N, C, OH, OW)."""
     x = as_variable(x)
     check_images('adaptive_max_pooling', x.data)
-    rows, columns = (spans(size, places) for size, places in zip(x.shape[2:], pair(outsize, 'outsize'), strict=True))
+    OH, OW = pair(outsize, 'outsize')
+    rows, columns = spans(x.shape[2], OH), spans(x.shape[3], OW)
     windows = get_item(x, (slice(None), slice(None), rows[:, None, :, None], columns[None, :, None, :]))
     return max(windows, axis=(4, 5))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 from nailorch.core import Function, Variable, as_variable
 from nailorch.shapes import Array
 
-__all__ = ['BroadcastTo', 'Pad', 'Reshape', 'SumTo', 'Transpose', 'broadcast_to', 'pad', 'reshape', 'sum_to', 'transpose']
+__all__ = ['BroadcastTo', 'Concat', 'Pad', 'Reshape', 'Split', 'SumTo', 'Transpose', 'broadcast_to', 'concat',
+           'concatenate', 'expand_dims', 'flatten', 'pad', 'reshape', 'split', 'squeeze', 'stack', 'sum_to',
+           'transpose']
 
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Variable:
@@ -105,9 +108,8 @@ class SumTo(Function):
     def forward(self, x: Array) -> Array:
         self.x_shape = x.shape
         lead = x.ndim - len(self.shape)
-        axes = tuple(range(lead)) + tuple(
-            axis + lead for axis, (have, want) in enumerate(zip(x.shape[lead:], self.shape, strict=True)) if want == 1 < have)
-        return x.sum(axis=axes, keepdims=True).reshape(self.shape)
+        axes = [axis for axis in range(x.ndim) if axis < lead or self.shape[axis - lead] == 1 < x.shape[axis]]
+        return x.sum(axis=tuple(axes), keepdims=True).reshape(self.shape)
 
     def backward(self, gy: Variable) -> Any:
         return broadcast_to(gy, self.x_shape)
@@ -141,3 +143,84 @@ class Pad(Function):
     def backward(self, gy: Variable) -> Any:
         inside = tuple(slice(before, before + n) for (before, _), n in zip(self.widths, self.x_shape, strict=True))
         return gy[inside]
+
+
+def flatten(x: Any) -> Variable:
+    """Return x as (N, everything else): what stands between convolutions and the first dense layer."""
+    x = as_variable(x)
+    return reshape(x, (x.shape[0], -1) if x.size else (x.shape[0], math.prod(x.shape[1:])))
+
+
+def expand_dims(x: Any, axis: int) -> Variable:
+    """Return x with a new axis of size 1 at position `axis` of the result."""
+    x = as_variable(x)
+    return reshape(x, np.expand_dims(x.data, axis).shape)
+
+
+def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Variable:
+    """Return x without its axes of size 1: all of them, or those named.
+
+    Raises:
+        ValueError: a named axis is not of size 1.
+    """
+    x = as_variable(x)
+    return reshape(x, np.squeeze(x.data, axis if axis is None or isinstance(axis, int) else tuple(axis)).shape)
+
+
+def concat(xs: Sequence[Any], axis: int = 1) -> Variable:
+    """Return the xs joined along `axis`; for images, axis 1 joins channels.
+
+    Raises:
+        ValueError: there is nothing to join, or the other axes differ.
+    Example:
+        >>> concat([np.zeros((2, 3, 4, 4)), np.ones((2, 5, 4, 4))]).shape
+        (2, 8, 4, 4)
+    """
+    return Concat(axis)(*xs)
+
+
+concatenate = concat
+
+
+class Concat(Function):
+    saves = ()
+
+    def __init__(self, axis: int = 1) -> None:
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        self.sizes = [x.shape[self.axis] for x in xs]
+        return np.concatenate(xs, axis=self.axis)
+
+    def backward(self, gy: Variable) -> Any:
+        return split(gy, np.cumsum(self.sizes[:-1]).tolist(), self.axis)
+
+
+def stack(xs: Sequence[Any], axis: int = 0) -> Variable:
+    """Return the xs, all of one shape, side by side along a new `axis`."""
+    return concat([expand_dims(x, axis) for x in xs], axis)
+
+
+def split(x: Any, parts: int | Sequence[int], axis: int = 1) -> tuple[Variable, ...]:
+    """Return x cut along `axis` into so many equal parts, or before the given indices.
+
+    Raises:
+        ValueError: the axis cannot be cut into equal parts.
+    Example:
+        >>> [part.shape for part in split(np.zeros((2, 8)), [3])]
+        [(2, 3), (2, 5)]
+    """
+    return Split(parts if isinstance(parts, int) else tuple(parts), axis)(x)
+
+
+class Split(Function):
+    saves = ()
+
+    def __init__(self, parts: int | Sequence[int], axis: int = 1) -> None:
+        self.parts, self.axis = parts, axis
+
+    def forward(self, x: Array) -> tuple[Array, ...]:
+        return tuple(np.split(x, self.parts, axis=self.axis))
+
+    def backward(self, *gys: Variable) -> Any:
+        return concat(gys, self.axis)

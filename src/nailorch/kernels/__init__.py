@@ -1,8 +1,9 @@
 """Arrays in, arrays out: the few operations worth an engine of their own.
 
-Each function here is one line over the engine in force (`Config.engine`); `reference` holds them all in plain NumPy, with
-the same names and signatures. Images are (N, C, H, W), weights (OC, C // groups, KH, KW); a window comes with its padding
-in pixels (`Window.on`). No function modifies what it is given, but for the updates, whose first list is written in place.
+Each function here is one line over the engine in force (`Config.engine`); `reference` holds them all in plain NumPy,
+with the same names and signatures. Images are (N, C, H, W), weights (OC, C // groups, KH, KW); a window comes with its
+padding in pixels (`Window.on`). No function modifies what it is given, but for the updates, whose first list is written
+in place.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, 
     return engine().batch_norm(x, gamma, beta, eps)
 
 
-def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array, Array]:
+def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
+                    eps: float) -> tuple[Array, Array, Array]:
     """Return the gradients of batch_norm's x, gamma and beta."""
     return engine().batch_norm_grad(x, gamma, gy, mean, var, eps)

@@ -220,7 +220,8 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, 
     return (x - by_channel(mean, x.ndim)) * by_channel(scale, x.ndim) + by_channel(beta, x.ndim), mean, var
 
 
-def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array, Array]:
+def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
+                    eps: float) -> tuple[Array, Array, Array]:
     axes = (0, *range(2, x.ndim))
     m = x.size // x.shape[1]
     inv_std = 1 / np.sqrt(var + eps)
