@@ -59,9 +59,9 @@ class DataLoader:
             raise ValueError(message('loader.empty', dataset=type(dataset).__name__))
         if drop_last and batch_size > self.data_size:
             raise ValueError(message('loader.drop_last', batch_size=batch_size, size=self.data_size))
-        self.batch_size, self.shuffle, self.drop_last = int(batch_size), shuffle, drop_last
+        self.batch_size, self.shuffle, self.drop_last = int(batch_size), bool(shuffle), bool(drop_last)
         self.workers, self.prefetch = workers, prefetch
-        self.seed = int(generator().integers(2**63)) if seed is None else seed
+        self.seed = int(generator().integers(2**63)) if seed is None else int(seed)
         self.next_epoch = 0
         self.place = (0, 0)  # (epoch, batch) of the batch that comes next
         self.loaded: tuple[int, int] | None = None

@@ -388,8 +388,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{signal}：停在第 {epoch} 轮、第 {batch} 批（共 {batches} 批）之后；已全部保存到 {path}',
     ),
     'training.interrupted_unsaved': (
-        '{signal}: stopped in epoch {epoch}, after batch {batch} of {batches}; fit() goes on from here{path}',
-        '{signal}：停在第 {epoch} 轮、第 {batch} 批（共 {batches} 批）之后；再次调用 fit() 可从此处继续{path}',
+        '{signal}: stopped in epoch {epoch}, after batch {batch} of {batches}; fit() goes on from here',
+        '{signal}：停在第 {epoch} 轮、第 {batch} 批（共 {batches} 批）之后；再次调用 fit() 可从此处继续',
     ),
     'training.loss': ('the loss is {value}', '损失为 {value}'),
     'training.valid': ('the loss on the validation set is {value}', '验证集上的损失为 {value}'),
@@ -399,7 +399,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{what}，在第 {epoch} 轮、第 {batch} 批（共 {batches} 批，第 {step} 步）。{remedy}{kept}',
     ),
     'training.slower': (
-        'Try a smaller learning rate (it is {lr:g}), or clip the gradients: optimizer.add_hook(optimizers.ClipGrad(1.0))',
+        'Try a smaller learning rate (it is {lr:g}), or clip the gradients: '
+        'optimizer.add_hook(optimizers.ClipGrad(1.0))',
         '请尝试更小的学习率（现为 {lr:g}），或裁剪梯度：optimizer.add_hook(optimizers.ClipGrad(1.0))',
     ),
     'training.data': (

@@ -124,6 +124,7 @@ class RandomHorizontalFlip(Transform):
         self.p = p
 
     def __call__(self, image: Any) -> Any:
+        size_of(image)  # a flattened one would be mirrored top to bottom as well
         if generator().random() >= self.p:
             return image
         return image[..., ::-1] if isinstance(image, np.ndarray) else image.transpose(0)  # Pillow: FLIP_LEFT_RIGHT = 0
@@ -150,7 +151,7 @@ class RandomRotation(Transform):
 
     def colour(self, plane: Any) -> Any:
         bands = len(plane.getbands())
-        return self.fill if bands == 1 else (int(self.fill),) * bands
+        return self.fill if plane.mode == 'F' else (int(self.fill),) * bands
 
 
 # ---- PIL images
@@ -224,7 +225,7 @@ class ToPIL(Transform):
         array = np.asarray(array)
         array = array[None] if array.ndim == 2 else array
         if array.ndim != 3 or array.shape[0] not in (1, 3, 4):
-            raise ValueError(message('image.axes', shape=array.shape))
+            raise ValueError(message('image.channels', shape=array.shape))
         array = cast_back(array, np.dtype(np.uint8))
         return Image.fromarray(array[0] if array.shape[0] == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
 

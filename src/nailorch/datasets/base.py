@@ -26,10 +26,10 @@ class Dataset:
     Example:
         >>> class Squares(Dataset):
         ...     def prepare(self):
-        ...         self.data = np.arange(4.)
-        ...         self.label = self.data ** 2
+        ...         self.data = [0, 1, 2, 3]
+        ...         self.label = [0, 1, 4, 9]
         >>> Squares()[3], len(Squares())
-        ((3.0, 9.0), 4)
+        ((3, 9), 4)
     """
 
     classes: Sequence[str] = ()
@@ -106,9 +106,9 @@ def split(dataset: Dataset, sizes: Sequence[float], *, stratified: bool = True, 
     Raises:
         ValueError: the sizes do not add up, or a part would be empty.
     Example:
-        >>> train, valid = split(Spiral(), (0.9, 0.1))
-        >>> len(train), len(valid)
-        (270, 30)
+        >>> train, valid = split(ArrayDataset(np.zeros(500), np.arange(500) % 10), (0.9, 0.1))
+        >>> len(train), np.bincount(valid.label)
+        (450, array([5, 5, 5, 5, 5, 5, 5, 5, 5, 5]))
 
     Parts share their dataset's transform. To augment the training part alone, make the dataset twice, and split both
     with one seed: `split(MNIST(transform=augmented), sizes)[0]` and `split(MNIST(), sizes)[1]`.
@@ -117,7 +117,8 @@ def split(dataset: Dataset, sizes: Sequence[float], *, stratified: bool = True, 
     fractions = any(isinstance(size, float) for size in sizes)
     ends = np.rint(np.cumsum(sizes) * (total if fractions else 1)).astype(int)
     counts = np.diff(ends, prepend=0)
-    if not len(counts) or counts.min() < 1 or ends[-1] != total:
+    complete = np.isclose(sum(sizes), 1 if fractions else total, atol=1e-6)
+    if not complete or counts.min() < 1:
         raise ValueError(message('split.sizes', sizes=tuple(sizes), total=total, counts=tuple(map(int, counts))))
     order = np.random.default_rng(seed).permutation(total)
     labels = getattr(dataset, 'label', None)
@@ -131,9 +132,8 @@ def interleave(order: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np.
 
     The k-th of the n samples of a class goes to the place (k + 1/2) / n of the way.
     """
-    _, classes = np.unique(labels[order], axis=0, return_inverse=True)
-    places = np.empty(len(order))
-    for number in range(classes.max() + 1):
-        members = np.flatnonzero(classes == number)
-        places[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return order[np.argsort(places, kind='stable')]
+    _, classes, counts = np.unique(labels[order], axis=0, return_inverse=True, return_counts=True)
+    classes = classes.reshape(-1)
+    k = np.empty(len(order), int)
+    k[np.argsort(classes, kind='stable')] = np.concatenate([np.arange(n) for n in counts])
+    return order[np.argsort((k + 0.5) / counts[classes], kind='stable')]

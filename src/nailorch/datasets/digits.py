@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nailorch.datasets.base import Dataset, Transform, split
+from nailorch.datasets.base import ArrayDataset, Dataset, Transform, split
 from nailorch.formats.assets import asset
 from nailorch.messages import message
 from nailorch.shapes import Array
@@ -88,10 +88,9 @@ class Digits(Dataset):
         super().__init__(train, transform, target_transform)
 
     def prepare(self) -> None:
-        everything = Dataset()
-        everything.data, everything.label = read_digits()
-        part = split(everything, (4500, 500))[0 if self.train else 1]
-        self.data, self.label = everything.data[part.indices], everything.label[part.indices]
+        images, labels = read_digits()
+        part = split(ArrayDataset(images, labels), (4500, 500))[0 if self.train else 1]
+        self.data, self.label = images[part.indices], labels[part.indices]
 
 
 @functools.cache
@@ -123,5 +122,6 @@ def read_idx(path: Path, ndim: int) -> Array:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(message('file.broken', path=path, reason=error)) from error
     if len(values) != expected:
-        raise ValueError(message('idx.size', path=path, shape=shape, expected=expected, size=len(values)))
+        size = len(values) if len(values) < expected else f'> {expected}'
+        raise ValueError(message('idx.size', path=path, shape=shape, expected=expected, size=size))
     return np.frombuffer(bytearray(values), np.uint8).reshape(shape)

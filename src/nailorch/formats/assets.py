@@ -174,6 +174,8 @@ def fetch(name: str) -> Path:
                 os.replace(path, target)
                 return target
             except (OSError, LookupError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+                if found := find(name):  # another process was faster
+                    return found
                 reasons.append(f'{source}: {textwrap.shorten(str(error) or type(error).__name__, 200)}')
     raise FileNotFoundError(message('asset.missing', name=name, size=wanted.size, path=places(name)[0],
                                     sha256=wanted.sha256, reasons=''.join(f'\n  {reason}' for reason in reasons)))

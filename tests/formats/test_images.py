@@ -1,0 +1,122 @@
+"""Pictures of every kind, and files that are none."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nailorch.formats.images import read_image
+
+
+def saved(tmp_path, image, name='picture.png', **options):
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def colour(image):
+    return image.getpixel((0, 0))
+
+
+def test_read_image_gives_rgb(tmp_path):
+    image = read_image(saved(tmp_path, Image.new('RGB', (3, 2), (1, 2, 3))))
+    assert (image.mode, image.size, colour(image)) == ('RGB', (3, 2), (1, 2, 3))
+
+
+@pytest.mark.parametrize('image, expected', [
+    (Image.new('L', (2, 2), 77), (77, 77, 77)),
+    (Image.new('1', (2, 2), 1), (255, 255, 255)),
+    (Image.new('RGB', (2, 2), (9, 99, 200)).quantize(), (9, 99, 200)),
+    (Image.new('RGBA', (2, 2), (10, 20, 30, 255)), (10, 20, 30)),
+    (Image.new('RGBA', (2, 2), (0, 0, 0, 0)), (255, 255, 255)),
+    (Image.new('RGBA', (2, 2), (0, 0, 0, 51)), (204, 204, 204)),
+    (Image.new('LA', (2, 2), (0, 0)), (255, 255, 255)),
+], ids=['grey', 'bits', 'palette', 'opaque', 'transparent', 'fifth', 'grey transparent'])
+def test_read_image_of_any_mode(tmp_path, image, expected):
+    assert colour(read_image(saved(tmp_path, image))) == expected
+
+
+def test_read_image_shows_a_transparent_palette_on_white(tmp_path):
+    image = Image.new('P', (2, 2))
+    image.putpalette([0, 0, 0, 200, 0, 0])
+    image.putpixel((1, 1), 1)
+    picture = read_image(saved(tmp_path, image, transparency=0))
+    assert colour(picture) == (255, 255, 255) and picture.getpixel((1, 1)) == (200, 0, 0)
+
+
+@pytest.mark.parametrize('name', ['deep.png', 'deep.tif'])
+def test_read_image_scales_16_bits_to_8(tmp_path, name):
+    levels = np.array([[0, 257, 32896, 65535]], np.uint16)
+    picture = read_image(saved(tmp_path, Image.fromarray(levels), name))
+    assert np.asarray(picture)[0, :, 0].tolist() == [0, 1, 128, 255]  # convert() alone gives 0, 255, 255, 255
+
+
+def test_read_image_of_32_bit_grey(tmp_path):
+    assert colour(read_image(saved(tmp_path, Image.new('I', (1, 1), 65535), 'a.tif'))) == (255, 255, 255)
+    with pytest.raises(ValueError, match='from 70000 to 70000, not 0 to 65535'):
+        read_image(saved(tmp_path, Image.new('I', (1, 1), 70000), 'b.tif'))
+
+
+def test_read_image_does_not_guess_the_range_of_floats(tmp_path):
+    with pytest.raises(ValueError, match=r'picture\.tif: .*whose range is unknown'):
+        read_image(saved(tmp_path, Image.new('F', (1, 1), 0.5), 'picture.tif'))
+
+
+def test_read_image_turns_it_as_the_camera_was_held(tmp_path):
+    image = Image.new('RGB', (4, 2), 'black')
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to view
+    picture = read_image(saved(tmp_path, image, exif=exif))
+    assert picture.size == (2, 4)
+    assert picture.getpixel((1, 0)) == (255, 255, 255)
+
+
+def test_read_image_names_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'cat\.png: there is no such file'):
+        read_image(tmp_path / 'cat.png')
+
+
+@pytest.mark.parametrize('kind', ['png', 'jpg', 'gif', 'tif', 'bmp', 'webp'])
+def test_read_image_names_a_truncated_file(tmp_path, kind):
+    name = f'picture.{kind}'
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8))
+    path = saved(tmp_path, noise, name)
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=f'{name}: not an image, or broken'):
+        read_image(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'hello', b'\x89PNG\r\n\x1a\n', b'GIF89a', b'\xff\xd8\xff\xe0'])
+def test_read_image_names_what_is_no_image(tmp_path, content):
+    (tmp_path / 'no.png').write_bytes(content)
+    with pytest.raises(ValueError, match=r'no\.png: not an image, or broken'):
+        read_image(tmp_path / 'no.png')
+
+
+def test_read_image_survives_random_damage(tmp_path):
+    """Whatever bytes are changed, there is an image or the one error."""
+    random = np.random.default_rng(0)
+    for kind in ('PNG', 'JPEG', 'GIF', 'BMP'):
+        data = io.BytesIO()
+        photo(random).save(data, kind)
+        for _ in range(60):
+            broken = bytearray(data.getvalue())
+            for place in random.integers(0, len(broken), 4):
+                broken[place] = random.integers(0, 256)
+            (tmp_path / 'broken').write_bytes(broken)
+            try:
+                assert read_image(tmp_path / 'broken').mode == 'RGB'
+            except ValueError as error:
+                assert 'broken' in str(error)
+
+
+def photo(random):
+    return Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8))
+
+
+@pytest.mark.parametrize('side, megapixels', [(9000, '81.0'), (10000, '100.0'), (20000, '400.0')])
+def test_read_image_refuses_more_than_64_megapixels(tmp_path, side, megapixels):
+    path = saved(tmp_path, Image.new('1', (side, side)))
+    with pytest.raises(ValueError, match=f'picture.png: {megapixels} megapixels; images of up to 64 are read'):
+        read_image(path)
