@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nailorch.core import as_array
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['as_cupy', 'as_numpy', 'get_array_module', 'gpu_enable']
@@ -27,4 +28,4 @@ def as_numpy(x: Any) -> Array:
 
 def as_cupy(x: Any) -> NoReturn:
     """Raise: no GPU is usable."""
-    raise RuntimeError('no GPU is usable: nailorch computes on the CPU. Ask nailorch.cuda.gpu_enable before to_gpu()')
+    raise RuntimeError(message('gpu.none'))

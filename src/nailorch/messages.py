@@ -142,7 +142,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'backward.twice': (
         'backward: the arrays saved by {function} were freed by an earlier backward(); '
         'to go through the graph again, call the first one with retain_graph=True',
-        'backward：{function} 保存的数组已被先前的 backward() 释放；若要再次反向传播，请在第一次调用时给出 retain_graph=True',
+        'backward：{function} 保存的数组已被先前的 backward() 释放；'
+        '若要再次反向传播，请在第一次调用时给出 retain_graph=True',
     ),
     'backward.shape': (
         '{function}.backward: the gradient of input {index} has shape {got}, the input {expected}',
@@ -242,8 +243,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'DataLoader：保存的状态来自 {name}={saved} 的加载器，而这里 {name}={value}',
     ),
     'gpu.none': (
-        'no GPU is usable: nailorch.cuda.gpu_enable is False. Everything runs on the CPU',
-        '没有可用的 GPU：nailorch.cuda.gpu_enable 为 False。一切都在 CPU 上运行',
+        'no GPU is usable: nailorch computes on the CPU. Ask nailorch.cuda.gpu_enable before to_gpu()',
+        '没有可用的 GPU：nailorch 在 CPU 上运算。调用 to_gpu() 之前请先查看 nailorch.cuda.gpu_enable',
     ),
     'asset.unknown': (
         'there is no asset {name!r}; did you mean {near!r}?',
@@ -287,9 +288,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{source}：{name}={value} 太大，至多为 {bound}',
     ),
     'settings.above': ('{source}: {name}={value} must be above {bound}', '{source}：{name}={value} 应大于 {bound}'),
+    'settings.choice': ('{name}: there is no {value!r}: {remedy}', '{name}：没有 {value!r}：{remedy}'),
     'settings.assignment': (
         '{text!r} is no assignment; write KEY=VALUE, for example training.lr=0.01',
         '{text!r} 不是赋值；请写成 键=值，例如 training.lr=0.01',
+    ),
+    'data.classes': (
+        '{path}: train and test hold different classes: {train} and {test}',
+        '{path}：train 与 test 中的类别不同：{train} 与 {test}',
     ),
     'report.extra': (
         "a report needs {package}, which is not installed: pip install 'nailorch[report]'",

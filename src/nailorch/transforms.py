@@ -315,7 +315,11 @@ def crop(image: Any, top: int, left: int, OH: int, OW: int) -> Any:
 
 def add_border(image: Any, pad: int, fill: int) -> Any:
     if isinstance(image, np.ndarray):
-        return np.pad(image, [(0, 0)] * (image.ndim - 2) + [(pad, pad)] * 2, constant_values=fill)
+        H, W = size_of(image)
+        # np.pad takes ten times as long
+        wide = np.full((*image.shape[:-2], H + 2 * pad, W + 2 * pad), fill, image.dtype)
+        wide[..., pad:-pad, pad:-pad] = image
+        return wide
     from PIL import ImageOps
 
     return ImageOps.expand(image, pad, fill if len(image.getbands()) == 1 else (fill,) * len(image.getbands()))

