@@ -15,20 +15,27 @@ class Crash(BaseException):
     """The program ends here: no handler may see it, as with kill -9."""
 
 
-def arrays(n):
-    return {'model/W': np.full((3, 4), n, np.float32), 'permutation': np.arange(5) * n}
-
-
 def state(n):
-    return {'step': n, 'loss': 0.1 * n, 'rng': {'state': 2**127 + n}, 'none': None, 'infinite': float('inf')}
+    return {'step': n, 'loss': 0.1 * n, 'rng': {'state': 2**127 + n}, 'none': None, 'infinite': float('inf'),
+            'history': [{'epoch': 1}], 'permutation': np.arange(5) * n,
+            'model': {'conv/W': np.full((3, 4), n, np.float32)}}
+
+
+def assert_same(left, right):
+    assert type(left) is type(right)
+    if isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for name in left:
+            assert_same(left[name], right[name])
+    elif isinstance(left, np.ndarray):
+        np.testing.assert_array_equal(left, right)
+        assert left.dtype == right.dtype
+    else:
+        assert left == right
 
 
 def assert_is(checkpoint, n):
-    assert checkpoint.state == state(n)
-    assert checkpoint.arrays.keys() == arrays(n).keys()
-    for name, array in arrays(n).items():
-        np.testing.assert_array_equal(checkpoint.arrays[name], array)
-        assert checkpoint.arrays[name].dtype == array.dtype
+    assert_same(checkpoint.state, state(n))
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def saved(tmp_path):
     """Three checkpoints were saved, of which two are kept."""
     store = Checkpoints(tmp_path / 'last.ckpt')
     for n in (1, 2, 3):
-        store.save(arrays(n), state(n))
+        store.save(state(n))
     return store
 
 
@@ -55,7 +62,7 @@ def test_load_is_none_where_nothing_was_saved(tmp_path):
 
 
 def test_save_accepts_numpy_scalars(tmp_path):
-    Checkpoints(tmp_path).save({}, {'lr': np.float32(0.5)})
+    Checkpoints(tmp_path).save({'lr': np.float32(0.5)})
     assert Checkpoints(tmp_path).load().state == {'lr': 0.5}
 
 
@@ -80,12 +87,12 @@ def test_a_crash_at_any_instant_leaves_the_last_good_checkpoint(tmp_path, monkey
     crashes = 0
     for count in range(1000):
         store = Checkpoints(tmp_path / str(count) / 'last.ckpt')
-        store.save(arrays(1), state(1))
-        store.save(arrays(2), state(2))
+        store.save(state(1))
+        store.save(state(2))
         with monkeypatch.context() as patch:
             left = crash_after(count, patch)
             try:
-                store.save(arrays(3), state(3))
+                store.save(state(3))
             except Crash:
                 crashes += 1
         after = Checkpoints(store.folder)
@@ -93,7 +100,7 @@ def test_a_crash_at_any_instant_leaves_the_last_good_checkpoint(tmp_path, monkey
         assert checkpoint.skipped == []
         assert checkpoint.state['step'] in (2, 3)
         assert_is(checkpoint, checkpoint.state['step'])
-        after.save(arrays(4), state(4))  # and the remains of the crash are in nobody's way
+        after.save(state(4))  # and the remains of the crash are in nobody's way
         assert_is(Checkpoints(store.folder).load(), 4)
         assert len(os.listdir(store.folder)) == 2
         if left[0] > 0:
@@ -105,7 +112,7 @@ def test_save_after_a_fall_back_keeps_the_good_one(saved):
     (saved.folder / '00000003' / 'state.json').write_text('{}')
     store = Checkpoints(saved.folder)
     assert_is(store.load(), 2)
-    store.save(arrays(4), state(4))
+    store.save(state(4))
     assert sorted(os.listdir(saved.folder)) == ['00000002', '00000004']
 
 
@@ -188,7 +195,7 @@ def test_save_to_a_full_disk_is_one_error_and_loses_nothing(saved, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, 'fsync', full)
         with pytest.raises(CheckpointError, match=r'No space left on device. Nothing is lost: .*00000003 is whole'):
-            saved.save(arrays(4), state(4))
+            saved.save(state(4))
     assert sorted(os.listdir(saved.folder)) == ['00000002', '00000003']
     assert_is(Checkpoints(saved.folder).load(), 3)
 
@@ -196,4 +203,4 @@ def test_save_to_a_full_disk_is_one_error_and_loses_nothing(saved, monkeypatch):
 def test_save_where_no_folder_can_be_is_one_error(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(CheckpointError, match=r'cannot be written: Not a directory. No checkpoint was saved yet'):
-        Checkpoints(tmp_path / 'file' / 'last.ckpt').save(arrays(1), state(1))
+        Checkpoints(tmp_path / 'file' / 'last.ckpt').save(state(1))

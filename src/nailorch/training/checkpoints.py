@@ -2,8 +2,8 @@
 
 The folder `last.ckpt` holds the newest checkpoint and the one before it, each a numbered folder:
 
-    last.ckpt/00000007/arrays.safetensors    weights, optimiser state, this epoch's permutation
-    last.ckpt/00000007/state.json            every scalar: epoch, batch, history, random states ...
+    last.ckpt/00000007/arrays.safetensors    every array of the state: weights, the optimiser's moments ...
+    last.ckpt/00000007/state.json            all else: epoch, batch, history, random states ...
     last.ckpt/00000007/manifest.json         length and SHA-256 of the two
 
 A checkpoint is written under another name, each file and the folder forced to the disk, then renamed to its number.
@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nailorch.formats.files import digest, sync_folder, write_file
 from nailorch.formats.safetensors import load_safetensors, safetensors_parts
 from nailorch.messages import message
+from nailorch.training.packing import pack, unpack
 
 __all__ = ['Checkpoint', 'CheckpointError', 'Checkpoints']
 
@@ -46,13 +46,11 @@ class Checkpoint:
 
     Attributes:
         path: its folder.
-        arrays: by name.
-        state: made of dicts, lists, numbers, strings and None.
+        state: what was saved: dicts of arrays, and of what JSON has.
         skipped: why each newer checkpoint could not be used, as sentences; empty as a rule.
     """
 
     path: Path
-    arrays: dict[str, npt.NDArray[Any]]
     state: dict[str, Any]
     skipped: list[str] = field(default_factory=list)
 
@@ -64,9 +62,11 @@ class Checkpoints:
         self.folder = folder
         self.good: Path | None = None  # the last one that this process wrote or read
 
-    def save(self, arrays: Mapping[str, npt.NDArray[Any]], state: Mapping[str, Any]) -> Path:
+    def save(self, state: Mapping[str, Any]) -> Path:
         """Write a checkpoint, whole or not at all, and keep the one before it.
 
+        Args:
+            state: dicts, nested as you like, of arrays and of what JSON has; names are strings.
         Raises:
             CheckpointError: the disk is full, the folder cannot be written; earlier checkpoints are untouched.
         """
@@ -78,7 +78,7 @@ class Checkpoints:
                 shutil.rmtree(unfinished)
             unfinished.mkdir(parents=True)
             sync_folder(self.folder.parent)
-            self._write(unfinished, arrays, state)
+            self._write(unfinished, state)
             os.rename(unfinished, path)
             sync_folder(self.folder)
         except OSError as error:
@@ -92,8 +92,9 @@ class Checkpoints:
         self.good = path
         return path
 
-    def _write(self, folder: Path, arrays: Mapping[str, npt.NDArray[Any]], state: Mapping[str, Any]) -> None:
-        parts = {'arrays.safetensors': safetensors_parts(arrays), 'state.json': [_json(state)]}
+    def _write(self, folder: Path, state: Mapping[str, Any]) -> None:
+        arrays, plain = pack(state)
+        parts = {'arrays.safetensors': safetensors_parts(arrays), 'state.json': [_json(plain)]}
         files = {}
         for name, content in parts.items():
             length, sha256 = write_file(folder / name, content)
@@ -110,13 +111,12 @@ class Checkpoints:
         skipped: list[str] = []
         for path in reversed(self.numbered()):
             try:
-                state = _read_state(path)
-                arrays = load_safetensors(path / 'arrays.safetensors')
-            except (OSError, ValueError) as error:
+                state = _read(path)
+            except (OSError, ValueError, RecursionError) as error:
                 skipped.append(str(error))
             else:
                 self.good = path
-                return Checkpoint(path, arrays, state, skipped)
+                return Checkpoint(path, state, skipped)
         if skipped:
             raise CheckpointError(message('checkpoint.damaged', reason=skipped[0], folder=self.folder))
         return None
@@ -137,8 +137,8 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, indent=1, default=plain).encode()
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
-    """Check the manifest against the files; return state.json."""
+def _read(folder: Path) -> dict[str, Any]:
+    """Check the files against the manifest; return the state in them."""
     manifest = _read_json(folder / 'manifest.json')
     files = manifest.get('files')
     if manifest.get('format') != FORMAT or not isinstance(files, dict):
@@ -152,7 +152,8 @@ def _read_state(folder: Path) -> dict[str, Any]:
             raise ValueError(f'{path}: {length} bytes long, manifest.json says {entry.get("bytes")}')
         if digest(path) != entry.get('sha256'):
             raise ValueError(f'{path}: its content does not match the SHA-256 in manifest.json')
-    return _read_json(folder / 'state.json')
+    state: dict[str, Any] = unpack(load_safetensors(folder / 'arrays.safetensors'), _read_json(folder / 'state.json'))
+    return state
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -18,7 +19,7 @@ import platform
 import re
 import secrets
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,22 @@ from nailorch.messages import message
 from nailorch.training.checkpoints import Checkpoints
 from nailorch.training.history import History, read_metrics
 
-__all__ = ['Run', 'RunError', 'environment', 'list_runs']
+__all__ = ['Run', 'RunError', 'environment', 'list_runs', 'threads', 'writing']
 
 LARGEST_FILE = 1 << 20
 
 
 class RunError(OSError):
     """A run folder cannot be made, found or read; the message says which and why."""
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says of a full or read-only disk into one error that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(message('run.write', path=path, reason=error.strerror or error)) from error
 
 
 class Run:
@@ -61,12 +71,10 @@ class Run:
             return cls(path)
         import tomli_w
 
-        try:
+        with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             replace_file(path / 'env.json', [json.dumps(environment(), indent=1).encode()])
             replace_file(path / 'config.toml', [tomli_w.dumps(dict(config or {})).encode()])
-        except OSError as error:
-            raise RunError(message('run.create', path=path, reason=error.strerror or error)) from error
         return cls(path)
 
     @classmethod
