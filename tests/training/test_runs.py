@@ -65,7 +65,7 @@ def test_at_makes_a_run_folder_once(tmp_path):
 
 def test_create_in_a_folder_that_cannot_be_is_one_error(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(RunError, match=r'run folder: .*file.* cannot be made: Not a directory'):
+    with pytest.raises(RunError, match=r'run folder: .*file.* cannot be written: Not a directory'):
         Run.create(tmp_path / 'file', 'net')
 
 
