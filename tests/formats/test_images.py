@@ -46,7 +46,7 @@ def test_read_image_shows_a_transparent_palette_on_white(tmp_path):
 
 @pytest.mark.parametrize('name', ['deep.png', 'deep.tif'])
 def test_read_image_scales_16_bits_to_8(tmp_path, name):
-    levels = np.array([[0, 257, 32896, 65535]], np.uint16)
+    levels = np.array([[0, 512, 32896, 65535]], np.uint16)
     picture = read_image(saved(tmp_path, Image.fromarray(levels), name))
     assert np.asarray(picture)[0, :, 0].tolist() == [0, 1, 128, 255]  # convert() alone gives 0, 255, 255, 255
 
