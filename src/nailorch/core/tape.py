@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import nailorch
-from nailorch.config import using_config
+from nailorch.config import Config, using_config
 from nailorch.core.function import Function
 from nailorch.core.variable import Node, Variable, as_variable
 from nailorch.messages import message
@@ -55,6 +55,8 @@ def grad(f: Callable[..., Any], argnum: int = 0) -> Callable[..., Variable]:
 
     Args:
         f: takes arrays or Variables, returns one Variable; if it has several elements, their sum is differentiated.
+    Returns:
+        a function of the same arguments. What it returns can be differentiated again, but for under no_grad().
     Example:
         >>> cube = lambda x: x ** 3
         >>> grad(cube)(2.0), grad(grad(cube))(2.0)
@@ -63,13 +65,13 @@ def grad(f: Callable[..., Any], argnum: int = 0) -> Callable[..., Variable]:
 
     def derivative(*args: Any, **kwargs: Any) -> Variable:
         given = args[argnum]
-        nested = isinstance(given, Variable) and given.requires_grad
-        x = given if nested else Variable(np.asarray(given))
+        x = given if isinstance(given, Variable) and given.requires_grad else Variable(np.asarray(given))
         if x.dtype.kind != 'f':
             raise TypeError(f'grad: argument {argnum} has dtype {x.dtype}; only floats have derivatives')
+        again = Config.enable_backprop
         with using_config('enable_backprop', True):
             y = f(*args[:argnum], x, *args[argnum + 1:], **kwargs)
-            gx, = gradients([y], [x], create_graph=nested)
+            gx, = gradients([y], [x], create_graph=again)
         return gx if gx is not None else Variable(np.zeros_like(x.data), requires_grad=False)
 
     return derivative

@@ -69,8 +69,15 @@ class Transpose(Function):
 
 
 def broadcast_to(x: Any, shape: Sequence[int]) -> Variable:
-    """Return x repeated along axes of size 1, and new ones in front, to fill `shape`."""
+    """Return x repeated along axes of size 1, and new ones in front, to fill `shape`.
+
+    Raises:
+        ValueError: a size of x is neither 1 nor `shape`'s.
+    """
     x = as_variable(x)
+    lead = len(shape) - x.ndim
+    if lead < 0 or any(have not in (1, want) for have, want in zip(x.shape, tuple(shape)[lead:], strict=True)):
+        raise ValueError(f'broadcast_to: x has shape {x.shape}, which does not stretch to {tuple(shape)}')
     return x if x.shape == tuple(shape) else BroadcastTo(tuple(shape))(x)
 
 

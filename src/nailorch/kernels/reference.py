@@ -153,7 +153,7 @@ def first_cells(window: Window, outsize: Sequence[int]) -> Array:
 def max_pool(image: Array, window: Window) -> tuple[Array, Array]:
     outsize, KW = window.outsize(image.shape[2:]), window.kernel_size[1]
     image_padded = padded(image, window, lowest(image.dtype))
-    y = np.full((*image.shape[:2], *outsize), lowest(image.dtype))
+    y = np.full((*image.shape[:2], *outsize), lowest(image.dtype), image.dtype)
     index = np.empty(y.shape, np.intp)
     index[:] = first_cells(window, outsize)
     for kh, kw, rows, cols in cells(window, outsize):

@@ -1,0 +1,45 @@
+"""Specs of functions/shape.py and functions/indexing.py."""
+
+import numpy as np
+
+import nailorch.functions as F
+from tests.specs import OpSpec, normal, sample
+
+X = normal(2, 3, 4)
+SUM_TO = {(2, 3, 4): lambda x: x, (3, 1): lambda x: x.sum((0, 2)).reshape(3, 1), (1, 3, 4): lambda x: x.sum(0)[None],
+          (): lambda x: x.sum(), (4,): lambda x: x.sum((0, 1))}
+
+SPECS = [
+    OpSpec('reshape', F.reshape, np.reshape, [sample(X, (4, 6)), sample(X, (2, -1)), sample(X, -1), sample(X, [3, 8])],
+           torch=lambda x, shape: x.reshape(shape), errors=[(lambda: F.reshape(X, (5, 5)), ValueError, '(5,5)')]),
+    OpSpec('transpose', F.transpose, np.transpose, [sample(X), sample(X, (1, 2, 0)), sample(X, (-1, 0, 1))],
+           errors=[(lambda: F.transpose(X, (0, 1)), ValueError, 'axes')]),
+    OpSpec('broadcast_to', F.broadcast_to, np.broadcast_to,
+           [sample(normal(3, 1), (2, 3, 4)), sample(normal(), (2, 3)), sample(X, (2, 3, 4))],
+           errors=[(lambda: F.broadcast_to(X, (2, 4)), ValueError, 'x has shape (2, 3, 4), which does not stretch to')]),
+    OpSpec('sum_to', F.sum_to, lambda x, shape: SUM_TO[shape](x), [sample(X, shape) for shape in SUM_TO]),
+    OpSpec('pad', F.pad, lambda x, widths, value=0: np.pad(x, widths, constant_values=value),
+           [sample(X, ((0, 0), (1, 2), (3, 0))), sample(X, 1, value=2.5), sample(X, ((0, 0),) * 3)],
+           errors=[(lambda: F.pad(X, ((1, 1),) * 4), ValueError, 'broadcast')]),
+    OpSpec('flatten', F.flatten, lambda x: x.reshape(len(x), x[:1].size if len(x) else 6),
+           [sample(X), sample(normal(3)), sample(normal(0, 2, 3))]),
+    OpSpec('expand_dims', F.expand_dims, np.expand_dims, [sample(X, 1), sample(X, -1), sample(X, 0)]),
+    OpSpec('squeeze', F.squeeze, np.squeeze, [sample(normal(1, 3, 1)), sample(normal(1, 3, 1), 2), sample(X)],
+           errors=[(lambda: F.squeeze(X, 1), ValueError, 'not equal to one')]),
+    OpSpec('concat', lambda a, b, c, **how: F.concat([a, b, c], **how),
+           lambda a, b, c, axis=1: np.concatenate([a, b, c], axis),
+           [sample(normal(2, 1, 3), X[:, :, :3], normal(2, 2, 3)), sample(X, X[:1], X[:0], axis=0),
+            sample(X, X, X, axis=-1)],
+           errors=[(lambda: F.concat([X, X[:1]]), ValueError, 'must match'),
+                   (lambda: F.concat([]), ValueError, 'at least one array')]),
+    OpSpec('stack', lambda a, b, **how: F.stack([a, b], **how), lambda a, b, axis=0: np.stack([a, b], axis),
+           [sample(X, X[::-1].copy()), sample(X, X, axis=2), sample(X, X, axis=-1)]),
+    OpSpec('split', F.split, lambda x, parts, axis=1: np.split(x, parts, axis),
+           [sample(X, 3), sample(X, [1, 3], axis=2), sample(X, 2, axis=0), sample(X, [0, 2])],
+           errors=[(lambda: F.split(X, 2), ValueError, 'equal division')]),
+    OpSpec('get_item', F.get_item, lambda x, slices: x[slices],
+           [sample(X, 1), sample(X, (slice(None), slice(None, None, -2))), sample(X, (..., 2)), sample(X, None),
+            sample(X, [1, 0, 1]), sample(X, (slice(None), [0, 2], [1, 1])), sample(X, X > 0),
+            sample(X, ([1, 1], slice(3)))],
+           errors=[(lambda: F.get_item(X, 5), IndexError, 'out of bounds')]),
+]
