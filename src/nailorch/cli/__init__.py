@@ -44,8 +44,9 @@ def run(arguments: list[str]) -> int:
         return code
     except UsageError as error:
         return give_up(str(error), MISUSED, debug)
-    except KeyboardInterrupt:
-        return give_up(text('interrupted'), INTERRUPTED, debug)
+    except KeyboardInterrupt as error:  # training says more: what it saved, and which signal came
+        said = one_line(error) if str(error) else text('interrupted')
+        return give_up(said, getattr(error, 'exit_code', INTERRUPTED), debug)
     except BrokenPipeError:  # the reader has gone, as in `nailorch runs | head`; nothing is left to be said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED

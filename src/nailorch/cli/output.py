@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 __all__ = ['percent', 'say', 'show_json', 'show_table']
@@ -31,7 +31,7 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Container[int] = ()) -> None:
     """Print rows under their headings; the columns whose numbers are in `right` are numbers.
 
     Away from a terminal nothing is cut or wrapped, so that other programs can read it.

@@ -18,7 +18,7 @@ from nailorch.cli.texts import COMPLAINTS, text
 from nailorch.config import Config
 from nailorch.messages import language
 
-__all__ = ['COMMANDS', 'UsageError', 'did_you_mean', 'make_parser', 'parse']
+__all__ = ['COMMANDS', 'UsageError', 'add_root', 'did_you_mean', 'make_parser', 'parse']
 
 COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'summary', 'runs', 'doctor')
 
@@ -39,6 +39,8 @@ def parse(arguments: list[str]) -> argparse.Namespace | None:
         options, unknown = parser.parse_known_args(arguments)
     except SystemExit:  # argparse's way to end after --help and --version
         return None
+    if unknown and not unknown[0].startswith('-'):
+        raise UsageError(text('usage.many', word=unknown[0], command=options.command))
     if unknown:
         known = parser.flags_of(options.command)
         raise UsageError(text('usage.unknown', word=unknown[0], remedy=did_you_mean(unknown[0].split('=')[0], known)))
@@ -116,6 +118,11 @@ def make_parser(command: str | None = None) -> Parser:
     add_common(parser).add_argument('--version', action='version', version=f'nailorch {nailorch.__version__}',
                                     help=text('help.version'))
     return parser
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Add --root, where runs are kept."""
+    parser.add_argument('--root', metavar='FOLDER', default='runs', help=text('root'))
 
 
 def add_common(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

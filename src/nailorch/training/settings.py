@@ -68,6 +68,13 @@ class DataSettings:
         above=0,
         most=0.5,
     )
+    test: float = setting(
+        0.1,
+        'share of a folder kept for the test, unless it has train and test inside',
+        '图像文件夹留作测试的比例（若其中已有 train 和 test 则不用）',
+        above=0,
+        most=0.5,
+    )
     size: int | None = setting(
         None,
         'resize images to this many pixels a side (image folders: 64)',

@@ -1,0 +1,81 @@
+"""`nailorch runs`: past runs in a list; `nailorch runs show RUN`: one of them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+
+from nailorch.cli.output import percent, say, show_json, show_table
+from nailorch.cli.parser import add_root
+from nailorch.cli.texts import text
+from nailorch.training.runs import Run, RunError, list_runs
+
+__all__ = ['add_arguments', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('action', choices=('list', 'show'), nargs='?', default='list', help=text('runs.action'))
+    parser.add_argument('run', metavar='RUN', nargs='?', default='latest', help=text('runs.run'))
+    add_root(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.action == 'show':
+        show(Run.find(options.run, options.root), options)
+        return 0
+    rows = [row(one) for one in list_runs(options.root)]
+    if options.json:
+        show_json(rows)
+    elif rows:
+        show_table([text(f'runs.{column}') for column in COLUMNS],
+                   [[cell(column, one.get(column)) for column in COLUMNS] for one in rows], right=(3, 4, 5, 6))
+    else:
+        say(options, text('runs.none', root=options.root))
+    return 0
+
+
+COLUMNS = ('name', 'date', 'model', 'epochs', 'best_epoch', 'valid_accuracy', 'test_accuracy', 'status')
+
+
+def row(one: Run) -> dict[str, Any]:
+    """Return what the list says of a run; a damaged one does not hide the others."""
+    stamp = re.match(r'(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)', one.name)
+    facts: dict[str, Any] = {'name': one.name, 'date': '{}-{}-{} {}:{}'.format(*stamp.groups()) if stamp else None}
+    try:
+        return facts | {'model': one.config.get('model', {}).get('name')} | one.summary()
+    except (RunError, ValueError, AttributeError) as error:
+        return facts | {'status': 'damaged', 'error': str(error)}
+
+
+def cell(column: str, value: Any) -> str:
+    if value is None:
+        return '-'
+    if column.endswith('accuracy'):
+        return percent(value)
+    return text(f'runs.{value}') if column == 'status' else str(value)
+
+
+def show(one: Run, options: argparse.Namespace) -> None:
+    """Show one run: how it ended, epoch by epoch, and its files."""
+    facts, epochs = row(one), one.history.epochs
+    files = sorted(path.name for path in one.path.iterdir() if path.is_file())
+    if options.json:
+        show_json(facts | {'path': str(one.path), 'stopped': one.history.stopped, 'files': files, 'config': one.config,
+                           'environment': one.environment, 'result': one.result, 'history': epochs})
+        return
+    show_table((one.name, ''), [(text(f'runs.{column}'), cell(column, facts.get(column))) for column in COLUMNS[1:]])
+    print()
+    show_table([text(f'runs.{column}') for column in EPOCH],
+               [[number(column, record[column]) for column in EPOCH] for record in epochs], right=range(len(EPOCH)))
+    print(f'\n{one.history.stopped}'.rstrip())
+    print(f'{one.path}: {", ".join(files)}')
+
+
+EPOCH = ('epoch', 'train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy', 'lr')
+
+
+def number(column: str, value: Any) -> str:
+    if value is None:
+        return '-'
+    return percent(value) if column.endswith('accuracy') else f'{value:.4g}'

@@ -1,0 +1,123 @@
+"""The data of a training run, from its settings: three sets that share no image, and what is needed to show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nailorch.datasets import CIFAR10, CIFAR100, MNIST, Dataset, Digits, FashionMNIST, ImageFolder, split
+from nailorch.messages import message
+from nailorch.training.settings import AugmentationSettings, Settings
+from nailorch.transforms import (
+    ColorJitter,
+    Compose,
+    Normalize,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomRotation,
+    Resize,
+    ToArray,
+    ToPIL,
+)
+
+__all__ = ['DATASETS', 'Data', 'is_folder', 'load_data']
+
+DATASETS: dict[str, tuple[Any, tuple[int, int, int]]] = {
+    'digits': (Digits, (1, 28, 28)),
+    'mnist': (MNIST, (1, 28, 28)),
+    'fashion_mnist': (FashionMNIST, (1, 28, 28)),
+    'cifar10': (CIFAR10, (3, 32, 32)),
+    'cifar100': (CIFAR100, (3, 32, 32)),
+}
+FOLDER_SIZE = 64  # pixels a side that the pictures of a folder are brought to, unless the settings say another
+TO_NUMBERS = (ToArray(), Normalize(0.0, 255.0))
+TO_PICTURE = (ToArray(np.uint8),)
+
+Make = Callable[[Sequence[Any]], Sequence[Dataset]]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images to learn from, to choose the best epoch by, and to judge the result with.
+
+    Attributes:
+        train, valid, test: samples (x, t), x (C, H, W) from 0 to 1. Only `train` is augmented.
+        picture: gives the test image of a number as bytes (C, H, W), to be shown.
+        classes: the classes' names.
+        shape: (C, H, W).
+    """
+
+    train: Dataset
+    valid: Dataset
+    test: Dataset
+    picture: Callable[[int], npt.NDArray[Any]]
+    classes: list[str]
+    shape: tuple[int, int, int]
+
+
+def load_data(settings: Settings) -> Data:
+    """Read the data that `settings.data` names, and split it, the same way whenever the seed is the same.
+
+    Raises:
+        FileNotFoundError, ValueError: no such data, an empty folder, too few images to split.
+    """
+    make, shape = (folder_maker if is_folder(settings.data.name) else dataset_maker)(settings)
+    _, H, W = shape
+    sized = [Resize((H, W)), ToArray(np.uint8)] if settings.data.size or is_folder(settings.data.name) else []
+    train, _, _ = make([*sized, *augmentation(settings.augmentation, (H, W)), *TO_NUMBERS])
+    _, valid, test = make([*sized, *TO_NUMBERS])
+    pictures = make([*sized, *TO_PICTURE])[2]
+    return Data(train, valid, test, lambda index: pictures[index][0], list(test.classes), shape)
+
+
+def is_folder(name: str) -> bool:
+    """Is a data set's name a path? What has a separator, or exists and is no data set's name."""
+    return name not in DATASETS and (Path(name).exists() or any(mark in name for mark in '/\\'))
+
+
+def dataset_maker(settings: Settings) -> tuple[Make, tuple[int, int, int]]:
+    """Return a function that gives a named data set's three parts, transformed as it is told, and the images' shape."""
+    kind, (C, H, W) = DATASETS[settings.data.name]
+    side, valid, seed = settings.data.size, settings.data.valid, settings.seed
+
+    def make(transforms: Sequence[Any]) -> Sequence[Dataset]:
+        learn = kind(train=True, transform=Compose(transforms))
+        return [*split(learn, (1.0 - valid, valid), seed=seed), kind(train=False, transform=Compose(transforms))]
+
+    return make, (C, side or H, side or W)
+
+
+def folder_maker(settings: Settings) -> tuple[Make, tuple[int, int, int]]:
+    """Return the same for a folder: one with `train` and `test` inside, or one whose images are split in three."""
+    root, side = Path(settings.data.name), settings.data.size or FOLDER_SIZE
+    valid, test, seed = settings.data.valid, settings.data.test, settings.seed
+    parted = (root / 'train').is_dir() and (root / 'test').is_dir()
+
+    def make(transforms: Sequence[Any]) -> Sequence[Dataset]:
+        if not parted:
+            return split(ImageFolder(root, Compose(transforms)), (1.0 - valid - test, valid, test), seed=seed)
+        learn, judge = (ImageFolder(root / part, Compose(transforms)) for part in ('train', 'test'))
+        if learn.classes != judge.classes:
+            raise ValueError(message('data.classes', path=root, train=learn.classes, test=judge.classes))
+        return [*split(learn, (1.0 - valid, valid), seed=seed), judge]
+
+    return make, (3, side, side)
+
+
+def augmentation(asked: AugmentationSettings, size: tuple[int, int]) -> list[Any]:
+    """Return the random transforms that are asked for; they come before images are made numbers."""
+    transforms: list[Any] = []
+    if asked.jitter:
+        transforms += [ToPIL(), ColorJitter(asked.jitter, asked.jitter), ToArray(np.uint8)]
+    if asked.rotation:
+        transforms.append(RandomRotation(asked.rotation))
+    if asked.shift:
+        transforms.append(RandomCrop(size, pad=asked.shift))
+    if asked.flip:
+        transforms.append(RandomHorizontalFlip())
+    return transforms
