@@ -7,6 +7,7 @@ slice of the image (`cells`); everything below is a walk over those few slices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from nailorch.messages import message
 from nailorch.shapes import Array, Pair, Window
+
+Arrays = Sequence[Array]
 
 
 def cells(window: Window, outsize: Sequence[int]) -> Iterator[tuple[int, int, slice, slice]]:
@@ -154,13 +157,13 @@ def max_pool(image: Array, window: Window) -> tuple[Array, Array]:
     outsize, KW = window.outsize(image.shape[2:]), window.kernel_size[1]
     image_padded = padded(image, window, lowest(image.dtype))
     y = np.full((*image.shape[:2], *outsize), lowest(image.dtype), image.dtype)
-    index = np.empty(y.shape, np.intp)
+    index = np.empty(y.shape, np.min_scalar_type(math.prod(window.kernel_size) - 1))
     index[:] = first_cells(window, outsize)
     for kh, kw, rows, cols in cells(window, outsize):
         part = image_padded[:, :, rows, cols]
         better = ~(part <= y) & (y == y)  # NaN wins, and stays, as in any maximum
         np.copyto(y, part, where=better)
-        index[better] = kh * KW + kw
+        np.copyto(index, kh * KW + kw, where=better, casting='unsafe')
     return y, index
 
 
@@ -208,6 +211,22 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return y if bias is None else y + bias
 
 
+def lowered(x: Array, axis: int) -> Array:
+    """Return x less its maximum along `axis`: exp of it cannot overflow."""
+    with np.errstate(over='ignore'):  # float16's -60000 - 60000 is -inf, and exp(-inf) rightly 0
+        return x - x.max(axis=axis, keepdims=True)
+
+
+def softmax(x: Array, axis: int) -> Array:
+    power = np.exp(lowered(x, axis))
+    return power / power.sum(axis=axis, keepdims=True)
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    low = lowered(x, axis)
+    return low - np.log(np.exp(low).sum(axis=axis, keepdims=True))
+
+
 def by_channel(values: Array, ndim: int) -> Array:
     """Return (C,) as (1, C, 1, ...), to stand beside arrays of `ndim` axes."""
     return values.reshape(1, -1, *(1,) * (ndim - 2))
@@ -229,3 +248,50 @@ def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
     gbeta, ggamma = gy.sum(axis=axes), (gy * xhat).sum(axis=axes)
     gx = gy - by_channel(gbeta / m, x.ndim) - xhat * by_channel(ggamma / m, x.ndim)
     return gx * by_channel(gamma * inv_std, x.ndim), ggamma, gbeta
+
+
+# what an optimiser does to parameters: p and its state are written in place, g is only read. `steps` counts from 1.
+
+
+def sgd_update(params: Arrays, grads: Arrays, lr: float) -> None:
+    for p, g in zip(params, grads, strict=True):
+        p -= lr * g
+
+
+def momentum_update(params: Arrays, grads: Arrays, velocity: Arrays, lr: float, momentum: float,
+                    nesterov: bool) -> None:
+    for p, g, v in zip(params, grads, velocity, strict=True):
+        v *= momentum
+        v += g
+        p -= lr * (g + momentum * v if nesterov else v)
+
+
+def adagrad_update(params: Arrays, grads: Arrays, square: Arrays, lr: float, eps: float) -> None:
+    for p, g, s in zip(params, grads, square, strict=True):
+        s += np.square(g, dtype=s.dtype)
+        p -= lr * g / (np.sqrt(s) + eps)
+
+
+def adadelta_update(params: Arrays, grads: Arrays, square: Arrays, change: Arrays, lr: float, rho: float,
+                    eps: float) -> None:
+    for p, g, s, c in zip(params, grads, square, change, strict=True):
+        s += (1 - rho) * (np.square(g, dtype=s.dtype) - s)
+        delta = np.sqrt((c + eps) / (s + eps)) * g
+        c += (1 - rho) * (np.square(delta) - c)
+        p -= lr * delta
+
+
+def rmsprop_update(params: Arrays, grads: Arrays, square: Arrays, lr: float, rho: float, eps: float) -> None:
+    for p, g, s in zip(params, grads, square, strict=True):
+        s += (1 - rho) * (np.square(g, dtype=s.dtype) - s)
+        p -= lr * g / (np.sqrt(s) + eps)
+
+
+def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, steps: Sequence[int], lr: float,
+                beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> None:
+    for p, g, m, s, t in zip(params, grads, mean, square, steps, strict=True):
+        m += (1 - beta1) * (g - m)
+        s += (1 - beta2) * (np.square(g, dtype=s.dtype) - s)
+        if weight_decay:
+            p *= 1 - lr * weight_decay
+        p -= lr / (1 - beta1**t) * m / (np.sqrt(s / (1 - beta2**t)) + eps)
