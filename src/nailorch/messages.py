@@ -133,6 +133,41 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'embed_id: ids must be ints from 0 to {rows} - 1; got {dtype} from {low} to {high}',
         'embed_id：编号应为 0 到 {rows} - 1 的整数；得到的是 {dtype}，从 {low} 到 {high}',
     ),
+    # layers and weights
+    'layer.double': (
+        "{layer}: x is float64, the parameters are float32; all that follows is computed in float64, which is slower. "
+        "Remedy: x.astype('float32')",
+        "{layer}：x 是 float64，参数是 float32，后面的计算都会变成较慢的 float64。请用 x.astype('float32')",
+    ),
+    'init.shape': (
+        'the initial array has shape {got}, the parameter {expected}',
+        '给出的初始数组形状是 {got}，而参数的形状是 {expected}',
+    ),
+    'weights.unknown': (
+        '{layer}: nothing to save yet, the sizes of {names} are unknown. Call the model once on an example, then save',
+        '{layer}：还没有可保存的权重，{names} 的大小未知。请先用一个样本调用一次模型，再保存',
+    ),
+    'weights.fit': (
+        '{where}the weights do not fit {layer}; nothing was loaded (strict=False loads what fits)\n  {lines}',
+        '{where}权重与 {layer} 不符，什么都没有载入（strict=False 可载入相符的部分）\n  {lines}',
+    ),
+    'weights.missing': ('{name}: missing; {expected} is expected', '{name}：缺少，应有形状 {expected}'),
+    'weights.unexpected': (
+        '{name}: unexpected; the model has no such name. Its shape is {shape}',
+        '{name}：多余，模型里没有这个名字；其形状是 {shape}',
+    ),
+    'weights.shape': (
+        '{name}: wrong shape {shape}; {expected} is expected',
+        '{name}：形状是 {shape}，应为 {expected}',
+    ),
+    'weights.write': (
+        'weights: {path} cannot be written: {reason}',
+        '权重：无法写入 {path}：{reason}',
+    ),
+    'weights.broken': (
+        '{path}: not a whole .npz file of weights: {reason}',
+        '{path}：不是完整的 .npz 权重文件：{reason}',
+    ),
     # the tape
     'backward.nothing': (
         'backward: nothing led to this Variable that could be differentiated. Was it computed under no_grad(), '
@@ -148,6 +183,41 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'backward.shape': (
         '{function}.backward: the gradient of input {index} has shape {got}, the input {expected}',
         '{function}.backward：第 {index} 个输入的梯度形状是 {got}，而输入的形状是 {expected}',
+    ),
+    # optimisers and schedules
+    'optimizer.setup': (
+        '{optimizer}: it knows no parameters yet; call {optimizer}(...).setup(model) first',
+        '{optimizer}：还没有要更新的参数；请先调用 {optimizer}(...).setup(model)',
+    ),
+    'optimizer.range': (
+        '{name} = {value}: expected a number in {interval}',
+        '{name} = {value}：应为 {interval} 中的数',
+    ),
+    'optimizer.gradient': (
+        '{optimizer}: the gradient of {name} has shape {got}, the parameter itself {expected}',
+        '{optimizer}：{name} 的梯度形状是 {got}，而参数本身的形状是 {expected}',
+    ),
+    'optimizer.other': (
+        '{optimizer}.load_state_dict: this is the state of {other}; make the optimiser that saved it',
+        '{optimizer}.load_state_dict：这是 {other} 的状态；请使用保存它的那种优化器',
+    ),
+    'optimizer.damaged': (
+        '{optimizer}.load_state_dict: the state is incomplete, or was made by another version',
+        '{optimizer}.load_state_dict：状态不完整，或由其他版本保存',
+    ),
+    'optimizer.unknown': (
+        '{optimizer}.load_state_dict: the model has no parameters called {names}; load the state of this model',
+        '{optimizer}.load_state_dict：模型中没有名为 {names} 的参数；请载入属于这个模型的状态',
+    ),
+    'optimizer.shape': (
+        '{optimizer}.load_state_dict: {kind} of {name} has shape {got}, the parameter itself {expected}',
+        '{optimizer}.load_state_dict：{name} 的 {kind} 形状是 {got}，而参数本身的形状是 {expected}',
+    ),
+    'clip.norm': (
+        "ClipGrad: the gradients' norm is {norm}, since that of {name} {shape} is not finite; nothing was updated. "
+        'Lower the learning rate, or look for a division by 0, or a log or square root of 0, in the loss',
+        'ClipGrad：梯度的范数是 {norm}，因为 {name} {shape} 的梯度不是有限数；参数未更新。'
+        '请减小学习率，或检查损失中是否有除以 0、对 0 取对数或开方',
     ),
     # data
     'file.missing': ('{path}: there is no such file', '{path}：没有这个文件'),

@@ -2,8 +2,8 @@
 
 Each function here is one line over the engine in force (`Config.engine`); `reference` holds them all in plain NumPy,
 with the same names and signatures. Images are (N, C, H, W), weights (OC, C // groups, KH, KW); a window comes with its
-padding in pixels (`Window.on`). No function modifies what it is given, but for the updates, whose first list is written
-in place.
+padding in pixels (`Window.on`). No function modifies what it is given, but for the optimisers'
+updates.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from types import ModuleType
 from nailorch.config import Config
 from nailorch.kernels import reference
 from nailorch.shapes import Array, Window
+
+Arrays = Sequence[Array]
 
 ENGINES: dict[str, ModuleType] = {'reference': reference}
 
@@ -76,6 +78,16 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return engine().linear(x, weight, bias)
 
 
+def softmax(x: Array, axis: int) -> Array:
+    """Return exp(x) over its sum along `axis`."""
+    return engine().softmax(x, axis)
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """Return the logarithm of softmax, without taking one of a number near 0."""
+    return engine().log_softmax(x, axis)
+
+
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
     """Normalise each channel (axis 1) by its own mean and variance; return y, mean, var (biased)."""
     return engine().batch_norm(x, gamma, beta, eps)
@@ -85,3 +97,42 @@ def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
                     eps: float) -> tuple[Array, Array, Array]:
     """Return the gradients of batch_norm's x, gamma and beta."""
     return engine().batch_norm_grad(x, gamma, gy, mean, var, eps)
+
+
+# Updates: one pass over lists of arrays. The parameters and their state are written in place, gradients only read.
+
+
+def sgd_update(params: Arrays, grads: Arrays, lr: float) -> None:
+    """p -= lr * g."""
+    engine().sgd_update(params, grads, lr)
+
+
+def momentum_update(params: Arrays, grads: Arrays, velocity: Arrays, lr: float, momentum: float,
+                    nesterov: bool) -> None:
+    """v = momentum * v + g; p -= lr * v, or with Nesterov's look ahead lr * (g + momentum * v)."""
+    engine().momentum_update(params, grads, velocity, lr, momentum, nesterov)
+
+
+def adagrad_update(params: Arrays, grads: Arrays, square: Arrays, lr: float, eps: float) -> None:
+    """s += g**2; p -= lr * g / (sqrt(s) + eps)."""
+    engine().adagrad_update(params, grads, square, lr, eps)
+
+
+def adadelta_update(params: Arrays, grads: Arrays, square: Arrays, change: Arrays, lr: float, rho: float,
+                    eps: float) -> None:
+    """d = sqrt((c + eps) / (s + eps)) * g, with s and c the running averages of g**2 and d**2; p -= lr * d."""
+    engine().adadelta_update(params, grads, square, change, lr, rho, eps)
+
+
+def rmsprop_update(params: Arrays, grads: Arrays, square: Arrays, lr: float, rho: float, eps: float) -> None:
+    """p -= lr * g / (sqrt(s) + eps), with s the running average of g**2."""
+    engine().rmsprop_update(params, grads, square, lr, rho, eps)
+
+
+def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, steps: Sequence[int], lr: float,
+                beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> None:
+    """p -= lr * m / (sqrt(s) + eps), with m and s the running averages of g and g**2, each over 1 - beta**step.
+
+    Before that, p -= lr * weight_decay * p. `steps` counts each parameter's updates, this one included.
+    """
+    engine().adam_update(params, grads, mean, square, steps, lr, beta1, beta2, eps, weight_decay)
