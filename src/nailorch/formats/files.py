@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ['digest', 'replace_file', 'sync_folder', 'write_file']
+__all__ = ['digest', 'replace_file', 'replacing', 'sync_folder', 'write_file']
 
 Bytes = bytes | memoryview
 
@@ -29,17 +30,27 @@ def write_file(path: Path, parts: Iterable[Bytes]) -> tuple[int, str]:
     return length, sha256.hexdigest()
 
 
-def replace_file(path: Path, parts: Iterable[Bytes]) -> None:
-    """Write `path` whole or not at all; an older file of that name stays until the new one is on the disk."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write; when the block ends well, it takes the place of `path`, else an older file stays."""
     beside = path.with_name(f'.{path.name}.unfinished')
     try:
-        write_file(beside, parts)
+        with open(beside, 'wb') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
     sync_folder(path.parent)
+
+
+def replace_file(path: Path, parts: Iterable[Bytes]) -> None:
+    """Write `path` whole or not at all; an older file of that name stays until the new one is on the disk."""
+    with replacing(path) as file:
+        file.writelines(parts)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,0 +1,318 @@
+"""Layer: a function that owns its parameters.
+
+Nothing is registered. What a layer owns is what stands in its attributes: Parameters, Buffers and other layers, in the
+order in which they were assigned, also inside lists, tuples and dicts. A thing's name is the path to it: 'conv1/W',
+'blocks/0/b'.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, Self, TypeAlias
+
+import numpy as np
+
+from nailorch.config import Config, test_mode
+from nailorch.core import Buffer, Parameter, Variable, as_array
+from nailorch.messages import message
+from nailorch.shapes import Array
+
+__all__ = ['Hook', 'Layer', 'current_layers', 'unknown', 'warn_if_double']
+
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+
+_running: contextvars.ContextVar[tuple[Layer, ...]] = contextvars.ContextVar('nailorch_layers', default=())
+
+
+def current_layers() -> tuple[Layer, ...]:
+    """Return the layers whose forward is running now, the outermost first."""
+    return _running.get()
+
+
+class Layer:
+    """A part of a network: assign parameters and other layers to attributes, and write `forward`.
+
+    Example:
+        >>> class Scale(Layer):
+        ...     def __init__(self):
+        ...         self.factor = Parameter(np.ones(1))
+        ...     def forward(self, x):
+        ...         return x * self.factor
+        >>> scale = Scale()
+        >>> scale(np.array([2., 3.]))
+        variable([2. 3.])
+        >>> [name for name, parameter in scale.named_parameters()]
+        ['factor']
+    """
+
+    training = True
+    hooks: tuple[Hook, ...] = ()
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        token = _running.set((*_running.get(), self))
+        try:
+            if self.training or not Config.train:
+                outputs = self.forward(*inputs, **options)
+            else:
+                with test_mode():
+                    outputs = self.forward(*inputs, **options)
+        finally:
+            _running.reset(token)
+        for hook in self.hooks:
+            hook.function(self, inputs, outputs)
+        return outputs
+
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the outputs from the inputs, by Functions and other layers."""
+        raise NotImplementedError(f'{type(self).__name__}.forward is not written')
+
+    # what a layer owns
+
+    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+        """Yield (name, layer) for every layer in here, this one first, as ''; one found twice, by its first name."""
+        return ((name, thing) for name, thing, _ in walk(self) if isinstance(thing, Layer))
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield (name, parameter) for all that is learned, in definition order; tied ones once, by their first name."""
+        return ((name, thing) for name, thing, _ in walk(self)
+                if isinstance(thing, Parameter) and not isinstance(thing, Buffer))
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Yield (name, buffer) for all that is saved with the parameters, but not learned."""
+        return ((name, thing) for name, thing, _ in walk(self) if isinstance(thing, Buffer))
+
+    def params(self) -> Iterator[Parameter]:
+        """Yield every parameter once, in definition order."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def cleargrads(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.params():
+            parameter.cleargrad()
+
+    # training and evaluating
+
+    def train(self, mode: bool = True) -> Self:
+        """Let this layer and all in it learn again, after `eval()`."""
+        for _, layer in self.named_layers():
+            layer.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Compute from now on as in `test_mode()`: dropout passes everything, batch norm uses its averages."""
+        return self.train(False)
+
+    def register_forward_hook(self, function: Callable[[Layer, tuple[Any, ...], Any], Any]) -> Hook:
+        """Call `function(layer, inputs, outputs)` after every forward, until `remove()` of the returned hook.
+
+        Hooks watch: what they return is ignored. They stay behind when a layer is copied or pickled.
+        """
+        hook = Hook(self, function)
+        self.hooks = *self.hooks, hook
+        return hook
+
+    # weights
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return name -> array of all parameters and buffers: the arrays themselves, so copy what you keep.
+
+        Raises:
+            ValueError: sizes are still unknown, since the layer was never called.
+        """
+        slots = self.slots()
+        names = [name for name, (slot, _) in slots.items() if unknown(slot)]
+        if names:
+            raise ValueError(message('weights.unknown', layer=type(self).__name__, names=', '.join(names)))
+        return {name: slot.data for name, (slot, _) in slots.items()}
+
+    def load_state_dict(self, arrays: Mapping[str, Any], strict: bool = True) -> list[str]:
+        """Copy arrays into the parameters and buffers of the same names; all must fit, or nothing is loaded.
+
+        Args:
+            arrays: as `state_dict` returns them.
+            strict: False loads what fits.
+        Returns:
+            what was not loaded, a line each; with `strict`, nothing.
+        Raises:
+            ValueError: a name is missing or unknown, or a shape is wrong; all such names are listed.
+        """
+        chosen, skipped = self.choose({name: np.shape(array) for name, array in arrays.items()}, strict)
+        self.put({name: arrays[name] for name in chosen})
+        return skipped
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write all parameters and buffers to an .npz file, whole or not at all; as np.savez does, '.npz' is appended.
+
+        Raises:
+            ValueError: sizes are still unknown, since the layer was never called.
+            OSError: the file cannot be written; an older one is as it was.
+        """
+        from nailorch.formats.npz import save_npz
+        save_npz(path, self.state_dict())
+
+    def load_weights(self, path: str | os.PathLike[str], strict: bool = True) -> list[str]:
+        """Read parameters and buffers from an .npz file; a layer that was never called learns its sizes from it.
+
+        Args:
+            path: what `save_weights` was given.
+            strict: False loads what fits, and returns what did not, a line each.
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is broken; or a name is missing or unknown, or a shape is wrong: all such are listed.
+                Nothing is loaded then.
+        """
+        from nailorch.formats.npz import load_npz
+        skipped: list[str] = []
+
+        def choose(shapes: Shapes) -> list[str]:
+            chosen, skipped[:] = self.choose(shapes, strict, f'{os.fspath(path)}: ')
+            return chosen
+
+        self.put(load_npz(path, choose))
+        return skipped
+
+    def slots(self) -> dict[str, tuple[Parameter, Any]]:
+        """Return name -> (parameter or buffer, the dtype that it has or will have), for all that is saved."""
+        return {name: (thing, getattr(owner, 'dtype', Config.dtype) if unknown(thing) else thing.dtype)
+                for name, thing, owner in walk(self) if isinstance(thing, Parameter)}
+
+    def choose(self, shapes: Shapes, strict: bool, where: str = '') -> tuple[list[str], list[str]]:
+        """Return the names that fit the slots, and a line for each name that does not; if `strict`, raise these."""
+        slots, wrong = self.slots(), {}
+        for name, (slot, _) in slots.items():
+            expected = slot.known_shape if unknown(slot) else slot.shape
+            if name not in shapes:
+                wrong[name] = message('weights.missing', name=name, expected=shown(expected))
+            elif not fits(shapes[name], expected):
+                wrong[name] = message('weights.shape', name=name, shape=shapes[name], expected=shown(expected))
+        for name in shapes:
+            if name not in slots:
+                wrong[name] = message('weights.unexpected', name=name, shape=shapes[name])
+        lines = list(wrong.values())
+        if strict and lines:
+            raise ValueError(message('weights.fit', where=where, layer=type(self).__name__, lines='\n  '.join(lines)))
+        return [name for name in slots if name not in wrong], lines
+
+    def put(self, arrays: Mapping[str, Any]) -> None:
+        """Give parameters and buffers copies of `arrays`, whose names and shapes were found to fit."""
+        slots = self.slots()
+        copies = {name: np.array(as_array(array), slots[name][1], order='C') for name, array in arrays.items()}
+        for name, array in copies.items():
+            slots[name][0].data = array
+
+    # devices and copies
+
+    def to_cpu(self) -> Self:
+        """Return this layer: it is on the CPU."""
+        return self
+
+    def to_gpu(self) -> NoReturn:
+        """Raise, since no GPU is usable."""
+        raise RuntimeError(message('gpu.none'))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != 'hooks'}
+
+    # prints
+
+    def __repr__(self) -> str:
+        parts = [f'{name}: {getattr(part, "__name__", part)}' for name, part in self.children()]
+        inside = ''.join('\n  ' + part.replace('\n', '\n  ') for part in parts)
+        return f'{type(self).__name__}({", ".join(self.arguments())}{inside}' + ('\n)' if parts else ')')
+
+    def children(self) -> Iterator[tuple[str, Any]]:
+        """Yield (name, layer) for the layers directly in this one, as `repr` shows them."""
+        return ((name, thing) for name, thing in held(vars(self)) if isinstance(thing, Layer))
+
+    def arguments(self) -> Iterator[str]:
+        """Yield the constructor's arguments that are not the default ones, as far as attributes of their names tell."""
+        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
+            value = getattr(self, name, parameter.default)
+            if not isinstance(value, bool | int | float | str | tuple):
+                continue
+            if parameter.default is parameter.empty:
+                yield repr(value)
+            elif value != parameter.default:
+                yield f'{name}={value!r}'
+
+
+class Hook:
+    """A function that watches a layer until it is removed."""
+
+    def __init__(self, layer: Layer, function: Callable[[Layer, tuple[Any, ...], Any], Any]) -> None:
+        self.layer, self.function = layer, function
+
+    def remove(self) -> None:
+        """Watch no longer; once is enough, twice does no harm."""
+        self.layer.hooks = tuple(hook for hook in self.layer.hooks if hook is not self)
+
+
+Thing: TypeAlias = Layer | Parameter
+
+
+def walk(layer: Layer) -> Iterator[tuple[str, Thing, Layer]]:
+    """Yield (name, layer or parameter, the layer that holds it), depth first, `layer` itself as ''; each thing once.
+
+    Raises:
+        ValueError: two things have one name.
+    """
+    seen, names = {id(layer)}, set()
+    yield '', layer, layer
+
+    def inside(layer: Layer, path: str) -> Iterator[tuple[str, Thing, Layer]]:
+        for key, thing in held(vars(layer)):
+            if id(thing) in seen:
+                continue
+            seen.add(id(thing))
+            name = path + key
+            if name in names:
+                raise ValueError(f'two parts of the model are called {name!r}; rename a key of a dict')
+            names.add(name)
+            yield name, thing, layer
+            if isinstance(thing, Layer):
+                yield from inside(thing, f'{name}/')
+
+    yield from inside(layer, '')
+
+
+def held(items: Mapping[Any, Any] | Sequence[Any], path: str = '',
+         around: tuple[int, ...] = ()) -> Iterator[tuple[str, Thing]]:
+    """Yield the layers and parameters among `items`, and in the lists, tuples and dicts among them."""
+    for key, item in items.items() if isinstance(items, Mapping) else enumerate(items):
+        name = f'{path}{key}'
+        if isinstance(item, Layer | Parameter):
+            yield name, item
+        elif isinstance(item, dict | list | tuple) and id(item) not in around:
+            yield from held(item, f'{name}/', (*around, id(item)))
+
+
+def unknown(parameter: Any) -> bool:
+    """Return whether a parameter's array is still to be made, once the first call has told its size."""
+    return parameter.data is None
+
+
+def fits(shape: Sequence[int], expected: Sequence[int | None] | None) -> bool:
+    """Return whether `shape` is as expected; None stands for any size."""
+    return expected is None or (len(shape) == len(expected)
+                                and all(want in (None, size) for size, want in zip(shape, expected, strict=True)))
+
+
+def shown(shape: Sequence[int | None] | None) -> str:
+    """Return an expected shape for a message, unknown sizes as '?'."""
+    return '(?)' if shape is None else str(tuple(shape)).replace('None', '?')
+
+
+doubles_met = False  # said once: the same line a thousand times a second helps nobody
+
+
+def warn_if_double(layer: Layer, x: Any, W: Variable) -> None:
+    """Warn, once, where float64 data would make a float32 layer compute in float64."""
+    global doubles_met
+    if not doubles_met and x.dtype == np.float64 and W.dtype == np.float32:
+        doubles_met = True
+        text = message('layer.double', layer=type(layer).__name__)
+        warnings.warn(text, stacklevel=4)  # the line that calls the layer

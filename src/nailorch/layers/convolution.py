@@ -1,0 +1,131 @@
+"""Layers that slide one small set of weights over the whole image."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+import nailorch.functions as F
+from nailorch.config import Config
+from nailorch.core import Parameter, Variable, as_variable
+from nailorch.functions.columns import check_images
+from nailorch.layers.base import Layer, unknown, warn_if_double
+from nailorch.layers.initializers import Init, initial
+from nailorch.messages import message
+from nailorch.shapes import Pair, Window, at_least, pair
+
+__all__ = ['Conv2d', 'Deconv2d']
+
+
+class Filters(Layer):
+    """What Conv2d and Deconv2d share: filters W that are drawn once the images' channels are known, and a bias."""
+
+    op: ClassVar[str]
+
+    def __init__(self, out_channels: int, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, nobias: bool = False,
+                 dtype: Any = None, in_channels: int | None = None, dilation: Pair = 1, groups: int = 1,
+                 W_init: Init = None, b_init: Init = 0) -> None:
+        at_least(1, out_channels, 'out_channels')
+        Window(kernel_size, stride, pad, dilation)  # a size that fits no image is best heard of here
+        self.out_channels, self.kernel_size, self.stride, self.pad = out_channels, kernel_size, stride, pad
+        self.nobias, self.in_channels, self.dilation, self.groups = nobias, in_channels, dilation, groups
+        self.dtype, self.W_init = np.dtype(dtype or Config.dtype), W_init
+        self.check_groups('OC', out_channels)
+        self.W = Parameter(None, 'W', self.W_shape(in_channels))
+        self.b = None if nobias else Parameter(initial(b_init, (out_channels,), 1, out_channels, self.dtype), 'b')
+        if in_channels is not None:
+            self.fill(in_channels)
+
+    def W_shape(self, in_channels: Any) -> tuple[Any, ...]:
+        """Return W's shape for images of so many channels, or of None: not yet known."""
+        raise NotImplementedError
+
+    def fill(self, in_channels: int) -> None:
+        """Draw W, now that its size is known."""
+        at_least(1, in_channels, 'in_channels')
+        self.check_groups('C', in_channels)
+        self.in_channels = in_channels
+        KH, KW = pair(self.kernel_size)
+        fan_in, fan_out = (channels // self.groups * KH * KW for channels in (in_channels, self.out_channels))
+        self.W.data = initial(self.W_init, self.W_shape(in_channels), fan_in, fan_out, self.dtype)
+
+    def check_groups(self, name: str, channels: int) -> None:
+        """Raise ValueError unless the groups share the channels out evenly."""
+        at_least(1, self.groups, 'groups')
+        if channels % self.groups:
+            raise ValueError(message('conv.groups', op=self.op, name=name, channels=channels, groups=self.groups))
+
+    def meet(self, x: Any) -> Variable:
+        """Return the images as a Variable; the first ones tell the number of channels."""
+        x = as_variable(x)
+        check_images(self.op, x.data)
+        if unknown(self.W):
+            self.fill(x.shape[1])
+        warn_if_double(self, x, self.W)
+        return x
+
+
+class Conv2d(Filters):
+    """Slide learned filters over images.
+
+    Args:
+        out_channels: filters, OC.
+        kernel_size, stride, pad, dilation, groups: as F.conv2d takes them.
+        nobias: True for no bias, as before a batch norm, which would take it away again.
+        dtype: of the parameters; None: `Config.dtype`.
+        in_channels: C; None: what the first call brings.
+        W_init, b_init: an initializer, a number or an array; for W None: LeCunNormal().
+    Attributes:
+        W: (OC, C // groups, KH, KW).
+        b: (OC,), or None.
+    Raises:
+        ValueError: sizes that fit no image, at once; or when called: images with other channels, or too small.
+    Example:
+        >>> Conv2d(16, kernel_size=3, pad=1)(np.ones((2, 3, 8, 8), 'float32')).shape
+        (2, 16, 8, 8)
+    """
+
+    op = 'conv2d'
+
+    def W_shape(self, in_channels: Any) -> tuple[Any, ...]:
+        C = None if in_channels is None else in_channels // self.groups
+        return self.out_channels, C, *pair(self.kernel_size)
+
+    def forward(self, x: Any) -> Variable:
+        return F.conv2d(self.meet(x), self.W, self.b, self.stride, self.pad, self.dilation, self.groups)
+
+
+class Deconv2d(Filters):
+    """Spread every pixel over a learned window: the transpose of Conv2d, which makes images larger.
+
+    Args:
+        out_channels: OC.
+        kernel_size, stride, pad, dilation, groups, outsize, output_padding: as F.deconv2d takes them.
+        nobias, dtype, in_channels, W_init, b_init: as Conv2d takes them.
+    Attributes:
+        W: (C, OC // groups, KH, KW).
+        b: (OC,), or None.
+    Raises:
+        ValueError: as Conv2d; or `outsize` is none that such a convolution turns into the images' size.
+    Example:
+        >>> Deconv2d(3, kernel_size=4, stride=2, pad=1)(np.ones((2, 16, 8, 8), 'float32')).shape
+        (2, 3, 16, 16)
+    """
+
+    op = 'deconv2d'
+
+    def __init__(self, out_channels: int, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, nobias: bool = False,
+                 dtype: Any = None, in_channels: int | None = None, dilation: Pair = 1, groups: int = 1,
+                 outsize: Pair | None = None, output_padding: Pair = 0, W_init: Init = None,
+                 b_init: Init = 0) -> None:
+        self.outsize, self.output_padding = outsize, output_padding
+        super().__init__(out_channels, kernel_size, stride, pad, nobias, dtype, in_channels, dilation, groups, W_init,
+                         b_init)
+
+    def W_shape(self, in_channels: Any) -> tuple[Any, ...]:
+        return in_channels, self.out_channels // self.groups, *pair(self.kernel_size)
+
+    def forward(self, x: Any) -> Variable:
+        return F.deconv2d(self.meet(x), self.W, self.b, self.stride, self.pad, self.outsize, self.dilation, self.groups,
+                          self.output_padding)

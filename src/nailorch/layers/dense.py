@@ -1,0 +1,83 @@
+"""Layers whose outputs see all inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import nailorch.functions as F
+from nailorch.config import Config
+from nailorch.core import Parameter, Variable, as_variable
+from nailorch.layers.base import Layer, unknown, warn_if_double
+from nailorch.layers.initializers import Init, Normal, initial
+from nailorch.shapes import at_least
+
+__all__ = ['EmbedID', 'Linear']
+
+
+class Linear(Layer):
+    """A dense layer: every output is a weighted sum of all inputs, plus a bias.
+
+    Args:
+        out_size: features that come out.
+        nobias: True for no bias.
+        dtype: of the parameters; None: `Config.dtype`.
+        in_size: features that go in; None: what the first call brings.
+        W_init, b_init: an initializer, a number or an array; for W None: LeCunNormal().
+    Attributes:
+        W: (IN, OUT).
+        b: (OUT,), or None.
+    Raises:
+        ValueError: when called on features of another number.
+    Example:
+        >>> Linear(10)(np.ones((2, 784), 'float32')).shape
+        (2, 10)
+    """
+
+    def __init__(self, out_size: int, nobias: bool = False, dtype: Any = None, in_size: int | None = None,
+                 W_init: Init = None, b_init: Init = 0) -> None:
+        at_least(1, out_size, 'out_size')
+        self.out_size, self.nobias, self.in_size = out_size, nobias, in_size
+        self.dtype, self.W_init = np.dtype(dtype or Config.dtype), W_init
+        self.W = Parameter(None, 'W', (in_size, out_size))
+        self.b = None if nobias else Parameter(initial(b_init, (out_size,), 1, out_size, self.dtype), 'b')
+        if in_size is not None:
+            self.fill(in_size)
+
+    def fill(self, in_size: int) -> None:
+        """Draw W, now that its size is known."""
+        at_least(1, in_size, 'in_size')
+        self.in_size = in_size
+        self.W.data = initial(self.W_init, (in_size, self.out_size), in_size, self.out_size, self.dtype)
+
+    def forward(self, x: Any) -> Variable:
+        x = as_variable(x)
+        if unknown(self.W) and x.ndim:
+            self.fill(x.shape[-1])
+        warn_if_double(self, x, self.W)
+        return F.linear(x, self.W, self.b)
+
+
+class EmbedID(Layer):
+    """A table of vectors, one for each id.
+
+    Args:
+        in_size: how many ids there are.
+        out_size: the vectors' length.
+        dtype: of the table; None: `Config.dtype`.
+        W_init: an initializer, a number or an array; None: Normal(1).
+    Attributes:
+        W: the table, (in_size, out_size).
+    Example:
+        >>> EmbedID(1000, 16)([3, 5]).shape
+        (2, 16)
+    """
+
+    def __init__(self, in_size: int, out_size: int, dtype: Any = None, W_init: Init = None) -> None:
+        self.in_size, self.out_size, self.dtype = in_size, out_size, np.dtype(dtype or Config.dtype)
+        W_init = Normal() if W_init is None else W_init
+        self.W = Parameter(initial(W_init, (in_size, out_size), in_size, out_size, self.dtype), 'W')
+
+    def forward(self, x: Any) -> Variable:
+        return F.embed_id(x, self.W)
