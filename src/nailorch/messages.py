@@ -133,6 +133,67 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'embed_id: ids must be ints from 0 to {rows} - 1; got {dtype} from {low} to {high}',
         'embed_id：编号应为 0 到 {rows} - 1 的整数；得到的是 {dtype}，从 {low} 到 {high}',
     ),
+    # losses, noise, normalisation
+    'loss.shapes': (
+        '{op}: {name0} and {name1} need one shape; {name0}.shape={x0}, {name1}.shape={x1}',
+        '{op}：{name0} 与 {name1} 的形状应相同；{name0}.shape={x0}，{name1}.shape={x1}',
+    ),
+    'loss.probability': (
+        'binary_cross_entropy: p holds probabilities, from 0 to 1; got {low} to {high}. '
+        'For scores before the sigmoid, use sigmoid_cross_entropy',
+        'binary_cross_entropy：p 应是 0 到 1 之间的概率，得到的是 {low} 到 {high}。'
+        '若是 sigmoid 之前的得分，请用 sigmoid_cross_entropy',
+    ),
+    'loss.scores': (
+        '{op}: scores have the axes (N, C): one row a sample, one column a class; x.shape={x}',
+        '{op}：得分应有 (N, C) 两个轴：每行一个样本，每列一个类别；x.shape={x}',
+    ),
+    'loss.onehot': (
+        '{op}: t has the shape of the scores, {x}. If its rows are one-hot, turn them into class ids: t.argmax(axis=1)',
+        '{op}：t 的形状与得分相同，都是 {x}。若每行是独热编码，请换成类别编号：t.argmax(axis=1)',
+    ),
+    'loss.targets': (
+        '{op}: t has the shape {t}, expected {expected}: one class id for each answer; x.shape={x}',
+        '{op}：t 的形状是 {t}，应为 {expected}：每个答案对应一个类别编号；x.shape={x}',
+    ),
+    'loss.dtype': (
+        '{op}: t holds class ids, which are ints; got {dtype}. If they are whole numbers: t.astype(int)',
+        '{op}：t 应是整数的类别编号，得到的是 {dtype}。若其值都是整数，请用 t.astype(int)',
+    ),
+    'loss.range': (
+        '{op}: {classes} classes have the ids 0 to {classes} - 1; t holds {low} to {high}. '
+        'Is the last layer as wide as there are classes? Targets to be left out are named by ignore_index',
+        '{op}：{classes} 个类别的编号是 0 到 {classes} - 1，t 里却有 {low} 到 {high}。'
+        '最后一层的输出数与类别数相同吗？不参与计算的目标用 ignore_index 指定',
+    ),
+    'loss.weight': (
+        '{op}: class_weight has the shape {shape}, one number for each of the {classes} classes is expected: '
+        '({classes},)',
+        '{op}：class_weight 的形状是 {shape}，应为每个类别一个数，共 {classes} 个：({classes},)',
+    ),
+    'ratio.range': (
+        '{op}: {name} is a part of the whole, from 0 to 1; got {value}',
+        '{op}：{name} 是一个比例，应在 0 到 1 之间，得到的是 {value}',
+    ),
+    'norm.axes': (
+        '{op}: x is (N, C) or images (N, C, H, W); x.shape={x}',
+        '{op}：x 应为 (N, C)，或图像 (N, C, H, W)；x.shape={x}',
+    ),
+    'norm.channels': (
+        '{op}: x has {channels} channels, {name} has the shape {shape}, expected ({channels},); x.shape={x}',
+        '{op}：x 有 {channels} 个通道，{name} 的形状是 {shape}，应为 ({channels},)；x.shape={x}',
+    ),
+    'norm.single': (
+        'batch_norm: one value a channel has no variance; x.shape={x}. Train on more than one sample at a time '
+        '(DataLoader has drop_last), or predict inside test_mode()',
+        'batch_norm：每个通道只有一个值，没有方差可言；x.shape={x}。训练时每批应多于一个样本'
+        '（DataLoader 可设 drop_last），预测时请放在 test_mode() 里',
+    ),
+    'norm.last': (
+        'layer_norm: gamma and beta need the shape of the last axes of x; x.shape={x}, gamma.shape={gamma}, '
+        'beta.shape={beta}',
+        'layer_norm：gamma 与 beta 的形状应等于 x 的最后几个轴；x.shape={x}，gamma.shape={gamma}，beta.shape={beta}',
+    ),
     # layers and weights
     'layer.double': (
         "{layer}: x is float64, the parameters are float32; all that follows is computed in float64, which is slower. "
@@ -218,6 +279,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'Lower the learning rate, or look for a division by 0, or a log or square root of 0, in the loss',
         'ClipGrad：梯度的范数是 {norm}，因为 {name} {shape} 的梯度不是有限数；参数未更新。'
         '请减小学习率，或检查损失中是否有除以 0、对 0 取对数或开方',
+    ),
+    'schedule.choice': (
+        '{name} = {value!r}: choose one of {choices}',
+        '{name} = {value!r}：请从 {choices} 中选择',
+    ),
+    'schedule.other': (
+        '{schedule}.load_state_dict: this is the state of {other}, or incomplete; load what such a schedule saved',
+        '{schedule}.load_state_dict：这是 {other} 的状态，或不完整；请载入同一种学习率策略保存的状态',
     ),
     # data
     'file.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
