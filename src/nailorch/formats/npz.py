@@ -89,7 +89,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def check_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, length: int) -> tuple[int, ...]:
-    """Return the shape that an entry's header states, if the entry has that size and can have it in a file of `length`."""
+    """Return the shape in an entry's header, if the entry has that size, and can have it in a file of `length`."""
     with archive.open(info) as entry:
         start = io.BytesIO(entry.read(HEADER))
     version = np.lib.format.read_magic(start)

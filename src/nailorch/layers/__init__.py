@@ -1,11 +1,18 @@
 """Functions that own parameters: `import nailorch.layers as L`."""
 
 # ruff: noqa: F403
-from nailorch.layers import convolution, dense, initializers
+from nailorch.layers import activation, convolution, dense, initializers, noise, normalization, pools, recurrent, shape
+from nailorch.layers.activation import *
 from nailorch.layers.base import Layer, current_layers
 from nailorch.layers.convolution import *
 from nailorch.layers.dense import *
 from nailorch.layers.initializers import *
+from nailorch.layers.noise import *
+from nailorch.layers.normalization import *
+from nailorch.layers.pools import *
+from nailorch.layers.recurrent import *
+from nailorch.layers.shape import *
 
 __all__ = ['Layer', 'current_layers']
-__all__ += convolution.__all__ + dense.__all__ + initializers.__all__
+__all__ += activation.__all__ + convolution.__all__ + dense.__all__ + initializers.__all__ + noise.__all__
+__all__ += normalization.__all__ + pools.__all__ + recurrent.__all__ + shape.__all__

@@ -31,7 +31,7 @@ class Filters(Layer):
         self.out_channels, self.kernel_size, self.stride, self.pad = out_channels, kernel_size, stride, pad
         self.nobias, self.in_channels, self.dilation, self.groups = nobias, in_channels, dilation, groups
         self.dtype, self.W_init = np.dtype(dtype or Config.dtype), W_init
-        self.check_groups('OC', out_channels)
+        check_groups(self.op, 'OC', out_channels, groups)
         self.W = Parameter(None, 'W', self.W_shape(in_channels))
         self.b = None if nobias else Parameter(initial(b_init, (out_channels,), 1, out_channels, self.dtype), 'b')
         if in_channels is not None:
@@ -44,17 +44,11 @@ class Filters(Layer):
     def fill(self, in_channels: int) -> None:
         """Draw W, now that its size is known."""
         at_least(1, in_channels, 'in_channels')
-        self.check_groups('C', in_channels)
+        check_groups(self.op, 'C', in_channels, self.groups)
         self.in_channels = in_channels
         KH, KW = pair(self.kernel_size)
         fan_in, fan_out = (channels // self.groups * KH * KW for channels in (in_channels, self.out_channels))
         self.W.data = initial(self.W_init, self.W_shape(in_channels), fan_in, fan_out, self.dtype)
-
-    def check_groups(self, name: str, channels: int) -> None:
-        """Raise ValueError unless the groups share the channels out evenly."""
-        at_least(1, self.groups, 'groups')
-        if channels % self.groups:
-            raise ValueError(message('conv.groups', op=self.op, name=name, channels=channels, groups=self.groups))
 
     def meet(self, x: Any) -> Variable:
         """Return the images as a Variable; the first ones tell the number of channels."""
@@ -129,3 +123,10 @@ class Deconv2d(Filters):
     def forward(self, x: Any) -> Variable:
         return F.deconv2d(self.meet(x), self.W, self.b, self.stride, self.pad, self.outsize, self.dilation, self.groups,
                           self.output_padding)
+
+
+def check_groups(op: str, name: str, channels: int, groups: int) -> None:
+    """Raise ValueError unless the groups share the channels out evenly."""
+    at_least(1, groups, 'groups')
+    if channels % groups:
+        raise ValueError(message('conv.groups', op=op, name=name, channels=channels, groups=groups))

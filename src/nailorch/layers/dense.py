@@ -53,8 +53,8 @@ class Linear(Layer):
 
     def forward(self, x: Any) -> Variable:
         x = as_variable(x)
-        if unknown(self.W) and x.ndim:
-            self.fill(x.shape[-1])
+        if unknown(self.W):
+            self.fill(x.shape[-1] if x.ndim else 0)
         warn_if_double(self, x, self.W)
         return F.linear(x, self.W, self.b)
 

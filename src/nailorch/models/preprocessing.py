@@ -1,0 +1,60 @@
+"""How a picture becomes the array that trained weights expect. There are two conventions, and weights know only one.
+
+    caffe        BGR, 0 to 255, the average colour subtracted: VGG16 as its authors published it
+    torchvision  RGB, 0 to 1, mean subtracted, divided by the deviation: weights from PyTorch
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nailorch.shapes import Array
+
+__all__ = ['caffe', 'torchvision']
+
+
+def caffe(image: Any, size: tuple[int, int] | None = (224, 224), dtype: Any = np.float32) -> Array:
+    """Return a picture as VGG's authors fed it to Caffe.
+
+    Args:
+        image: a PIL image of any mode.
+        size: (width, height) to resize to, in PIL's order; None leaves the size as it is.
+        dtype: of the result.
+    Returns:
+        (3, H, W): blue, green, red, less their averages over ImageNet (103.939, 116.779, 123.68); not divided.
+
+    Source: Simonyan & Zisserman 2014, section 2.1; the published Caffe model's description.
+    """
+    image = image.convert('RGB')
+    if size:
+        image = image.resize(size)
+    pixels = np.asarray(image, dtype)[:, :, ::-1]
+    pixels = pixels - np.array([103.939, 116.779, 123.68], dtype)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def torchvision(image: Any, size: int = 224, resize: int = 256, dtype: Any = np.float32) -> Array:
+    """Return a picture as torchvision's models were evaluated.
+
+    Args:
+        image: a PIL image of any mode.
+        size: pixels of the square cut out of the middle.
+        resize: pixels of the shorter side before that (256; 232 for the weights that torchvision calls V2).
+        dtype: of the result.
+    Returns:
+        (3, size, size): red, green, blue from 0 to 1, less (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225).
+
+    Source: pytorch.org/vision, "Models and pre-trained weights".
+    """
+    from PIL import Image
+
+    image = image.convert('RGB')
+    W, H = image.size
+    W, H = (resize, resize * H // W) if W <= H else (resize * W // H, resize)
+    left, top = round((W - size) / 2), round((H - size) / 2)
+    image = image.resize((W, H), Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
+    pixels = np.asarray(image, dtype) / 255
+    pixels = (pixels - np.array([0.485, 0.456, 0.406], dtype)) / np.array([0.229, 0.224, 0.225], dtype)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -1,0 +1,113 @@
+"""VGG: depth from nothing but 3x3 convolutions.
+
+    block          1    2    3    4    5
+    channels      64  128  256  512  512     each block ends with a 2x2 max pool; then fc 4096, 4096, classes
+    VGG11          1    1    2    2    2     convolutions
+    VGG13          2    2    2    2    2
+    VGG16          2    2    3    3    3
+    VGG19          2    2    4    4    4
+
+Source: Simonyan & Zisserman, Very deep convolutional networks for large-scale image recognition, 2014, table 1
+(columns A, B, D, E).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import nailorch.functions as F
+import nailorch.layers as L
+from nailorch.core import Variable
+from nailorch.models.base import Model
+from nailorch.models.preprocessing import caffe
+
+__all__ = ['VGG', 'VGG11', 'VGG11_BN', 'VGG13', 'VGG13_BN', 'VGG16', 'VGG16_BN', 'VGG19', 'VGG19_BN']
+
+
+class VGG(Model):
+    """What all VGGs share: layers conv1_1 ... conv5_4 (and bn1_1 ...), fc6, fc7, fc8.
+
+    Args:
+        num_classes: scores that come out.
+        width: channels of the first block; a smaller one makes a smaller network of the same shape.
+        hidden: features of fc6 and fc7.
+    """
+
+    depths: ClassVar[tuple[int, ...]]  # convolutions in each block
+    batch_norm: ClassVar[bool] = False
+    preprocess = staticmethod(caffe)
+
+    def __init__(self, num_classes: int = 1000, width: int = 64, hidden: int = 4096) -> None:
+        super().__init__()
+        self.num_classes, self.width, self.hidden = num_classes, width, hidden
+        he = L.HeNormal()
+        for block, depth in enumerate(self.depths, 1):
+            channels = width * min(2 ** (block - 1), 8)
+            for i in range(1, depth + 1):
+                setattr(self, f'conv{block}_{i}', L.Conv2d(channels, kernel_size=3, stride=1, pad=1, W_init=he))
+                if self.batch_norm:
+                    setattr(self, f'bn{block}_{i}', L.BatchNorm(eps=1e-5))
+        self.fc6 = L.Linear(hidden, W_init=he)
+        self.fc7 = L.Linear(hidden, W_init=he)
+        self.fc8 = L.Linear(num_classes)
+
+    def forward(self, x: Any) -> Variable:
+        for block, depth in enumerate(self.depths, 1):
+            for i in range(1, depth + 1):
+                x = getattr(self, f'conv{block}_{i}')(x)
+                if self.batch_norm:
+                    x = getattr(self, f'bn{block}_{i}')(x)
+                x = F.relu(x)
+            x = F.pooling(x, 2, 2)
+        x = F.reshape(x, (x.shape[0], -1))
+        x = F.dropout(F.relu(self.fc6(x)))
+        x = F.dropout(F.relu(self.fc7(x)))
+        return self.fc8(x)
+
+
+class VGG11(VGG):
+    """VGG with 11 layers of weights: 132,863,336 parameters for 224x224 images and 1000 classes."""
+
+    depths = 1, 1, 2, 2, 2
+
+
+class VGG13(VGG):
+    """VGG with 13 layers of weights: 133,047,848 parameters for 224x224 images and 1000 classes."""
+
+    depths = 2, 2, 2, 2, 2
+
+
+class VGG16(VGG):
+    """VGG with 16 layers of weights: 138,357,544 parameters for 224x224 images and 1000 classes."""
+
+    depths = 2, 2, 3, 3, 3
+
+
+class VGG19(VGG):
+    """VGG with 19 layers of weights: 143,667,240 parameters for 224x224 images and 1000 classes."""
+
+    depths = 2, 2, 4, 4, 4
+
+
+class VGG11_BN(VGG11):
+    """VGG11 with batch norm before every ReLU of a convolution."""
+
+    batch_norm = True
+
+
+class VGG13_BN(VGG13):
+    """VGG13 with batch norm before every ReLU of a convolution."""
+
+    batch_norm = True
+
+
+class VGG16_BN(VGG16):
+    """VGG16 with batch norm before every ReLU of a convolution: 138,365,992 parameters."""
+
+    batch_norm = True
+
+
+class VGG19_BN(VGG19):
+    """VGG19 with batch norm before every ReLU of a convolution."""
+
+    batch_norm = True
