@@ -1,13 +1,34 @@
 """nailorch: convolutional networks in Python that you can read, that run fast, and that show what they compute."""
 
-from nailorch import cuda, functions, layers, models
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nailorch import cuda, functions, layers, models, optimizers
 from nailorch.config import Config, no_grad, test_mode, using_config
-from nailorch.core import Function, Parameter, Variable, as_array, as_variable, grad
+from nailorch.core import Buffer, Function, Parameter, Variable, as_array, as_variable, grad
 from nailorch.layers import Layer
 from nailorch.models import Model
 from nailorch.rng import seed
 
+if TYPE_CHECKING:
+    from nailorch import datasets, schedules, training, transforms
+    from nailorch.dataloaders import DataLoader, SeqDataLoader
+    from nailorch.datasets import Dataset
+
 __version__ = '0.1.0'
 
-__all__ = ['Config', 'Function', 'Layer', 'Model', 'Parameter', 'Variable', 'as_array', 'as_variable', 'cuda',
-           'functions', 'grad', 'layers', 'models', 'no_grad', 'seed', 'test_mode', 'using_config']
+__all__ = ['Buffer', 'Config', 'DataLoader', 'Dataset', 'Function', 'Layer', 'Model', 'Parameter', 'SeqDataLoader',
+           'Variable', 'as_array', 'as_variable', 'cuda', 'datasets', 'functions', 'grad', 'layers', 'models',
+           'no_grad', 'optimizers', 'schedules', 'seed', 'test_mode', 'training', 'transforms', 'using_config']
+
+# What a script may not need is imported when it is first asked for: `import nailorch` stays quick.
+LATER = {'DataLoader': 'dataloaders', 'SeqDataLoader': 'dataloaders', 'Dataset': 'datasets'}
+CHAPTERS = {'datasets', 'schedules', 'training', 'transforms'}
+
+
+def __getattr__(name: str) -> Any:
+    if name in CHAPTERS:
+        return importlib.import_module(f'nailorch.{name}')
+    if name in LATER:
+        return getattr(importlib.import_module(f'nailorch.{LATER[name]}'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
