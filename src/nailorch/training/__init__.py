@@ -10,3 +10,24 @@
     packing.py       nested state as arrays and JSON
     runs.py          run folders; history.py: metrics.jsonl
 """
+
+from nailorch.training.checkpoints import CheckpointError, Checkpoints
+from nailorch.training.evaluation import Evaluation, NonFiniteLoss, evaluate
+from nailorch.training.history import History
+from nailorch.training.interrupts import TrainingInterrupted
+from nailorch.training.runs import Run, RunError, list_runs
+from nailorch.training.trainer import Trainer
+
+__all__ = [
+    'CheckpointError',
+    'Checkpoints',
+    'Evaluation',
+    'History',
+    'NonFiniteLoss',
+    'Run',
+    'RunError',
+    'Trainer',
+    'TrainingInterrupted',
+    'evaluate',
+    'list_runs',
+]

@@ -1,0 +1,266 @@
+"""The training loop: epochs of batches, measured, shown, and saved so that training can stop and go on at any batch."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import nailorch.functions as F
+from nailorch import rng
+from nailorch.config import no_grad, test_mode, using_config
+from nailorch.dataloaders import DataLoader
+from nailorch.datasets import split
+from nailorch.messages import message
+from nailorch.training import saving
+from nailorch.training.evaluation import Evaluation, Loss, NonFiniteLoss, Sums, evaluate
+from nailorch.training.history import History, append_epoch, write_metrics
+from nailorch.training.interrupts import StopRequest, TrainingInterrupted
+from nailorch.training.progress import Silence, choose, compact, grouped
+from nailorch.training.runs import Run, RunError, threads, writing
+from nailorch.training.saving import check_best, keep_best, restore_best, snapshot
+
+__all__ = ['Trainer']
+
+BETTER = {'train_loss': -1, 'valid_loss': -1, 'train_accuracy': 1, 'valid_accuracy': 1}  # which way is better
+
+
+class Trainer:
+    """Train a model: `Trainer(model, optimizer, train_set, 0.1).fit()`.
+
+    Args:
+        model: a Model; x -> scores.
+        optimizer: one of `nailorch.optimizers`; it is set up on `model` if it is not yet.
+        train: the dataset to learn from.
+        valid: what to measure each epoch on: a dataset, or how many samples of `train` (500) or which fraction (0.1) to
+            set aside, stratified and seeded. Never the test set: what helped to choose a model cannot judge it. A part
+            of `train` shares its transform; where that is random, give a dataset of its own.
+        loss: (scores, t) -> the batch's mean loss.
+        batch_size: samples a step.
+        epochs: passes over `train`, at most.
+        seed: of the order, augmentation, dropout, the split, and of weights that are not drawn yet. None: go on from
+            the generator as it stands.
+        schedule: one of `nailorch.schedules`, told of `monitor` after each epoch; None leaves the learning rate alone.
+        patience: stop after so many epochs without a better `monitor`; None: never.
+        monitor: what "best" means: 'valid_loss', 'valid_accuracy', 'train_loss' or 'train_accuracy'. By default the
+            loss, on `valid` if there is one.
+        run: a run folder, for checkpoints, metrics and the best weights: a Run, or a path (made if missing). None
+            writes no file.
+        workers: threads that prepare batches.
+        checkpoint_every: seconds between checkpoints inside an epoch; there is always one at its end.
+        progress: 'bar', 'lines', 'none'; 'auto' takes the bar on a terminal.
+        title: what the first line calls the data.
+    Raises:
+        ValueError: an empty dataset, an unknown monitor, epochs or patience below 1.
+    """
+
+    def __init__(self, model: Any, optimizer: Any, train: Any, valid: Any = None, *,
+                 loss: Loss = F.softmax_cross_entropy, batch_size: int = 100, epochs: int = 10, seed: int | None = 0,
+                 schedule: Any = None, patience: int | None = None, monitor: str | None = None,
+                 run: Run | str | Path | None = None, workers: int = 0, checkpoint_every: float = 30.0,
+                 progress: str = 'auto', title: str = '') -> None:
+        monitor = monitor or ('train_loss' if valid is None else 'valid_loss')
+        if monitor not in BETTER or (valid is None and monitor.startswith('valid')):
+            raise ValueError(message('training.monitor', monitor=monitor, names=', '.join(BETTER)))
+        for name, value in [('epochs', epochs), ('patience', patience or (1 if patience is None else 0))]:
+            if value < 1:
+                raise ValueError(message('size.least', name=name, value=value, least=1))
+        if isinstance(valid, int | float):
+            whole = 1.0 if isinstance(valid, float) else len(train)
+            train, valid = split(train, (whole - valid, valid), seed=seed or 0)
+        self.model, self.optimizer, self.schedule, self.loss = model, optimizer, schedule, loss
+        self.valid, self.loader = valid, DataLoader(train, batch_size, workers=workers, seed=seed)
+        self.epochs, self.seed, self.patience, self.monitor = epochs, seed, patience, monitor
+        self.checkpoint_every, self.progress = checkpoint_every, progress
+        self.title = title or type(getattr(train, 'dataset', train)).__name__
+        self.run = run if isinstance(run, Run) or run is None else Run.at(run, self.describe())
+        self.best_weights: dict[str, npt.NDArray[Any]] = {}  # where there is no run folder to keep them
+        # Where training stands. With the states of model, optimiser, schedule, loader and generator, this is all.
+        self.history, self.sums, self.step, self.seconds = History(), Sums(), 0, 0.0
+
+    def describe(self) -> dict[str, Any]:
+        """Return what config.toml says of a training that was set up in Python."""
+        settings = {'epochs': self.epochs, 'batch_size': self.loader.batch_size, 'seed': self.seed,
+                    'patience': self.patience, 'monitor': self.monitor, 'workers': self.loader.workers,
+                    'optimizer': type(self.optimizer).__name__, 'lr': float(self.optimizer.lr),
+                    'schedule': self.schedule and type(self.schedule).__name__}
+        return {'model': {'name': type(self.model).__name__}, 'data': {'name': self.title},
+                'training': {name: value for name, value in settings.items() if value is not None}}
+
+    # training
+
+    def fit(self, resume: bool = False) -> History:
+        """Train until all epochs are done or patience ends; the model then holds the weights of the best epoch.
+
+        Args:
+            resume: go on from the run folder's newest whole checkpoint, in the middle of an epoch if it was made there;
+                from the start where there is none.
+        Raises:
+            TrainingInterrupted: Ctrl-C or SIGTERM; the batch was finished and saved. `fit()` once more goes on.
+            NonFiniteLoss: the loss or a weight became NaN or infinite. The last checkpoint is from before.
+            CheckpointError: a checkpoint cannot be written (full disk) or read, or is another training's.
+            RunError: the run folder already holds a training that is not to be resumed, or cannot be written.
+        """
+        with using_config('train', True), using_config('enable_backprop', True), StopRequest() as stop, \
+                contextlib.closing(choose(self.progress)) as reporter:
+            self._begin(resume, reporter)
+            while not (reason := self._why_stop()):
+                self._epoch(stop, reporter)
+            self._end(reason, reporter)
+        return self.history
+
+    def evaluate(self, dataset: Any) -> Evaluation:
+        """Measure the model on a dataset, in test mode and without a tape."""
+        return evaluate(self.model, dataset, loss=self.loss, batch_size=self.loader.batch_size,
+                        workers=self.loader.workers)
+
+    def _begin(self, resume: bool, reporter: Silence) -> None:
+        if self.run and self.step == 0 and not resume and self.run.checkpoints.numbered():
+            raise RunError(message('run.used', path=self.run.path))
+        if self.step == 0 and self.seed is not None:
+            rng.seed(self.seed)
+        if any(parameter.data is None for parameter in self.model.params()):  # sizes are found at the first call
+            with no_grad(), test_mode():
+                self.model(self.loader.load(0, [0])[0])
+        if self.optimizer.target is not self.model:
+            self.optimizer.setup(self.model)
+        if not self.model.training:  # somebody called eval() on the whole
+            self.model.train()
+        samples = '/'.join(grouped(len(part)) for part in (self.loader.dataset, self.valid) if part is not None)
+        count = sum(parameter.data.size for parameter in self.model.params())
+        reporter.say(message('training.header', data=self.title, samples=samples, model=type(self.model).__name__,
+                             count=compact(count), seed=self.seed, threads=threads()))
+        if resume:
+            saving.resume(self, reporter)
+        check_best(self, reporter)
+        self.loader.load_state_dict(self.loader.state_dict())  # iter() now goes on from here
+        self._saved = time.monotonic()
+        if self.run:
+            with writing(self.run.metrics_file):
+                write_metrics(self.run.metrics_file, self.history.epochs)
+
+    def _epoch(self, stop: StopRequest, reporter: Silence) -> None:
+        epoch, batches = len(self.history) + 1, len(self.loader)
+        reporter.start(epoch, self.epochs, batches, self.loader.place[1])
+        began = time.perf_counter()
+        for x, t in self.loader:
+            self._batch(x, t)
+            done = self.loader.place[1]
+            self.seconds += time.perf_counter() - began
+            reporter.batch(done, len(x), self.sums.mean_loss, self.sums.accuracy)
+            if done < batches and (stop.signal or time.monotonic() - self._saved >= self.checkpoint_every):
+                self._check_weights()
+                self._save()
+                self._heed(stop)
+            began = time.perf_counter()
+        self._check_weights()
+        self._end_epoch(reporter)
+        if not self._why_stop():
+            self._heed(stop)
+
+    def _batch(self, x: Any, t: Any) -> None:
+        if self.schedule:
+            self.schedule.update(self.optimizer, step=self.step, epoch=len(self.history))
+        y = self.model(x)
+        loss = self.loss(y, t)
+        value = float(loss.data)
+        if not np.isfinite(value):
+            raise self._non_finite(message('training.loss', value=value), x)
+        self.model.cleargrads()
+        loss.backward()
+        try:
+            self.optimizer.update()
+        except FloatingPointError as error:  # a hook met a gradient that is no number
+            raise self._non_finite(str(error), x) from error
+        self.step += 1
+        self.sums.add(value, y.data, t)
+
+    def _end_epoch(self, reporter: Silence) -> None:
+        began = time.perf_counter()
+        reporter.measuring()
+        measured = self.evaluate(self.valid) if self.valid is not None else None
+        if measured and not np.isfinite(measured.loss):
+            raise self._non_finite(message('training.valid', value=measured.loss))
+        record = {
+            'epoch': len(self.history) + 1,
+            'train_loss': self.sums.mean_loss,
+            'train_accuracy': self.sums.accuracy,
+            'valid_loss': measured and measured.loss,
+            'valid_accuracy': measured and measured.accuracy,
+            'lr': float(self.optimizer.lr),
+            'seconds': round(self.seconds + time.perf_counter() - began, 3),
+            'images_per_second': round(self.sums.samples / self.seconds, 1),
+        }
+        record['best'] = self._is_best(record)
+        self.history.epochs.append(record)
+        if self.schedule:  # one that watches a metric hears of it once
+            self.schedule.update(self.optimizer, step=self.step, epoch=len(self.history), metric=record[self.monitor])
+        self.sums, self.seconds = Sums(), 0.0
+        self._save()
+        if record['best']:
+            keep_best(self)
+        if self.run:
+            with writing(self.run.metrics_file):
+                append_epoch(self.run.metrics_file, record)
+        reporter.end(record)
+
+    def _is_best(self, record: dict[str, Any]) -> bool:
+        if record[self.monitor] is None:
+            raise ValueError(message('training.unmeasured', monitor=self.monitor))
+        best = self.history.best
+        return best is None or BETTER[self.monitor] * (record[self.monitor] - best[self.monitor]) > 0
+
+    def _why_stop(self) -> str:
+        """Return the reason to stop, or '' where training goes on; all follows from the history."""
+        best, done = self.history.best, len(self.history)
+        if self.patience and best and done - best['epoch'] >= self.patience:
+            return message('training.patience', monitor=self.monitor, patience=self.patience, epoch=best['epoch'],
+                           value=f'{best[self.monitor]:.4f}')
+        return message('training.done', epochs=done) if done >= self.epochs else ''
+
+    def _end(self, reason: str, reporter: Silence) -> None:
+        self.history.stopped = reason
+        best = self.history.best
+        if best and best['epoch'] < len(self.history):
+            restore_best(self)
+            reason += message('training.restored', epoch=best['epoch'])
+        if self.run:
+            with writing(self.run.path):
+                self.run.record(stopped=self.history.stopped, best_epoch=best and best['epoch'])
+        reporter.say(reason)
+
+    # saving
+
+    def _check_weights(self) -> None:
+        """Raise where a weight is no number: such weights never replace a good checkpoint."""
+        for name, array in self.model.state_dict().items():
+            if not np.isfinite(array).all():
+                raise self._non_finite(message('training.weight', name=name))
+
+    def _save(self) -> None:
+        if self.run:
+            self.run.checkpoints.save(snapshot(self))
+        self._saved = time.monotonic()
+
+    def _heed(self, stop: StopRequest) -> None:
+        """Raise if there was a request to stop; call it when all is saved."""
+        if stop.signal:
+            path = self.run.checkpoints.good if self.run else None
+            text = message('training.interrupted' if path else 'training.interrupted_unsaved', signal=stop.signal.name,
+                           epoch=len(self.history) + 1, batch=self.loader.state_dict()['batch'],
+                           batches=len(self.loader), path=path)
+            raise TrainingInterrupted(text, stop.signal, path)
+
+    def _non_finite(self, what: str, x: Any = None) -> NonFiniteLoss:
+        """Return the error that says where training stands, and what to try."""
+        clean = x is None or np.isfinite(x).all()
+        path = self.run.checkpoints.good if self.run else None
+        batch = self.loader.place[1]
+        return NonFiniteLoss(message(
+            'training.non_finite', what=what, epoch=len(self.history) + 1, batch=batch, batches=len(self.loader),
+            step=self.step + 1, remedy=message('training.slower' if clean else 'training.data', lr=self.optimizer.lr),
+            kept=message('training.kept', path=path) if path else ''))
