@@ -14,7 +14,8 @@ pytest.importorskip('matplotlib')
 from nailorch.config import using_config
 from nailorch.training.figures import curves, filter_images, heat_map, tile, to_picture
 from nailorch.training.history import append_epoch
-from nailorch.training.report import Answers, Inside, frequent_pairs, interval, write_predictions, write_report
+from nailorch.training.inside import Inside
+from nailorch.training.report import Answers, frequent_pairs, interval, write_predictions, write_report
 from nailorch.training.report_words import WORDS
 from nailorch.training.runs import Run
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -26,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     before = Config.lang
     try:
-        return run(arguments)
+        with warnings.catch_warnings():
+            # Pillow warns of large images on several lines; nailorch refuses them in one.
+            warnings.filterwarnings('ignore', message=r'Image size \(\d+ pixels\) exceeds')
+            return run(arguments)
     finally:
         Config.lang = before
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, NoReturn
+from unicodedata import east_asian_width
 
 import nailorch
 from nailorch.cli.texts import COMPLAINTS, text
@@ -21,6 +22,7 @@ from nailorch.messages import language
 __all__ = ['COMMANDS', 'UsageError', 'add_root', 'did_you_mean', 'make_parser', 'parse']
 
 COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'summary', 'runs', 'doctor')
+CLOSING = '，。、；：！？）'  # no line begins with one of these
 
 
 class UsageError(ValueError):
@@ -78,6 +80,19 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, text('help.usage') if prefix is None else prefix)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Break a text by the columns it takes: a Chinese character takes two, and a line may end after any of them."""
+        if text.isascii():
+            return super()._split_lines(text, width)
+        lines, room = [''], width
+        for word in re.findall(r'[!-~]+|.', text):
+            wide = sum(2 if east_asian_width(letter) in 'WF' else 1 for letter in word)
+            if wide > room and word not in CLOSING:
+                lines, room = [*lines, ''], width
+            lines[-1] += word
+            room -= wide
+        return [line.strip() for line in lines]
 
 
 class Parser(argparse.ArgumentParser):

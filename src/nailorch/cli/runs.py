@@ -6,6 +6,7 @@ import argparse
 import re
 from typing import Any
 
+from nailorch.cli.opening import find_run
 from nailorch.cli.output import percent, say, show_json, show_table
 from nailorch.cli.parser import add_root
 from nailorch.cli.texts import text
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.action == 'show':
-        show(Run.find(options.run, options.root), options)
+        show(find_run(options.run, options.root), options)
         return 0
     rows = [row(one) for one in list_runs(options.root)]
     if options.json:

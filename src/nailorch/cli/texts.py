@@ -94,10 +94,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch demo --seed 1      换一个随机种子\n'
         '  nailorch demo --lang en     以英文输出',
     ),
+    'demo.seed': ('the start of everything random (default: 0)', '随机种子（默认 0）'),
+    'demo.intro': (
+        '5,000 real handwritten digits of MNIST: 4,000 to learn from, 500 to choose the best epoch by, 500 to test.',
+        'MNIST 的 5000 张真实手写数字：4000 张用于学习，500 张用于选出最佳的一轮，500 张用于最后的测试。',
+    ),
     # train
     'train.about': (
         'train a model on images and keep all of it in a run folder',
         '在图像上训练模型，并把一切保存在运行文件夹里',
+    ),
+    'train.usage': (
+        'nailorch train [--config FILE] [settings ...]\n       nailorch train --resume RUN',
+        'nailorch train [--config FILE] [设置 ...]\n      nailorch train --resume RUN',
     ),
     'train.examples': (
         'A flag counts before the file of --config, and the file before the default. Ctrl-C finishes the batch,\n'
@@ -121,12 +130,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     'train.resume': ('go on with an interrupted run: its name, a part of it, a path, or latest',
                      '继续一次中断的运行：名称（或其一部分）、路径，或 latest'),
     'train.set': ('any setting by its full name, e.g. training.clip=1.0', '按全名指定任一设置，例如 training.clip=1.0'),
-    'train.section.settings': ('settings', '设置'),
+    'train.settings': ('settings', '设置'),
     'train.resume_alone': (
         '--resume goes on with what its run was told; take away {flags}',
         '--resume 会沿用该运行的设置；请去掉 {flags}',
     ),
-    'train.default': ('default {value}', '默认 {value}'),
+    'train.default': (' (default: {value})', '（默认 {value}）'),
+    'train.continue': ('Go on with: nailorch train --resume {run}', '继续训练：nailorch train --resume {run}'),
+    'train.hardest': ('Hardest pair {true}→{answer} ({count})', '最易混淆：{true}→{answer}（{count} 次）'),
+    'train.report': ('Report: {path}', '报告：{path}'),
     'root': ('the folder of all runs (default: runs)', '存放所有运行的文件夹（默认 runs）'),
     # evaluate
     'evaluate.about': ('measure a trained model on test images', '在测试图像上评估训练好的模型'),
@@ -144,11 +156,42 @@ TEXTS: dict[str, tuple[str, str]] = {
         'a run (name, a part of it, path, or latest), or a weights file (.safetensors, .npz)',
         '一次运行（名称或其一部分、路径，或 latest），或权重文件（.safetensors、.npz）',
     ),
-    'evaluate.model': ('for a weights file: the model it was made with', '权重文件所属的模型'),
-    'evaluate.data': ('other data than the run was trained on', '改用其他数据'),
-    'weights.model': (
-        '{path} is a weights file: say which model it was made with, e.g. --model mnistnet',
+    'evaluate.begin': ('{name} on {count} test images of {data}', '{name}，{data} 的 {count} 张测试图像'),
+    'evaluate.class': ('class', '类别'),
+    'evaluate.images': ('images', '图像数'),
+    'evaluate.accuracy': ('accuracy', '准确率'),
+    'evaluate.right': (
+        '{right} of {count} right (between {low} and {high} with 95% confidence), loss {loss}',
+        '{count} 张中答对 {right} 张（95% 置信区间 {low} 至 {high}），损失 {loss}',
+    ),
+    'evaluate.other': (
+        '{name} knows {classes} classes of images {shape}; {data} has {data_classes} of {data_shape}, or other names',
+        '{name}：{classes} 个类别，形状 {shape}；{data}：{data_classes} 个，形状 {data_shape}，或类别名不同',
+    ),
+    'opening.model': ('for a weights file: the model that it belongs to', '权重文件所属的模型'),
+    'opening.data': (
+        'the data (default: what the run was trained on; for weights digits)',
+        '数据（默认取该运行所用的；权重文件默认 digits）',
+    ),
+    'opening.which_model': (
+        '{path} is a weights file: say which model it belongs to, for example --model mnistnet',
         '{path} 是权重文件：请用 --model 说明它属于哪个模型，例如 --model mnistnet',
+    ),
+    'opening.own_model': (
+        '--model is for weights files; the run {run} is of {name}',
+        '--model 只用于权重文件；运行 {run} 的模型是 {name}',
+    ),
+    'opening.unknown': (
+        'no run in {root} is called {name!r}: did you mean {near}?',
+        '{root} 里没有名为 {name!r} 的运行：是不是想写 {near}？',
+    ),
+    'opening.untrained': (
+        'the run {run} has no weights yet, since its first epoch is not over. Go on: nailorch train --resume {run}',
+        '运行 {run} 还没有权重：第一轮尚未结束。继续训练：nailorch train --resume {run}',
+    ),
+    'opening.damaged': (
+        '{path} does not say which classes the model knows: the file is damaged',
+        '{path} 里没有模型的类别：文件已损坏',
     ),
     # predict
     'predict.about': ('say what is in some images', '识别图像里的内容'),
@@ -167,6 +210,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     'predict.top': ('how many answers an image', '每张图像给出几个答案'),
     'predict.invert': ('swap dark and light (ink on paper becomes light on dark, as in MNIST)',
                        '反转明暗（白纸黑字变成 MNIST 那样的黑底白字）'),
+    'predict.file': ('file', '文件'),
+    'predict.answer': ('answer', '答案'),
+    'predict.empty': ('{path}: no pictures in this folder', '{path}：这个文件夹里没有图片'),
+    'predict.inverted': (
+        'these digits look dark on light, and the model learned light on dark: try --invert',
+        '图像像是浅底深字，而模型学的是深底浅字：请试试 --invert',
+    ),
     # summary
     'summary.about': ("show a model's layers, shapes and parameters", '显示模型的各层、形状和参数量'),
     'summary.examples': (

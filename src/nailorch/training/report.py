@@ -20,11 +20,12 @@ import numpy.typing as npt
 from nailorch.formats.files import replace_file
 from nailorch.messages import language, message
 from nailorch.training.figures import curves, data_uri, feature_maps, filter_images, heat_map, to_picture
+from nailorch.training.inside import Inside
 from nailorch.training.metrics import class_accuracy, confident_mistakes, confusion_matrix
 from nailorch.training.report_words import WORDS
 from nailorch.training.runs import Run
 
-__all__ = ['Answers', 'Inside', 'write_predictions', 'write_report']
+__all__ = ['Answers', 'write_predictions', 'write_report']
 
 Array = npt.NDArray[Any]
 
@@ -53,22 +54,6 @@ class Answers:
         """The most probable class of each image."""
         return self.probabilities.argmax(axis=1)
 
-
-
-@dataclass(frozen=True)
-class Inside:
-    """What a look into the network finds.
-
-    Attributes:
-        parameters: how many numbers it learns.
-        filters: the name and the weights (OC, C, KH, KW) of the first convolution, or None.
-        maps: the name and the output (C, H, W) of some convolutions, for the image `sample` of the answers.
-    """
-
-    parameters: int
-    filters: tuple[str, Array] | None = None
-    maps: Sequence[tuple[str, Array]] = ()
-    sample: int = 0
 
 
 def write_report(run: Run, answers: Answers, inside: Inside) -> Path:

@@ -25,6 +25,11 @@ WORDS: dict[str, tuple[str, str]] = {
     'train': ('training', '训练'),
     'validation': ('validation', '验证'),
     'best': ('epoch {epoch}, whose weights were kept', '第 {epoch} 轮，保留其权重'),
+    'measured': (
+        'Training is measured while the weights change, on augmented images and with dropout: it can look worse than '
+        'validation, which has neither.',
+        '训练的数值是在权重变化的过程中、带着数据增强和 dropout 测得的，所以可能比验证差；验证时两者都不用。',
+    ),
     'stopped': ('Training ended: {reason}', '训练结束：{reason}'),
     'numbers': ('The numbers, epoch by epoch', '每一轮的数值'),
     'epoch': ('epoch', '轮'),

@@ -33,6 +33,7 @@ __all__ = [
     'read_settings',
     'settings_from',
     'settings_to_dict',
+    'value_of',
     'write_settings',
 ]
 
@@ -119,7 +120,12 @@ class TrainingSettings:
     warmup: float = setting(
         0.0, 'epochs in which the learning rate rises to its full value', '学习率升到设定值所用的轮数', least=0
     )
-    weight_decay: float = setting(0.0, 'pull weights towards zero by this much', '权重衰减系数', least=0)
+    weight_decay: float | None = setting(
+        None,
+        'pull weights towards zero by this much (default: 0; adamw 0.01)',
+        '权重衰减系数（默认 0，adamw 为 0.01）',
+        least=0,
+    )
     label_smoothing: float = setting(
         0.0,
         'probability taken from the true class and shared among all',
@@ -223,14 +229,22 @@ def check(source: str, key: str, value: Any, kind: Any, limits: Mapping[str, flo
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split 'training.lr=0.01' into a key and a TOML value; a bare word is a string."""
+    """Split 'training.lr=0.01' into a key and its value."""
     key, equals, value = (part.strip() for part in text.partition('='))
     if not equals or not key:
         raise ValueError(message('settings.assignment', text=text))
+    return key, value_of(key, value)
+
+
+def value_of(key: str, given: Any) -> Any:
+    """Return what a person typed for a setting as the value that they mean: text as it is, the rest as TOML."""
+    kinds = {name: kind for name, kind, _ in all_settings()}
+    if not isinstance(given, str) or (kinds.get(key) is str and not given.startswith(('"', "'"))):
+        return given
     try:
-        return key, tomllib.loads(f'value = {value}')['value']
+        return tomllib.loads(f'value = {given}')['value']
     except tomllib.TOMLDecodeError:
-        return key, value
+        return given
 
 
 def settings_to_dict(settings: Any) -> dict[str, Any]:

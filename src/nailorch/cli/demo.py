@@ -1,0 +1,42 @@
+"""`nailorch demo`: a small network learns 5,000 real digits, on any laptop, in about a minute."""
+
+from __future__ import annotations
+
+import argparse
+
+from nailorch.cli.output import say
+from nailorch.cli.parser import UsageError, add_root
+from nailorch.cli.texts import text
+from nailorch.cli.train import train
+from nailorch.training.settings import Settings, change, value_of
+
+__all__ = ['DEMO', 'add_arguments', 'run']
+
+# 4,000 digits to learn from, 500 to choose the best epoch by, 500 for the test. Shifted and turned a little, the 4,000
+# stand for many more; that, and a learning rate that ends near zero, is worth a third of the mistakes.
+DEMO = {
+    'model.name': 'mnistnet',
+    'data.name': 'digits',
+    'data.valid': 1 / 9,
+    'augmentation.shift': 2,
+    'augmentation.rotation': 10.0,
+    'training.epochs': 12,
+    'training.batch_size': 100,
+    'training.optimizer': 'adam',
+    'training.lr': 0.002,
+    'training.schedule': 'cosine',
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--seed', metavar='N', default='0', help=text('demo.seed'))
+    add_root(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        settings = change(Settings(), DEMO | {'seed': value_of('seed', options.seed)}, '--seed')
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    say(options, text('demo.intro'))
+    return train(settings, options)

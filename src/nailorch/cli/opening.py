@@ -1,0 +1,112 @@
+"""What `evaluate` and `predict` begin with: a trained model, from a run or from a file of weights."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nailorch.cli.parser import UsageError, add_root
+from nailorch.cli.texts import text
+from nailorch.formats.safetensors import load_safetensors
+from nailorch.training.data import DATASETS, is_folder, load_data
+from nailorch.training.recipe import build_model, resolve
+from nailorch.training.runs import Run, RunError, list_runs
+from nailorch.training.settings import Settings, change, settings_from
+
+__all__ = ['Opened', 'add_model_arguments', 'find_run', 'open_model']
+
+WEIGHTS = ('.npz', '.safetensors')
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A trained model, and what it was trained on.
+
+    Attributes:
+        name: the run's, or the weights file's.
+        settings: those of the run; for a file, the defaults with its model and data.
+        classes, shape: the classes' names, and (C, H, W) of an image.
+    """
+
+    name: str
+    model: Any
+    settings: Settings
+    classes: Sequence[str]
+    shape: tuple[int, int, int]
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says which model: RUN_OR_WEIGHTS, and for weights --model and --data."""
+    parser.add_argument('what', metavar='RUN_OR_WEIGHTS', help=text('run_or_weights'))
+    parser.add_argument('--model', metavar='MODEL', help=text('opening.model'))
+    parser.add_argument('--data', metavar='DATA', help=text('opening.data'))
+    add_root(parser)
+
+
+def open_model(options: argparse.Namespace) -> Opened:
+    """Return the model that the arguments mean, with its weights.
+
+    Raises:
+        UsageError: weights without --model, or a name that means nothing.
+        OSError, ValueError: no such run or file, weights that are broken or another model's.
+    """
+    path = Path(options.what)
+    return open_weights(path, options) if path.suffix in WEIGHTS else open_run(options)
+
+
+def find_run(name: str, root: str) -> Run:
+    """Return the run of this name, as `Run.find`; where there is none, the error gives the nearest name."""
+    try:
+        return Run.find(name, root)
+    except RunError as error:
+        near = difflib.get_close_matches(name, ['latest', *(run.name for run in list_runs(root))], 1, 0.4)
+        if not near:
+            raise
+        raise RunError(text('opening.unknown', name=name, root=root, near=near[0])) from error
+
+
+def open_run(options: argparse.Namespace) -> Opened:
+    run = find_run(options.what, options.root)
+    settings = settings_from(run.config, str(run.path / 'config.toml'))
+    if options.model is not None:
+        raise UsageError(text('opening.own_model', run=run.name, name=settings.model.name))
+    if not run.best_weights.is_file():
+        raise FileNotFoundError(text('opening.untrained', run=run.name))
+    classes, shape = run.result.get('classes'), run.result.get('shape')
+    if not isinstance(classes, list) or not isinstance(shape, list) or len(shape) != 3:
+        raise ValueError(text('opening.damaged', path=run.path / 'result.json'))
+    model = build_model(settings.model.name, len(classes))
+    model.load_state_dict(load_safetensors(run.best_weights))
+    if options.data is not None:
+        settings = named(settings, {'data.name': options.data})
+    return Opened(run.name, model, settings, [str(name) for name in classes], (shape[0], shape[1], shape[2]))
+
+
+def open_weights(path: Path, options: argparse.Namespace) -> Opened:
+    if options.model is None:
+        raise UsageError(text('opening.which_model', path=path))
+    settings = named(Settings(), {'model.name': options.model, 'data.name': options.data or 'digits'})
+    if is_folder(settings.data.name):
+        data = load_data(settings)
+        classes, shape = data.classes, data.shape
+    else:
+        kind, shape = DATASETS[settings.data.name]
+        classes = list(kind.classes) or load_data(settings).classes
+    model = build_model(settings.model.name, len(classes))
+    if path.suffix == '.npz':
+        model.load_weights(path)
+    else:
+        model.load_state_dict(load_safetensors(path))
+    return Opened(path.name, model, settings, classes, shape)
+
+
+def named(settings: Settings, names: dict[str, str]) -> Settings:
+    """Return `settings` with other names, each of which must mean something."""
+    try:
+        return resolve(change(settings, names))
+    except ValueError as error:
+        raise UsageError(str(error)) from error

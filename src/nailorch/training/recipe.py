@@ -1,0 +1,165 @@
+"""From settings to a training: the model, data, optimiser and schedule that they name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import nailorch.functions as F
+from nailorch import models
+from nailorch.messages import message
+from nailorch.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, ClipGrad, Momentum, RMSprop, WeightDecay
+from nailorch.schedules import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR, WarmUpLR
+from nailorch.training.data import DATASETS, FOLDER_SIZE, Data, is_folder, load_data
+from nailorch.training.inside import Inside, look_inside
+from nailorch.training.report import Answers, write_predictions
+from nailorch.training.runs import Run
+from nailorch.training.settings import Settings, TrainingSettings, change, nearest
+from nailorch.training.trainer import Trainer
+
+__all__ = ['OPTIMIZERS', 'SCHEDULES', 'Recipe', 'build_model', 'conclude', 'model_names', 'resolve']
+
+# Each optimiser, with the learning rate that is commonly tried first.
+OPTIMIZERS: dict[str, tuple[Callable[[], Any], float]] = {
+    'sgd': (SGD, 0.1),
+    'momentum': (Momentum, 0.05),
+    'nesterov': (partial(Momentum, nesterov=True), 0.05),
+    'adagrad': (AdaGrad, 0.01),
+    'adadelta': (AdaDelta, 1.0),
+    'rmsprop': (RMSprop, 0.001),
+    'adam': (Adam, 0.001),
+    'adamw': (AdamW, 0.001),
+}
+SCHEDULES = ('constant', 'step', 'cosine', 'onecycle', 'plateau')
+
+
+class Recipe:
+    """Settings made concrete: `Recipe(settings).trainer(run).fit()`.
+
+    Attributes:
+        settings: as given, with nothing left open: `resolve(settings)`.
+        data: train, valid and test.
+        model: its weights are drawn when training begins, by the seed.
+    Raises:
+        ValueError, FileNotFoundError: a name that means nothing, or data that cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = resolve(settings)
+        self.data: Data = load_data(self.settings)
+        self.model = build_model(self.settings.model.name, len(self.data.classes))
+
+    def trainer(self, run: Run, progress: str = 'auto') -> Trainer:
+        """Return the Trainer that does what the settings say, and keeps it in `run`."""
+        told = self.settings.training
+        batches = -(-len(self.data.train) // told.batch_size)
+        run.record(classes=self.data.classes, shape=self.data.shape)
+        return Trainer(
+            self.model, build_optimizer(told), self.data.train, self.data.valid,
+            loss=partial(F.softmax_cross_entropy, label_smoothing=told.label_smoothing),
+            batch_size=told.batch_size, epochs=told.epochs, seed=self.settings.seed,
+            schedule=build_schedule(told, batches), patience=told.patience or None, run=run,
+            workers=self.settings.data.workers, progress=progress, title=self.settings.data.name,
+        )
+
+
+def resolve(settings: Settings) -> Settings:
+    """Check the names in `settings`, and fill in what they leave open: learning rate, weight decay, image size.
+
+    Raises:
+        ValueError: a name that means nothing; the nearest one is given.
+    """
+    told = settings.training
+    choose('model.name', settings.model.name, model_names())
+    choose('training.optimizer', told.optimizer, OPTIMIZERS)
+    choose('training.schedule', told.schedule, SCHEDULES)
+    folder = is_folder(settings.data.name)
+    if not folder:
+        choose('data.name', settings.data.name, DATASETS)
+    open_ones: dict[str, Any] = {}
+    if told.lr is None:
+        open_ones['training.lr'] = OPTIMIZERS[told.optimizer][1]
+    if told.weight_decay is None:
+        open_ones['training.weight_decay'] = 0.01 if told.optimizer == 'adamw' else 0.0
+    if folder and settings.data.size is None:
+        open_ones['data.size'] = FOLDER_SIZE
+    return change(settings, open_ones)
+
+
+def choose(key: str, value: str, known: Iterable[str]) -> None:
+    """Raise ValueError, with the nearest name, unless `value` is known."""
+    if value not in (known := list(known)):
+        raise ValueError(message('settings.choice', name=key, value=value, remedy=nearest(value, known)))
+
+
+def model_names() -> list[str]:
+    """Return the names of all models that need to be told nothing but the number of classes."""
+    return list(builders())
+
+
+def build_model(name: str, classes: int) -> Any:
+    """Return a new model of this name, which gives a score to each of so many classes."""
+    choose('model.name', name, builders())
+    return builders()[name](classes)
+
+
+def builders() -> dict[str, Callable[[int], Any]]:
+    """Return a function of the number of classes for each model's name."""
+    found: dict[str, Callable[[int], Any]] = {
+        'mlp': lambda classes: models.Sequential(F.flatten, models.MLP((128, classes), F.relu)),
+    }
+    for name in models.__all__:
+        signature = inspect.signature(getattr(models, name))
+        others = [each for each in signature.parameters.values() if each.default is each.empty]
+        if 'num_classes' in signature.parameters and not others:
+            found[name.lower()] = partial(make, name)
+    return found
+
+
+def make(name: str, classes: int) -> Any:
+    return getattr(models, name)(num_classes=classes)
+
+
+def build_optimizer(told: TrainingSettings) -> Any:
+    """Return the optimiser, with its hooks: clip what the loss says, then pull towards zero."""
+    kind, usual = OPTIMIZERS[told.optimizer]
+    optimizer, decay = kind(), told.weight_decay or 0.0
+    optimizer.lr = usual if told.lr is None else told.lr
+    if told.clip:
+        optimizer.add_hook(ClipGrad(told.clip))
+    if told.optimizer == 'adamw':
+        optimizer.weight_decay = decay
+    elif decay:
+        optimizer.add_hook(WeightDecay(decay))
+    return optimizer
+
+
+def build_schedule(told: TrainingSettings, batches: int) -> Any:
+    """Return how the learning rate changes over epochs of so many batches; None where it does not.
+
+    'step' divides it by ten after each third of the epochs; 'cosine' ends at zero; 'plateau' divides it by ten when
+    two epochs in a row bring nothing.
+    """
+    total = told.epochs * batches
+    if told.schedule == 'onecycle':
+        schedule: Any = OneCycleLR(build_optimizer(told).lr, max(total, 2))
+    elif told.schedule == 'cosine':
+        schedule = CosineAnnealingLR(total, step_on='batch')
+    elif told.schedule == 'step':
+        schedule = StepLR(-(-told.epochs // 3))
+    else:
+        schedule = ReduceLROnPlateau(patience=1) if told.schedule == 'plateau' else None
+    warm = round(told.warmup * batches)
+    return WarmUpLR(warm, schedule) if warm else schedule
+
+
+def conclude(run: Run, recipe: Recipe, trainer: Trainer) -> tuple[Answers, Inside]:
+    """Measure the trained model on the test images, which it never saw; keep the result and all answers in `run`."""
+    data = recipe.data
+    evaluation = trainer.evaluate(data.test)
+    answers = Answers(evaluation.labels, evaluation.probabilities, data.classes, data.picture)
+    run.record(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
+    write_predictions(run.path / 'predictions.csv', answers)
+    return answers, look_inside(recipe.model, data.test)
