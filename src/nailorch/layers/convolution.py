@@ -56,7 +56,6 @@ class Filters(Layer):
         check_images(self.op, x.data)
         if unknown(self.W):
             self.fill(x.shape[1])
-        warn_if_double(self, x, self.W)
         return x
 
 
@@ -87,7 +86,9 @@ class Conv2d(Filters):
         return self.out_channels, C, *pair(self.kernel_size)
 
     def forward(self, x: Any) -> Variable:
-        return F.conv2d(self.meet(x), self.W, self.b, self.stride, self.pad, self.dilation, self.groups)
+        x = self.meet(x)
+        warn_if_double(self, x, self.W)
+        return F.conv2d(x, self.W, self.b, self.stride, self.pad, self.dilation, self.groups)
 
 
 class Deconv2d(Filters):
@@ -121,7 +122,9 @@ class Deconv2d(Filters):
         return in_channels, self.out_channels // self.groups, *pair(self.kernel_size)
 
     def forward(self, x: Any) -> Variable:
-        return F.deconv2d(self.meet(x), self.W, self.b, self.stride, self.pad, self.outsize, self.dilation, self.groups,
+        x = self.meet(x)
+        warn_if_double(self, x, self.W)
+        return F.deconv2d(x, self.W, self.b, self.stride, self.pad, self.outsize, self.dilation, self.groups,
                           self.output_padding)
 
 

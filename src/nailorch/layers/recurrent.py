@@ -56,8 +56,8 @@ class LSTM(Layer):
     Attributes:
         h, c: the states, (N, hidden_size); None before the first step.
 
-    Source: Hochreiter & Schmidhuber, Long short-term memory, 1997; the forget gate: Gers, Schmidhuber & Cummins, Learning
-    to forget, 2000.
+    Source: Hochreiter & Schmidhuber, Long short-term memory, 1997; the forget gate f is from Gers, Schmidhuber & Cummins,
+    Learning to forget, 2000.
     """
 
     def __init__(self, hidden_size: int, in_size: int | None = None) -> None:
