@@ -16,6 +16,7 @@ from nailorch.datasets import ArrayDataset, Spiral
 from nailorch.formats.safetensors import load_safetensors
 from nailorch.models import MLP, Sequential
 from nailorch.training import CheckpointError, NonFiniteLoss, RunError, Trainer
+from nailorch.training.progress import Silence
 from tests.training import tiny
 
 
@@ -318,6 +319,18 @@ def test_lines_show_data_model_epochs_and_the_end(capsys):
     for epoch, line in enumerate(lines[1:3], 1):
         assert re.fullmatch(rf'  {epoch}   train {values}   val {values}   [\d ]+ img/s( ★best)?', line)
     assert lines[3].startswith('All 2 epochs are done') and len(lines) == 4
+
+
+def test_every_epoch_is_shown_from_its_first_batch(monkeypatch):
+    shown = []
+
+    class Witness(Silence):
+        def start(self, epoch, epochs, batches, done):
+            shown.append((epoch, done))
+
+    monkeypatch.setattr('nailorch.training.trainer.choose', lambda name: Witness())
+    tiny.trainer().fit()
+    assert shown == [(1, 0), (2, 0), (3, 0)]
 
 
 def test_a_run_folder_holds_configuration_environment_metrics_and_weights(tmp_path):

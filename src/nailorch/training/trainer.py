@@ -145,7 +145,7 @@ class Trainer:
 
     def _epoch(self, stop: StopRequest, reporter: Silence) -> None:
         epoch, batches = len(self.history) + 1, len(self.loader)
-        reporter.start(epoch, self.epochs, batches, self.loader.place[1])
+        reporter.start(epoch, self.epochs, batches, self.loader.state_dict()['batch'])
         began = time.perf_counter()
         for x, t in self.loader:
             self._batch(x, t)
