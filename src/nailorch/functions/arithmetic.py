@@ -33,7 +33,8 @@ class Add(Function):
         return x0 + x1
 
     def backward(self, gy: Variable) -> Any:
-        return sum_to(gy, self.shapes[0]), sum_to(gy, self.shapes[1])
+        return (sum_to(gy, self.shapes[0]) if self.needs(0) else None,
+                sum_to(gy, self.shapes[1]) if self.needs(1) else None)
 
 
 def sub(x0: Any, x1: Any) -> Variable:
@@ -54,7 +55,8 @@ class Sub(Function):
         return x0 - x1
 
     def backward(self, gy: Variable) -> Any:
-        return sum_to(gy, self.shapes[0]), sum_to(neg(gy), self.shapes[1]) if self.needs(1) else None
+        return (sum_to(gy, self.shapes[0]) if self.needs(0) else None,
+                sum_to(neg(gy), self.shapes[1]) if self.needs(1) else None)
 
 
 def mul(x0: Any, x1: Any) -> Variable:
