@@ -1,3 +1,190 @@
-"""normalization."""
+"""Normalisation: numbers are moved to mean 0 and variance 1, then to where the network wants them (gamma, beta)."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nailorch import kernels
+from nailorch.config import Config
+from nailorch.core import Function, Variable, as_array, as_variable
+from nailorch.functions.arithmetic import sqrt
+from nailorch.functions.reduction import mean as average
+from nailorch.functions.reduction import sum
+from nailorch.functions.shape import reshape
+from nailorch.messages import message
+from nailorch.shapes import Array, at_least
+
+__all__ = ['BatchNorm', 'FixedBatchNorm', 'batch_norm', 'group_norm', 'layer_norm']
+
+
+def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float = 0.9, eps: float = 2e-5) -> Variable:
+    """Normalise every channel over the batch, and remember the averages for when there is no batch.
+
+    While training, a channel is normalised by its own mean and (biased) variance, and the running averages follow, in
+    place: mean = decay * mean + (1 - decay) * the batch's, and var likewise with the unbiased variance. In test mode
+    (`Config.train` is False) they are what x is normalised by.
+
+    Args:
+        x: (N, C), or images (N, C, H, W).
+        gamma, beta: scale and shift, (C,).
+        mean, var: the running averages, (C,): arrays, or Variables such as a layer's Buffers.
+        decay: how much of the running averages stays; 1 - PyTorch's momentum.
+        eps: added to the variance, so that a constant channel can be divided by.
+    Returns:
+        (x - mean) / sqrt(var + eps) * gamma + beta, of x's shape.
+    Raises:
+        ValueError: sizes differ from x's channels, or training on one value a channel, which has no variance.
+    Example:
+        >>> mean, var = np.zeros(1), np.ones(1)
+        >>> batch_norm(np.array([[1.], [3.]]), np.ones(1), np.zeros(1), mean, var, eps=0)
+        variable([[-1.]
+                  [ 1.]])
+        >>> mean, var
+        (array([0.2]), array([1.1]))
+
+    Source: Ioffe & Szegedy, Batch normalization, 2015.
+    """
+    x, running_mean, running_var = as_variable(x), as_array(mean), as_array(var)
+    if x.ndim < 2:
+        raise ValueError(message('norm.axes', op='batch_norm', x=x.shape))
+    check_channels('batch_norm', x, gamma=gamma, beta=beta, mean=mean, var=var)
+    if not Config.train:
+        return FixedBatchNorm(eps)(x, gamma, beta, mean, var)
+
+    count = x.size // x.shape[1]
+    if count < 2:
+        raise ValueError(message('norm.single', x=x.shape))
+    function = BatchNorm(eps)
+    y = function(x, gamma, beta)
+    for running, measured in (running_mean, function.mean), (running_var, function.var * (count / (count - 1))):
+        running *= decay
+        running += (1 - decay) * measured
+    return y
+
+
+class BatchNorm(Function):
+    saves = 'x', 'gamma', 'mean', 'var'
+
+    def __init__(self, eps: float = 2e-5) -> None:
+        self.eps = eps
+
+    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
+        y, self.mean, self.var = kernels.batch_norm(x, gamma, beta, self.eps)
+        return y
+
+    def backward(self, gy: Variable) -> Any:
+        x, gamma, mean, var = self.saved
+        if not Config.enable_backprop:  # nobody will differentiate this again
+            return kernels.batch_norm_grad(x.data, gamma.data, gy.data, mean, var, self.eps)
+        axes = all_but_channels(x)
+        distance = x - average(x, axes, keepdims=True)
+        deviation = sqrt(average(distance * distance, axes, keepdims=True) + self.eps)
+        xhat = distance / deviation
+        along = gy * xhat
+        gx = gy - average(gy, axes, keepdims=True) - xhat * average(along, axes, keepdims=True)
+        return gx * by_channel(gamma, x.ndim) / deviation, sum(along, axes), sum(gy, axes)
+
+
+class FixedBatchNorm(Function):
+    """Batch norm in test mode: mean and variance are given, and each channel is a straight line."""
+
+    saves = 'x', 'gamma', 'mean', 'var'
+
+    def __init__(self, eps: float = 2e-5) -> None:
+        self.eps = eps
+
+    def forward(self, x: Array, gamma: Array, beta: Array, mean: Array, var: Array) -> Array:
+        scale = gamma / np.sqrt(var + self.eps)
+        mean, scale, beta = (values.reshape(-1, *(1,) * (x.ndim - 2)) for values in (mean, scale, beta))
+        return (x - mean) * scale + beta
+
+    def backward(self, gy: Variable) -> Any:
+        x, gamma, mean, var = self.saved
+        axes = all_but_channels(x)
+        deviation = sqrt(var + self.eps)
+        gx = gy * by_channel(gamma / deviation, x.ndim)
+        if not any(map(self.needs, (1, 3, 4))):
+            return gx, None, sum(gy, axes) if self.needs(2) else None
+        distance = x - by_channel(mean, x.ndim)
+        ggamma = sum(gy * distance, axes) / deviation
+        return gx, ggamma, sum(gy, axes), -sum(gx, axes), ggamma * gamma / (-2 * deviation * deviation)
+
+
+def layer_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Variable:
+    """Normalise every sample over its last axes, those that gamma has.
+
+    Args:
+        x: (..., *gamma's shape).
+        gamma, beta: scale and shift, of one shape.
+        eps: added to the variance.
+    Returns:
+        (x - mean) / sqrt(var + eps) * gamma + beta, of x's shape.
+    Raises:
+        ValueError: gamma's shape is not that of x's last axes, or not beta's.
+    Example:
+        >>> layer_norm(np.array([[1., 3.]]), np.ones(2), np.zeros(2), eps=0)
+        variable([[-1.  1.]])
+
+    Source: Ba, Kiros & Hinton, Layer normalization, 2016.
+    """
+    x, gamma, beta = as_variable(x), as_variable(gamma), as_variable(beta)
+    if gamma.ndim == 0 or x.shape[-gamma.ndim:] != gamma.shape or beta.shape != gamma.shape:
+        raise ValueError(message('norm.last', x=x.shape, gamma=gamma.shape, beta=beta.shape))
+    return standardised(x, gamma.size, eps) * gamma + beta
+
+
+def group_norm(x: Any, groups: int, gamma: Any, beta: Any, eps: float = 1e-5) -> Variable:
+    """Normalise every sample over groups of neighbouring channels; unlike batch norm it needs no batch.
+
+    Args:
+        x: (N, C), or images (N, C, H, W).
+        groups: how many; 1 takes all channels together, C each by itself (instance norm).
+        gamma, beta: scale and shift, (C,).
+        eps: added to the variance.
+    Returns:
+        (x - mean) / sqrt(var + eps) * gamma + beta, of x's shape.
+    Raises:
+        ValueError: the channels cannot be shared out evenly, or sizes differ from x's channels.
+    Example:
+        >>> group_norm(np.array([[1., 3., 10., 30.]]), 2, np.ones(4), np.zeros(4), eps=0)
+        variable([[-1.  1. -1.  1.]])
+
+    Source: Wu & He, Group normalization, 2018.
+    """
+    x, gamma, beta = as_variable(x), as_variable(gamma), as_variable(beta)
+    if x.ndim < 2:
+        raise ValueError(message('norm.axes', op='group_norm', x=x.shape))
+    check_channels('group_norm', x, gamma=gamma, beta=beta)
+    at_least(1, groups, 'groups')
+    C = x.shape[1]
+    if C % groups:
+        raise ValueError(message('conv.groups', op='group_norm', name='C', channels=C, groups=groups))
+    y = standardised(x, C // groups * math.prod(x.shape[2:]), eps)
+    return y * by_channel(gamma, x.ndim) + by_channel(beta, x.ndim)
+
+
+def standardised(x: Variable, count: int, eps: float) -> Variable:
+    """Return x with mean 0 and variance 1 over every `count` elements in a row."""
+    rows = reshape(x, (x.size // count, count))
+    distance = rows - average(rows, 1, keepdims=True)
+    return reshape(distance / sqrt(average(distance * distance, 1, keepdims=True) + eps), x.shape)
+
+
+def all_but_channels(x: Variable) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def by_channel(values: Variable, ndim: int) -> Variable:
+    """Return (C,) as (C, 1, ...), to stand beside arrays of `ndim` axes."""
+    return reshape(values, (-1, *(1,) * (ndim - 2)))
+
+
+def check_channels(op: str, x: Variable, **sizes: Any) -> None:
+    """Raise ValueError unless each of `sizes` has one number for every channel of x."""
+    for name, values in sizes.items():
+        shape = as_array(values).shape
+        if shape != x.shape[1:2]:
+            raise ValueError(message('norm.channels', op=op, name=name, shape=shape, channels=x.shape[1], x=x.shape))

@@ -232,20 +232,27 @@ def by_channel(values: Array, ndim: int) -> Array:
     return values.reshape(1, -1, *(1,) * (ndim - 2))
 
 
+def channel_sum(x: Array) -> Array:
+    """Return each channel's sum, added up in float64: in float32, 100 images' mean of 10000 can be wrong by 5."""
+    return x.sum(axis=(0, *range(2, x.ndim)), dtype=np.float64).astype(np.result_type(x, np.float32))
+
+
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
-    axes = (0, *range(2, x.ndim))
-    mean, var = x.mean(axis=axes), x.var(axis=axes)
-    scale = gamma / np.sqrt(var + eps)
-    return (x - by_channel(mean, x.ndim)) * by_channel(scale, x.ndim) + by_channel(beta, x.ndim), mean, var
+    m, dtype = x.size // x.shape[1], np.result_type(x, gamma)
+    mean = channel_sum(x) / m
+    distance = x - by_channel(mean, x.ndim)
+    var = channel_sum(np.square(distance)) / m
+    y = distance * by_channel(gamma / np.sqrt(var + eps), x.ndim)
+    y += by_channel(beta, x.ndim)
+    return y.astype(dtype, copy=False), mean, var
 
 
 def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
                     eps: float) -> tuple[Array, Array, Array]:
-    axes = (0, *range(2, x.ndim))
     m = x.size // x.shape[1]
     inv_std = 1 / np.sqrt(var + eps)
     xhat = (x - by_channel(mean, x.ndim)) * by_channel(inv_std, x.ndim)
-    gbeta, ggamma = gy.sum(axis=axes), (gy * xhat).sum(axis=axes)
+    gbeta, ggamma = channel_sum(gy), channel_sum(gy * xhat)
     gx = gy - by_channel(gbeta / m, x.ndim) - xhat * by_channel(ggamma / m, x.ndim)
     return gx * by_channel(gamma * inv_std, x.ndim), ggamma, gbeta
 
