@@ -108,6 +108,19 @@ def test_a_crash_at_any_instant_leaves_the_last_good_checkpoint(tmp_path, monkey
     assert crashes > 10
 
 
+@pytest.mark.skipif(not os.path.exists('/proc/self/fd'), reason='asks Linux which file is forced to the disk')
+def test_all_is_on_the_disk_before_the_rename_and_the_rename_before_older_ones_go(saved, monkeypatch):
+    done = []
+    fsync, rename, rmtree = os.fsync, os.rename, shutil.rmtree
+    monkeypatch.setattr(os, 'fsync', lambda fd: (done.append(os.path.basename(os.readlink(f'/proc/self/fd/{fd}'))),
+                                                 fsync(fd)))
+    monkeypatch.setattr(os, 'rename', lambda old, new: (done.append('rename'), rename(old, new)))
+    monkeypatch.setattr(shutil, 'rmtree', lambda path, **how: (done.append(f'remove {path.name}'), rmtree(path, **how)))
+    saved.save(state(4))
+    assert done[-7:] == ['arrays.safetensors', 'state.json', 'manifest.json', 'unfinished', 'rename', 'last.ckpt',
+                         'remove 00000002']
+
+
 def test_save_after_a_fall_back_keeps_the_good_one(saved):
     (saved.folder / '00000003' / 'state.json').write_text('{}')
     store = Checkpoints(saved.folder)
