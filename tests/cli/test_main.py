@@ -15,55 +15,35 @@ from nailorch.cli.texts import TEXTS
 from nailorch.config import Config
 
 
-@pytest.fixture(autouse=True)
-def in_english(monkeypatch):
-    monkeypatch.setenv('NAILORCH_LANG', 'en')
+def test_version_is_that_of_the_package(program):
+    assert program('--version') == (0, f'nailorch {nailorch.__version__}\n', '')
 
 
-def say(capsys, *arguments):
-    """Run the program; return its exit code, what it printed and what it complained of."""
-    code = main(arguments)
-    return code, *capsys.readouterr()
-
-
-def complaint(capsys, *arguments):
-    """Run the program, expecting one line on standard error and nothing else; return the code and the line."""
-    code, out, err = say(capsys, *arguments)
-    assert out == ''
-    assert err.startswith('nailorch: ')
-    assert err.count('\n') == 1
-    return code, err
-
-
-def test_version_is_that_of_the_package(capsys):
-    assert say(capsys, '--version') == (0, f'nailorch {nailorch.__version__}\n', '')
-
-
-def test_without_a_command_the_help_is_shown(capsys):
-    code, out, err = say(capsys)
+def test_without_a_command_the_help_is_shown(program):
+    code, out, err = program()
     assert (code, err) == (0, '')
     assert all(f'\n    {command} ' in out for command in COMMANDS)
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_every_command_has_help_with_examples_in_both_languages(capsys, command):
-    code, english, err = say(capsys, command, '--help')
+def test_every_command_has_help_with_examples_in_both_languages(program, command):
+    code, english, err = program(command, '--help')
     assert (code, err) == (0, '')
     assert re.search(rf'examples:\n.*nailorch {command}', english, re.DOTALL)
-    code, chinese, err = say(capsys, '--lang', 'zh', command, '--help')
+    code, chinese, err = program('--lang', 'zh', command, '--help')
     assert (code, err) == (0, '')
     assert re.search(rf'示例：\n.*nailorch {command}', chinese, re.DOTALL)
     assert chinese.startswith('用法：')
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_help_fits_eighty_columns(capsys, monkeypatch, command):
+def test_help_fits_eighty_columns(program, monkeypatch, command):
     monkeypatch.setenv('COLUMNS', '80')
-    _, out, _ = say(capsys, command, '--help')
-    assert max(map(len, out.splitlines())) <= 100
+    _, out, _ = program(command, '--help')
+    assert max(map(len, out.splitlines())) <= 90
 
 
-def test_the_language_asked_for_does_not_outlast_the_call(capsys):
+def test_the_language_asked_for_does_not_outlast_the_call(program):
     before = Config.lang
     main(['--lang', 'zh', '--help'])
     assert Config.lang == before
@@ -78,14 +58,14 @@ def test_the_language_asked_for_does_not_outlast_the_call(capsys):
     (['runs', 'delete'], "invalid choice: 'delete' (choose from 'list', 'show'); see nailorch runs --help"),
     (['runs', '--root'], 'argument --root: expected one argument'),
 ])
-def test_what_is_not_understood_ends_with_2(capsys, arguments, expected):
-    code, line = complaint(capsys, *arguments)
+def test_what_is_not_understood_ends_with_2(complaint, arguments, expected):
+    code, line = complaint(*arguments)
     assert code == 2
     assert expected in line
 
 
-def test_complaints_are_translated(capsys):
-    code, line = complaint(capsys, '--lang', 'zh', 'runs', '--root')
+def test_complaints_are_translated(complaint):
+    code, line = complaint('--lang', 'zh', 'runs', '--root')
     assert (code, line) == (2, 'nailorch: 参数 --root：需要一个值；用法见 nailorch runs --help\n')
 
 
@@ -97,22 +77,22 @@ def test_complaints_are_translated(capsys):
     (RuntimeError('oops'), 1, 'unexpected RuntimeError: oops'),
     (AssertionError(), 1, 'unexpected AssertionError: AssertionError'),
 ])
-def test_every_exception_becomes_one_line_and_a_code(capsys, monkeypatch, error, code, expected):
+def test_every_exception_becomes_one_line_and_a_code(complaint, monkeypatch, error, code, expected):
     def fail(options):
         raise error
 
     monkeypatch.setattr('nailorch.cli.doctor.run', fail)
-    given, line = complaint(capsys, 'doctor')
+    given, line = complaint('doctor')
     assert given == code
     assert expected in line
 
 
-def test_debug_shows_the_traceback_too(capsys, monkeypatch):
+def test_debug_shows_the_traceback_too(program, monkeypatch):
     def fail(options):
         raise ValueError('here')
 
     monkeypatch.setattr('nailorch.cli.doctor.run', fail)
-    code, _, err = say(capsys, 'doctor', '--debug')
+    code, _, err = program('doctor', '--debug')
     assert code == 1
     assert err.startswith('Traceback')
     assert err.endswith('nailorch: here\n')
@@ -128,16 +108,16 @@ def test_both_languages_have_the_same_placeholders():
         assert re.search(r'[\u4e00-\u9fff]', chinese), key
 
 
-def test_doctor_tells_versions_and_what_to_install(capsys, monkeypatch):
+def test_doctor_tells_versions_and_what_to_install(program, monkeypatch):
     monkeypatch.setattr('nailorch.cli.doctor.installed', lambda name: None if name == 'jinja2' else '9.9')
-    code, out, _ = say(capsys, 'doctor')
+    code, out, _ = program('doctor')
     assert code == 0
     assert re.search(r"jinja2 +missing: pip install 'nailorch\[report\]'", out)
     assert re.search(r'rich +9\.9', out)
 
 
-def test_doctor_answers_in_json(capsys):
-    code, out, _ = say(capsys, 'doctor', '--json')
+def test_doctor_answers_in_json(program):
+    code, out, _ = program('doctor', '--json')
     found = json.loads(out)
     assert code == 0
     assert found['nailorch'] == nailorch.__version__

@@ -12,6 +12,7 @@ from typing import Any
 from nailorch.cli.parser import UsageError, add_root
 from nailorch.cli.texts import text
 from nailorch.formats.safetensors import load_safetensors
+from nailorch.messages import message
 from nailorch.training.data import DATASETS, is_folder, load_data
 from nailorch.training.recipe import build_model, resolve
 from nailorch.training.runs import Run, RunError, list_runs
@@ -90,6 +91,8 @@ def open_weights(path: Path, options: argparse.Namespace) -> Opened:
     if options.model is None:
         raise UsageError(text('opening.which_model', path=path))
     settings = named(Settings(), {'model.name': options.model, 'data.name': options.data or 'digits'})
+    if not path.is_file():
+        raise FileNotFoundError(message('file.missing', path=path))
     if is_folder(settings.data.name):
         data = load_data(settings)
         classes, shape = data.classes, data.shape

@@ -109,16 +109,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         'nailorch train [--config FILE] [设置 ...]\n      nailorch train --resume RUN',
     ),
     'train.examples': (
-        'A flag counts before the file of --config, and the file before the default. Ctrl-C finishes the batch,\n'
-        'saves, and says how to go on; a second Ctrl-C stops at once.\n\n'
+        'A flag counts before the file of --config, and the file before the default.\n'
+        'Ctrl-C finishes the batch, saves, and says how to go on; a second one stops at once.\n\n'
         'examples:\n'
         '  nailorch train\n'
         '  nailorch train --model lenet --data fashion_mnist --epochs 5 --shift 2\n'
         '  nailorch train --data photos/ --model resnet18 --size 64 --flip\n'
         '  nailorch train --config runs/…/config.toml --seed 1\n'
         '  nailorch train --resume latest',
-        '命令行选项优先于 --config 的文件，文件优先于默认值。按一次 Ctrl-C：算完当前批量、保存，并提示如何继续；\n'
-        '再按一次立即退出。\n\n'
+        '命令行选项优先于 --config 的文件，文件优先于默认值。\n'
+        '按一次 Ctrl-C：算完当前批量、保存，并提示如何继续；再按一次立即退出。\n\n'
         '示例：\n'
         '  nailorch train\n'
         '  nailorch train --model lenet --data fashion_mnist --epochs 5 --shift 2\n'

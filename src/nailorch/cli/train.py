@@ -90,7 +90,7 @@ def train(settings: Settings, options: argparse.Namespace, old: Run | None = Non
     try:
         trainer.fit(resume=old is not None)
     except TrainingInterrupted as interruption:
-        interruption.args = (f'{interruption}. ' + text('train.continue', run=run.name),)
+        interruption.args = (f'{interruption} · ' + text('train.continue', run=run.name),)
         raise
     answers, inside = conclude(run, recipe, trainer)
     facts = run.summary() | {'path': str(run.path), 'report': None}
