@@ -31,7 +31,8 @@ class Tower(Layer):
         self.last = Parameter(np.zeros(5))
 
 
-NAMES = ['first', 'blocks/0/W', 'blocks/0/b', 'blocks/1/0/W', 'blocks/1/0/b', 'blocks/1/1', 'heads/a/W', 'heads/a/b', 'last']
+NAMES = ['first', 'blocks/0/W', 'blocks/0/b', 'blocks/1/0/W', 'blocks/1/0/b', 'blocks/1/1', 'heads/a/W', 'heads/a/b',
+         'last']
 
 
 def test_parameters_are_found_in_lists_tuples_and_dicts_in_definition_order():
@@ -248,7 +249,8 @@ def test_a_copy_of_a_recurrent_layer_drops_the_tape():
 
 
 def test_repr_shows_the_nest_and_what_is_not_the_default():
-    net = nailorch.models.Sequential(L.Conv2d(4, 3, pad=1), F.relu, nailorch.models.Sequential(L.Linear(2, nobias=True)))
+    inner = nailorch.models.Sequential(L.Linear(2, nobias=True))
+    net = nailorch.models.Sequential(L.Conv2d(4, 3, pad=1), F.relu, inner)
     assert repr(net) == ('Sequential(\n  l0: Conv2d(4, 3, pad=1)\n  l1: relu\n  l2: Sequential(\n'
                          '    l0: Linear(2, nobias=True)\n  )\n)')
     assert repr(L.LeakyReLU(0.1)) == 'LeakyReLU(slope=0.1)'

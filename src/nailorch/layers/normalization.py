@@ -12,6 +12,7 @@ from nailorch.config import Config
 from nailorch.core import Buffer, Parameter, Variable, as_variable
 from nailorch.layers.base import Layer, unknown
 from nailorch.layers.convolution import check_groups
+from nailorch.messages import message
 
 __all__ = ['BatchNorm', 'GroupNorm', 'LayerNorm']
 
@@ -51,8 +52,8 @@ class BatchNorm(Layer):
 
     def forward(self, x: Any) -> Variable:
         x = as_variable(x)
-        if unknown(self.gamma) and x.ndim > 1:
-            self.fill(x.shape[1])
+        if unknown(self.gamma):
+            self.fill(channels_of('batch_norm', x))
         return F.batch_norm(x, self.gamma, self.beta, self.avg_mean, self.avg_var, self.decay, self.eps)
 
 
@@ -120,9 +121,16 @@ class GroupNorm(Layer):
 
     def forward(self, x: Any) -> Variable:
         x = as_variable(x)
-        if unknown(self.gamma) and x.ndim > 1:
-            self.fill(x.shape[1])
+        if unknown(self.gamma):
+            self.fill(channels_of('group_norm', x))
         return F.group_norm(x, self.groups, self.gamma, self.beta, self.eps)
+
+
+def channels_of(op: str, x: Variable) -> int:
+    """Return the size of the channel axis, or raise ValueError where there is none."""
+    if x.ndim < 2:
+        raise ValueError(message('norm.axes', op=op, x=x.shape))
+    return x.shape[1]
 
 
 def fill(scale: Parameter, shift: Parameter, shape: tuple[int, ...], dtype: Any) -> None:

@@ -56,7 +56,7 @@ class LSTM(Layer):
     Attributes:
         h, c: the states, (N, hidden_size); None before the first step.
 
-    Source: Hochreiter & Schmidhuber, Long short-term memory, 1997; the forget gate f is from Gers, Schmidhuber & Cummins,
+    Source: Hochreiter & Schmidhuber, Long short-term memory, 1997; its gate f: Gers, Schmidhuber & Cummins,
     Learning to forget, 2000.
     """
 
