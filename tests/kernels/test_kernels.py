@@ -106,3 +106,23 @@ def test_batch_norm_normalises_each_channel(shape):
     np.testing.assert_allclose(var, x.var(axis=axes))
     np.testing.assert_allclose(y.mean(axis=axes), beta, atol=1e-9)
     np.testing.assert_allclose(y.std(axis=axes), np.abs(gamma))
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64, np.int64, np.longdouble])
+@pytest.mark.parametrize(('condition', 'a', 'b'), [
+    ((3, 4), (3, 4), (3, 4)), ((3, 4), (3, 4), ()), ((4,), (3, 1), (2, 1, 1)), ((2, 3, 4), (3, 1), (1, 4)), ((), (), ())])
+def test_select_is_where_for_any_shapes_and_dtypes(dtype, condition, a, b):
+    condition, a, b = draw(0, *condition) > 0, (8 * draw(1, *a)).astype(dtype), (8 * draw(2, *b)).astype(dtype)
+    y = kernels.select(condition, a, b)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, np.where(condition, a, b), strict=np.ndim(y) > 0)
+
+
+def test_select_takes_any_numbers_and_strides():
+    odd = np.array([[np.nan, -0.0, np.inf, 1.0], [-np.inf, 0.0, np.nan, 2.0]])
+    condition = np.array([[True, True, False, False], [True, False, True, True]])
+    expected = np.where(condition, odd, odd[::-1])
+    assert kernels.select(condition, odd, odd[::-1]).tobytes() == expected.tobytes()
+    turned = kernels.select(condition.T[::-1], odd.T[::-1], odd[::-1].T[::-1].astype(np.float32))
+    np.testing.assert_array_equal(turned, expected.T[::-1], strict=True)
+    np.testing.assert_array_equal(kernels.select(np.array([0, 2]), odd[:, 3], odd[:, 1]), [-0.0, 2.0])

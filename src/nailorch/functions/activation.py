@@ -65,7 +65,7 @@ class LeakyReLU(Function):
 
     def forward(self, x: Array) -> Array:
         self.positive = x > 0
-        return np.where(self.positive, x, x * self.slope)
+        return kernels.select(self.positive, x, x * self.slope)
 
     def backward(self, gy: Variable) -> Any:
         positive, = self.saved
@@ -111,8 +111,7 @@ def sigmoid_simple(x: Any) -> Variable:
 
 
 def logistic(x: Array) -> Array:
-    power = np.exp(-np.abs(x))  # at most 1
-    return np.where(x >= 0, 1, power) / (1 + power)
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))  # no power exceeds 1
 
 
 class Sigmoid(Function):
@@ -235,14 +234,14 @@ class GELU(Function):
         if self.approximate == 'none':
             return x * normal_cdf(x)
         near = np.clip(x, -10, 10)  # tanh is 1 long before, and x ** 3 too much for float16 soon after
-        return x * ((1 + np.tanh(ROOT * (near + 0.044715 * near ** 3))) / 2)
+        return x * ((1 + np.tanh(ROOT * near * (1 + 0.044715 * near * near))) / 2)
 
     def backward(self, gy: Variable) -> Any:
         x, = self.saved
         if self.approximate == 'none':
             return gy * (NormalCDF()(x) + x * density(x))
         near = clip(x, -10, 10)
-        y = tanh(ROOT * (near + 0.044715 * near ** 3))
+        y = tanh(ROOT * near * (1 + 0.044715 * near * near))
         return gy * (1 + y + near * (1 - y * y) * ROOT * (1 + 3 * 0.044715 * near * near)) / 2
 
 
@@ -275,7 +274,7 @@ def normal_cdf(x: Array) -> Array:
     z = np.minimum(np.abs(x.astype(dtype)) * math.sqrt(0.5), 30)  # beyond, the tail is 0 in any dtype
     series = ERFC if dtype.itemsize > 4 else ERFC[:12].astype(dtype)
     tail = np.exp(-z * z) * chebval((z - 3) / (z + 3), series) / (2 + 4 * z)
-    return np.where(x > 0, 1 - tail, tail).astype(np.result_type(x, np.float16))
+    return np.abs((x > 0) - tail).astype(np.result_type(x, np.float16))
 
 
 def density(x: Variable) -> Variable:

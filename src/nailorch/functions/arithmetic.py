@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable, operands
 from nailorch.functions.shape import sum_to
 from nailorch.shapes import Array
@@ -309,7 +310,7 @@ class Where(Function):
 
     def forward(self, condition: Array, x0: Array, x1: Array) -> Array:
         self.shapes = x0.shape, x1.shape
-        return np.where(condition, x0, x1)
+        return kernels.select(condition, x0, x1)
 
     def backward(self, gy: Variable) -> Any:
         condition, = self.saved

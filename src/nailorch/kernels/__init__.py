@@ -78,6 +78,11 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return engine().linear(x, weight, bias)
 
 
+def select(condition: Array, a: Array, b: Array) -> Array:
+    """Return a where the condition holds, else b, broadcast against each other."""
+    return engine().select(condition, a, b)
+
+
 def softmax(x: Array, axis: int) -> Array:
     """Return exp(x) over its sum along `axis`."""
     return engine().softmax(x, axis)
