@@ -283,9 +283,9 @@ def class_shares(op: str, x: Array, t: Array, label_smoothing: float, ignore_ind
     shares = np.full(x.shape, label_smoothing / C, x.dtype)
     np.put_along_axis(shares, np.expand_dims(ids, 1), 1 - label_smoothing + label_smoothing / C, axis=1)
     if class_weight is not None:
-        shares *= weight.reshape(-1, *(1,) * (x.ndim - 2))
+        shares *= weight.reshape(-1, *(1,) * (x.ndim - 2)).astype(x.dtype)
     total = divisor(reduction, batch=len(t), mean=weight[ids][counted].sum())
-    shares *= np.expand_dims(counted, 1) / total
+    shares *= np.expand_dims(counted / total, 1).astype(x.dtype)
     return shares
 
 

@@ -50,8 +50,9 @@ class Dropout(Function):
 
     def forward(self, x: Array) -> Array:
         kept = rng.generator().random(x.shape, np.float32) >= self.dropout_ratio
-        self.mask = np.zeros_like(x)  # in x's memory order: the product then keeps it
-        np.copyto(self.mask, 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0, where=kept)
+        self.mask = np.empty_like(x)  # in x's memory order: the product then keeps it
+        scale = 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0
+        np.multiply(kept, np.asarray(scale, x.dtype), out=self.mask)
         return x * self.mask
 
     def backward(self, gy: Variable) -> Any:
