@@ -172,7 +172,7 @@ class Layer:
             chosen, skipped[:] = self.choose(shapes, strict, f'{os.fspath(path)}: ')
             return chosen
 
-        self.put(load_npz(path, choose))
+        self.put(load_npz(path, choose), copy=None)
         return skipped
 
     def slots(self) -> dict[str, tuple[Parameter, Any]]:
@@ -197,11 +197,11 @@ class Layer:
             raise ValueError(message('weights.fit', where=where, layer=type(self).__name__, lines='\n  '.join(lines)))
         return [name for name in slots if name not in wrong], lines
 
-    def put(self, arrays: Mapping[str, Any]) -> None:
-        """Give parameters and buffers copies of `arrays`, whose names and shapes were found to fit."""
+    def put(self, arrays: Mapping[str, Any], copy: bool | None = True) -> None:
+        """Give parameters and buffers `arrays` that fit; `copy` None takes those of the right type as they are."""
         slots = self.slots()
-        copies = {name: np.array(as_array(array), slots[name][1], order='C') for name, array in arrays.items()}
-        for name, array in copies.items():
+        ready = {name: np.array(as_array(array), slots[name][1], order='C', copy=copy) for name, array in arrays.items()}
+        for name, array in ready.items():
             slots[name][0].data = array
 
     # devices and copies
@@ -252,6 +252,8 @@ class Hook:
 
 
 Thing: TypeAlias = Layer | Parameter
+THINGS = Layer, Parameter
+CONTAINERS = dict, list, tuple
 
 
 def walk(layer: Layer) -> Iterator[tuple[str, Thing, Layer]]:
@@ -284,9 +286,9 @@ def held(items: Mapping[Any, Any] | Sequence[Any], path: str = '',
     """Yield the layers and parameters among `items`, and in the lists, tuples and dicts among them."""
     for key, item in items.items() if isinstance(items, Mapping) else enumerate(items):
         name = f'{path}{key}'
-        if isinstance(item, Layer | Parameter):
+        if isinstance(item, THINGS):
             yield name, item
-        elif isinstance(item, dict | list | tuple) and id(item) not in around:
+        elif isinstance(item, CONTAINERS) and id(item) not in around:
             yield from held(item, f'{name}/', (*around, id(item)))
 
 

@@ -30,8 +30,8 @@ class Model(Layer):
 
     def summary(self, input_shape: Sequence[int]) -> Any:
         """Return a table of what happens to images: layers, shapes, parameters."""
-        from nailorch import inspection
-        return inspection.summary(self, input_shape)
+        from nailorch.inspection import summary
+        return summary(self, input_shape)
 
 
 class Sequential(Model):
