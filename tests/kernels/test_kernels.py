@@ -110,7 +110,8 @@ def test_batch_norm_normalises_each_channel(shape):
 
 @pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64, np.int64, np.longdouble])
 @pytest.mark.parametrize(('condition', 'a', 'b'), [
-    ((3, 4), (3, 4), (3, 4)), ((3, 4), (3, 4), ()), ((4,), (3, 1), (2, 1, 1)), ((2, 3, 4), (3, 1), (1, 4)), ((), (), ())])
+    ((3, 4), (3, 4), (3, 4)), ((3, 4), (3, 4), ()), ((4,), (3, 1), (2, 1, 1)), ((2, 3, 4), (3, 1), (1, 4)),
+    ((), (), ())])
 def test_select_is_where_for_any_shapes_and_dtypes(dtype, condition, a, b):
     condition, a, b = draw(0, *condition) > 0, (8 * draw(1, *a)).astype(dtype), (8 * draw(2, *b)).astype(dtype)
     y = kernels.select(condition, a, b)
