@@ -200,7 +200,8 @@ class Layer:
     def put(self, arrays: Mapping[str, Any], copy: bool | None = True) -> None:
         """Give parameters and buffers `arrays` that fit; `copy` None takes those of the right type as they are."""
         slots = self.slots()
-        ready = {name: np.array(as_array(array), slots[name][1], order='C', copy=copy) for name, array in arrays.items()}
+        ready = {name: np.array(as_array(array), slots[name][1], order='C', copy=copy)
+                 for name, array in arrays.items()}
         for name, array in ready.items():
             slots[name][0].data = array
 
