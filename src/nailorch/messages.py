@@ -497,8 +497,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     # the training loop
     'training.stopping': (
-        'Finishing this batch, then saving. Once more quits at once.',
-        '完成当前这一批后保存并停止。再按一次则立即退出。',
+        'saving after this batch; once more quits',
+        '完成这一批后保存；再按一次立即退出',
     ),
     'training.monitor': (
         'monitor: {monitor!r} is not possible; there are {names}, and valid_... only where `valid` is given',

@@ -74,6 +74,19 @@ def test_bar_leaves_only_the_line_of_the_epoch(monkeypatch):
     assert 'Epoch' not in last and progress.epoch_line(RECORD) in last
 
 
+def test_bar_says_that_it_was_asked_to_stop(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, 'stdout', screen)
+    monkeypatch.setenv('TERM', 'xterm')
+    monkeypatch.setenv('COLUMNS', '80')
+    bar = progress.choose('bar')
+    bar.start(3, 10, 2, 0)
+    bar.stopping()
+    bar.batch(1, 20, 0.5, 0.5)
+    bar.close()
+    assert 'saving after this batch; once more quits' in screen.getvalue() and 'loss' not in screen.getvalue()
+
+
 def test_auto_takes_lines_when_not_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, 'stdout', io.StringIO())
     assert type(progress.choose('auto')) is progress.Lines

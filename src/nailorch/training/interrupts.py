@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-from nailorch.messages import message
 
 __all__ = ['StopRequest', 'TrainingInterrupted']
 
@@ -35,11 +31,15 @@ class TrainingInterrupted(KeyboardInterrupt):
 class StopRequest:
     """A `with` block in which the first SIGINT or SIGTERM only sets `signal`; the second one raises at once.
 
+    Args:
+        notify: called at the first one, inside the handler: it may come in the middle of a print, so it must not print.
+
     Handlers belong to the main thread: in another one, and for a signal that the process was told to ignore (nohup),
     nothing is changed. On leaving the block the former handlers are back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self.notify = notify
         self.signal: signal.Signals | None = None
         self._former: dict[signal.Signals, Any] = {}
 
@@ -58,7 +58,4 @@ class StopRequest:
         if self.signal is not None:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         self.signal = signal.Signals(number)
-        # Past the buffers: a handler may run in the middle of a print, which must not be entered twice.
-        with contextlib.suppress(OSError, ValueError):
-            if sys.stderr.isatty():
-                os.write(sys.stderr.fileno(), ('\n' + message('training.stopping') + '\n').encode())
+        self.notify()

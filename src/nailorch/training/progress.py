@@ -8,6 +8,7 @@ The bar is drawn again and again and goes when its epoch ends; the line of an ep
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import sys
@@ -18,6 +19,8 @@ from typing import Any
 from nailorch.messages import message
 
 __all__ = ['Bar', 'Lines', 'Silence', 'choose', 'compact', 'grouped']
+
+WORDS = 68  # columns that an epoch's line needs beside its bar, with three to spare
 
 
 class Silence:
@@ -38,6 +41,9 @@ class Silence:
     def end(self, record: Mapping[str, Any]) -> None:
         """An epoch is over; `record` is its line of the history."""
 
+    def stopping(self) -> None:
+        """Training was asked to stop. Called inside a signal handler, perhaps in the middle of a print."""
+
     def close(self) -> None:
         """Nothing follows. May be called twice."""
 
@@ -56,26 +62,46 @@ class Lines(Silence):
     def end(self, record: Mapping[str, Any]) -> None:
         self.say(epoch_line(record))
 
+    def stopping(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr.isatty():  # past the buffers, which must not be entered twice
+                os.write(sys.stderr.fileno(), ('\n' + message('training.stopping') + '\n').encode())
+
 
 class Bar(Lines):
     """A bar that moves with every batch, on a terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+        from rich.table import Column
+        from rich.text import Text
 
+        bar = self
+
+        class Words(ProgressColumn):
+            """What stands behind the bar, asked for at every drawing."""
+
+            def render(self, task: Task) -> Text:
+                return Text(bar.words)
+
+        self.words = ''
+        self.asked_to_stop = False
         self.console = Console(highlight=False)
-        self.display = Progress(
-            TextColumn('{task.description}'), BarColumn(bar_width=None), TextColumn('{task.fields[text]}'),
-            console=self.console, transient=True, expand=True)
-        self.task = self.display.add_task('', text='', visible=False)
+        self.strip = BarColumn()
+        columns = TextColumn('{task.description}'), self.strip, Words(table_column=Column(no_wrap=True))
+        self.display = Progress(*columns, console=self.console, transient=True)
+        self.task = self.display.add_task('', visible=False)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
 
     def start(self, epoch: int, epochs: int, batches: int, done: int) -> None:
         self.batches, self.samples, self.began, self.first = batches, 0, time.perf_counter(), done
-        self.display.reset(self.task, total=batches, completed=done, text=f'{done}/{batches}', visible=True,
+        self.words = f'{done}/{batches}'
+        # The line stays short of the edge, so that the ^C a terminal writes behind it goes with it.
+        self.strip.bar_width = min(max(self.console.width - WORDS, 5), 40)
+        self.display.reset(self.task, total=batches, completed=done, visible=True,
                            description=message('progress.epoch', epoch=epoch, epochs=epochs))
         self.display.start()
 
@@ -88,10 +114,16 @@ class Bar(Lines):
             words.append(message('progress.accuracy', accuracy=f'{accuracy:.1%}'))
         words.append(message('progress.rate', rate=grouped(self.samples / seconds)))
         words.append(message('progress.left', time=datetime.timedelta(seconds=round(left))))
-        self.display.update(self.task, completed=done, text='  '.join(words))
+        if not self.asked_to_stop:
+            self.words = '  '.join(words)
+        self.display.update(self.task, completed=done)
 
     def measuring(self) -> None:
-        self.display.update(self.task, text=message('progress.measuring'))
+        self.words = message('progress.measuring')
+
+    def stopping(self) -> None:
+        self.asked_to_stop = True
+        self.words = message('training.stopping')  # the next drawing, a tenth of a second away, shows it
 
     def end(self, record: Mapping[str, Any]) -> None:
         self.display.stop()

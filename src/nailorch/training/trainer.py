@@ -76,7 +76,9 @@ class Trainer:
         self.valid, self.loader = valid, DataLoader(train, batch_size, workers=workers, seed=seed)
         self.epochs, self.seed, self.patience, self.monitor = epochs, seed, patience, monitor
         self.checkpoint_every, self.progress = checkpoint_every, progress
-        self.title = title or type(getattr(train, 'dataset', train)).__name__
+        while hasattr(train, 'dataset'):  # a part is called after the whole
+            train = train.dataset
+        self.title = title or type(train).__name__
         self.run = run if isinstance(run, Run) or run is None else Run.at(run, self.describe())
         self.best_weights: dict[str, npt.NDArray[Any]] = {}  # where there is no run folder to keep them
         # Where training stands. With the states of model, optimiser, schedule, loader and generator, this is all.
@@ -105,8 +107,8 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written (full disk) or read, or is another training's.
             RunError: the run folder already holds a training that is not to be resumed, or cannot be written.
         """
-        with using_config('train', True), using_config('enable_backprop', True), StopRequest() as stop, \
-                contextlib.closing(choose(self.progress)) as reporter:
+        with using_config('train', True), using_config('enable_backprop', True), \
+                contextlib.closing(choose(self.progress)) as reporter, StopRequest(reporter.stopping) as stop:
             self._begin(resume, reporter)
             while not (reason := self._why_stop()):
                 self._epoch(stop, reporter)
