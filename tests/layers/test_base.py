@@ -75,6 +75,14 @@ def test_two_things_of_one_name_are_refused():
         list(net.params())
 
 
+def test_attributes_may_have_any_name_that_is_not_documented():
+    net = Model()
+    net.children = net.slots = net.hooks = net.arguments = net.choose = [L.Linear(2, in_size=2)]
+    net.load_state_dict(net.state_dict())
+    assert list(net.state_dict()) == ['children/0/W', 'children/0/b']
+    assert 'children/0: Linear' in repr(net)
+
+
 def test_cleargrads_forgets_all_gradients():
     layer = L.Linear(2)
     F.sum(layer(normal(3, 4))).backward()
@@ -125,8 +133,8 @@ def test_hooks_see_inputs_and_outputs_until_removed():
     hook.remove()
     layer(normal(2))
     assert len(seen) == 1
-    assert layer.hooks == (other,)
-    assert L.ReLU().hooks == ()
+    assert layer._hooks == (other,)
+    assert L.ReLU()._hooks == ()
 
 
 def test_a_hook_may_remove_itself_while_it_runs():
@@ -232,8 +240,8 @@ def test_copies_keep_weights_and_ties_and_nothing_else(clone):
     assert all(p.grad is None for p in other.params())
     assert all(p.grad is not None for p in net.params())
     assert not other.l1.avg_mean.requires_grad
-    assert other.hooks == ()
-    assert len(net.hooks) == 1
+    assert other._hooks == ()
+    assert len(net._hooks) == 1
     np.testing.assert_array_equal(other(normal(2, 3)).data, net(normal(2, 3)).data)
 
 

@@ -50,7 +50,7 @@ class Layer:
     """
 
     training = True
-    hooks: tuple[Hook, ...] = ()
+    _hooks: tuple[Hook, ...] = ()
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         token = _running.set((*_running.get(), self))
@@ -62,7 +62,7 @@ class Layer:
                     outputs = self.forward(*inputs, **options)
         finally:
             _running.reset(token)
-        for hook in self.hooks:
+        for hook in self._hooks:
             hook.function(self, inputs, outputs)
         return outputs
 
@@ -112,7 +112,7 @@ class Layer:
         Hooks watch: what they return is ignored. They stay behind when a layer is copied or pickled.
         """
         hook = Hook(self, function)
-        self.hooks = *self.hooks, hook
+        self._hooks = *self._hooks, hook
         return hook
 
     # weights
@@ -123,11 +123,11 @@ class Layer:
         Raises:
             ValueError: sizes are still unknown, since the layer was never called.
         """
-        slots = self.slots()
-        names = [name for name, (slot, _) in slots.items() if unknown(slot)]
+        owned = slots(self)
+        names = [name for name, (slot, _) in owned.items() if unknown(slot)]
         if names:
             raise ValueError(message('weights.unknown', layer=type(self).__name__, names=', '.join(names)))
-        return {name: slot.data for name, (slot, _) in slots.items()}
+        return {name: slot.data for name, (slot, _) in owned.items()}
 
     def load_state_dict(self, arrays: Mapping[str, Any], strict: bool = True) -> list[str]:
         """Copy arrays into the parameters and buffers of the same names; all must fit, or nothing is loaded.
@@ -140,8 +140,8 @@ class Layer:
         Raises:
             ValueError: a name is missing or unknown, or a shape is wrong; all such names are listed.
         """
-        chosen, skipped = self.choose({name: np.shape(array) for name, array in arrays.items()}, strict)
-        self.put({name: arrays[name] for name in chosen})
+        chosen, skipped = choose(self, {name: np.shape(array) for name, array in arrays.items()}, strict)
+        put(self, {name: arrays[name] for name in chosen})
         return skipped
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
@@ -168,42 +168,12 @@ class Layer:
         from nailorch.formats.npz import load_npz
         skipped: list[str] = []
 
-        def choose(shapes: Shapes) -> list[str]:
-            chosen, skipped[:] = self.choose(shapes, strict, f'{os.fspath(path)}: ')
+        def wanted(shapes: Shapes) -> list[str]:
+            chosen, skipped[:] = choose(self, shapes, strict, f'{os.fspath(path)}: ')
             return chosen
 
-        self.put(load_npz(path, choose), copy=None)
+        put(self, load_npz(path, wanted), copy=None)
         return skipped
-
-    def slots(self) -> dict[str, tuple[Parameter, Any]]:
-        """Return name -> (parameter or buffer, the dtype that it has or will have), for all that is saved."""
-        return {name: (thing, getattr(owner, 'dtype', Config.dtype) if unknown(thing) else thing.dtype)
-                for name, thing, owner in walk(self) if isinstance(thing, Parameter)}
-
-    def choose(self, shapes: Shapes, strict: bool, where: str = '') -> tuple[list[str], list[str]]:
-        """Return the names that fit the slots, and a line for each name that does not; if `strict`, raise these."""
-        slots, wrong = self.slots(), {}
-        for name, (slot, _) in slots.items():
-            expected = slot.known_shape if unknown(slot) else slot.shape
-            if name not in shapes:
-                wrong[name] = message('weights.missing', name=name, expected=shown(expected))
-            elif not fits(shapes[name], expected):
-                wrong[name] = message('weights.shape', name=name, shape=shapes[name], expected=shown(expected))
-        for name in shapes:
-            if name not in slots:
-                wrong[name] = message('weights.unexpected', name=name, shape=shapes[name])
-        lines = list(wrong.values())
-        if strict and lines:
-            raise ValueError(message('weights.fit', where=where, layer=type(self).__name__, lines='\n  '.join(lines)))
-        return [name for name in slots if name not in wrong], lines
-
-    def put(self, arrays: Mapping[str, Any], copy: bool | None = True) -> None:
-        """Give parameters and buffers `arrays` that fit; `copy` None takes those of the right type as they are."""
-        slots = self.slots()
-        ready = {name: np.array(as_array(array), slots[name][1], order='C', copy=copy)
-                 for name, array in arrays.items()}
-        for name, array in ready.items():
-            slots[name][0].data = array
 
     # devices and copies
 
@@ -216,29 +186,18 @@ class Layer:
         raise RuntimeError(message('gpu.none'))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != 'hooks'}
+        return {name: value for name, value in vars(self).items() if name != '_hooks'}
 
     # prints
 
     def __repr__(self) -> str:
-        parts = [f'{name}: {getattr(part, "__name__", part)}' for name, part in self.children()]
+        parts = [f'{name}: {getattr(part, "__name__", part)}' for name, part in self._children()]
         inside = ''.join('\n  ' + part.replace('\n', '\n  ') for part in parts)
-        return f'{type(self).__name__}({", ".join(self.arguments())}{inside}' + ('\n)' if parts else ')')
+        return f'{type(self).__name__}({", ".join(arguments(self))}{inside}' + ('\n)' if parts else ')')
 
-    def children(self) -> Iterator[tuple[str, Any]]:
+    def _children(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, layer) for the layers directly in this one, as `repr` shows them."""
         return ((name, thing) for name, thing in held(vars(self)) if isinstance(thing, Layer))
-
-    def arguments(self) -> Iterator[str]:
-        """Yield the constructor's arguments that are not the default ones, as far as attributes of their names tell."""
-        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
-            value = getattr(self, name, parameter.default)
-            if not isinstance(value, bool | int | float | str | tuple):
-                continue
-            if parameter.default is parameter.empty:
-                yield repr(value)
-            elif value != parameter.default:
-                yield f'{name}={value!r}'
 
 
 class Hook:
@@ -249,7 +208,7 @@ class Hook:
 
     def remove(self) -> None:
         """Watch no longer; once is enough, twice does no harm."""
-        self.layer.hooks = tuple(hook for hook in self.layer.hooks if hook is not self)
+        self.layer._hooks = tuple(hook for hook in self.layer._hooks if hook is not self)
 
 
 Thing: TypeAlias = Layer | Parameter
@@ -298,6 +257,39 @@ def unknown(parameter: Any) -> bool:
     return parameter.data is None
 
 
+def slots(layer: Layer) -> dict[str, tuple[Parameter, Any]]:
+    """Return name -> (parameter or buffer, the dtype that it has or will have), for all that is saved."""
+    return {name: (thing, getattr(owner, 'dtype', Config.dtype) if unknown(thing) else thing.dtype)
+            for name, thing, owner in walk(layer) if isinstance(thing, Parameter)}
+
+
+def choose(layer: Layer, shapes: Shapes, strict: bool, where: str = '') -> tuple[list[str], list[str]]:
+    """Return the names that fit the slots, and a line for each name that does not; if `strict`, raise these."""
+    owned, wrong = slots(layer), {}
+    for name, (slot, _) in owned.items():
+        expected = slot.known_shape if unknown(slot) else slot.shape
+        if name not in shapes:
+            wrong[name] = message('weights.missing', name=name, expected=shown(expected))
+        elif not fits(shapes[name], expected):
+            wrong[name] = message('weights.shape', name=name, shape=shapes[name], expected=shown(expected))
+    for name in shapes:
+        if name not in owned:
+            wrong[name] = message('weights.unexpected', name=name, shape=shapes[name])
+    lines = list(wrong.values())
+    if strict and lines:
+        raise ValueError(message('weights.fit', where=where, layer=type(layer).__name__, lines='\n  '.join(lines)))
+    return [name for name in owned if name not in wrong], lines
+
+
+def put(layer: Layer, arrays: Mapping[str, Any], copy: bool | None = True) -> None:
+    """Give parameters and buffers `arrays` that fit; `copy` None takes those of the right type as they are."""
+    owned = slots(layer)
+    ready = {name: np.array(as_array(array), owned[name][1], order='C', copy=copy)
+             for name, array in arrays.items()}
+    for name, array in ready.items():
+        owned[name][0].data = array
+
+
 def fits(shape: Sequence[int], expected: Sequence[int | None] | None) -> bool:
     """Return whether `shape` is as expected; None stands for any size."""
     return expected is None or (len(shape) == len(expected)
@@ -307,6 +299,18 @@ def fits(shape: Sequence[int], expected: Sequence[int | None] | None) -> bool:
 def shown(shape: Sequence[int | None] | None) -> str:
     """Return an expected shape for a message, unknown sizes as '?'."""
     return '(?)' if shape is None else str(tuple(shape)).replace('None', '?')
+
+
+def arguments(layer: Layer) -> Iterator[str]:
+    """Yield the constructor's arguments that are not the default ones, as far as attributes of their names tell."""
+    for name, parameter in inspect.signature(type(layer).__init__).parameters.items():
+        value = getattr(layer, name, parameter.default)
+        if not isinstance(value, bool | int | float | str | tuple):
+            continue
+        if parameter.default is parameter.empty:
+            yield repr(value)
+        elif value != parameter.default:
+            yield f'{name}={value!r}'
 
 
 doubles_met = False  # said once: the same line a thousand times a second helps nobody

@@ -79,7 +79,7 @@ class Sequential(Model):
         chosen = self.layers[index]
         return Sequential(*chosen) if isinstance(index, slice) else chosen
 
-    def children(self) -> Iterator[tuple[str, Any]]:
+    def _children(self) -> Iterator[tuple[str, Any]]:
         return ((f'l{index}', layer) for index, layer in enumerate(self))
 
 
