@@ -1,6 +1,7 @@
 """The program itself: help in both languages, exit codes, one clear line for what goes wrong."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -144,3 +145,10 @@ def test_a_reader_that_goes_away_is_no_error():
     command = f'"{sys.executable}" -m nailorch doctor --json | head -c 1'
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ('{', '')
+
+
+def test_a_terminal_that_knows_no_chinese_gets_question_marks():
+    command = [sys.executable, '-m', 'nailorch', '--lang', 'zh', 'runs', '--root', 'none']
+    done = subprocess.run(command, capture_output=True, env={**os.environ, 'PYTHONIOENCODING': 'ascii'})
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert done.stdout.startswith(b'none ?')

@@ -17,7 +17,7 @@ __all__ = ['DEMO', 'add_arguments', 'run']
 DEMO = {
     'model.name': 'mnistnet',
     'data.name': 'digits',
-    'data.valid': 1 / 9,
+    'data.valid': 0.1111,
     'augmentation.shift': 2,
     'augmentation.rotation': 10.0,
     'training.epochs': 12,

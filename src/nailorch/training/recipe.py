@@ -32,6 +32,7 @@ OPTIMIZERS: dict[str, tuple[Callable[[], Any], float]] = {
     'adam': (Adam, 0.001),
     'adamw': (AdamW, 0.001),
 }
+FAMILIES = ('ResNet', 'VGG')  # what their members, each with its depth, are made of
 SCHEDULES = ('constant', 'step', 'cosine', 'onecycle', 'plateau')
 
 
@@ -113,7 +114,7 @@ def builders() -> dict[str, Callable[[int], Any]]:
     for name in models.__all__:
         signature = inspect.signature(getattr(models, name))
         others = [each for each in signature.parameters.values() if each.default is each.empty]
-        if 'num_classes' in signature.parameters and not others:
+        if 'num_classes' in signature.parameters and not others and name not in FAMILIES:
             found[name.lower()] = partial(make, name)
     return found
 
