@@ -197,8 +197,9 @@ def test_runs_lists_each_run_with_its_results(program, root, trained):
     code, out, _ = program('runs', '--root', root)
     heading, row = out.splitlines()
     assert code == 0
-    assert heading.split() == ['run', 'date', 'model', 'epochs', 'best', 'val', 'test', 'status']
-    assert row.startswith(trained.name)
+    assert heading.split() == ['run', 'date', 'epochs', 'best', 'val', 'test', 'status']
+    assert trained.name.endswith(f'-{row.split()[0]}')
+    assert program('runs', 'show', row.split()[0], '--root', root)[1].startswith(trained.name)
     assert row.split()[-2:] == ['100.0%', 'finished']
 
 

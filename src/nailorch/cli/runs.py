@@ -17,7 +17,7 @@ __all__ = ['add_arguments', 'run']
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('action', choices=('list', 'show'), nargs='?', default='list', help=text('runs.action'))
-    parser.add_argument('run', metavar='RUN', nargs='?', default='latest', help=text('runs.run'))
+    parser.add_argument('run', metavar='RUN', nargs='?', default='latest', help=text('runs.which'))
     add_root(parser)
 
 
@@ -29,20 +29,24 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         show_json(rows)
     elif rows:
-        show_table([text(f'runs.{column}') for column in COLUMNS],
-                   [[cell(column, one.get(column)) for column in COLUMNS] for one in rows], right=(3, 4, 5, 6))
+        show_table([text(f'runs.{column}') for column in LIST],
+                   [[cell(column, one.get(column)) for column in LIST] for one in rows], right=(2, 3, 4, 5))
     else:
         say(options, text('runs.none', root=options.root))
     return 0
 
 
-COLUMNS = ('name', 'date', 'model', 'epochs', 'best_epoch', 'valid_accuracy', 'test_accuracy', 'status')
+# 'run' is what follows the date in a run's name: enough for every command to find it by, and it fits 80 columns.
+LIST = ('run', 'date', 'epochs', 'best_epoch', 'valid_accuracy', 'test_accuracy', 'status')
+ONE = ('date', 'model', *LIST[2:])
+EPOCH = ('epoch', 'train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy', 'lr')
 
 
 def row(one: Run) -> dict[str, Any]:
     """Return what the list says of a run; a damaged one does not hide the others."""
-    stamp = re.match(r'(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)', one.name)
-    facts: dict[str, Any] = {'name': one.name, 'date': '{}-{}-{} {}:{}'.format(*stamp.groups()) if stamp else None}
+    stamp = re.match(r'(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d-', one.name)
+    date = '{}-{}-{} {}:{}'.format(*stamp.groups()) if stamp else None
+    facts: dict[str, Any] = {'name': one.name, 'run': one.name[stamp.end():] if stamp else one.name, 'date': date}
     try:
         return facts | {'model': one.config.get('model', {}).get('name')} | one.summary()
     except (RunError, ValueError, AttributeError) as error:
@@ -65,15 +69,12 @@ def show(one: Run, options: argparse.Namespace) -> None:
         show_json(facts | {'path': str(one.path), 'stopped': one.history.stopped, 'files': files, 'config': one.config,
                            'environment': one.environment, 'result': one.result, 'history': epochs})
         return
-    show_table((one.name, ''), [(text(f'runs.{column}'), cell(column, facts.get(column))) for column in COLUMNS[1:]])
+    show_table((one.name, ''), [(text(f'runs.{column}'), cell(column, facts.get(column))) for column in ONE])
     print()
     show_table([text(f'runs.{column}') for column in EPOCH],
                [[number(column, record[column]) for column in EPOCH] for record in epochs], right=range(len(EPOCH)))
     print(f'\n{one.history.stopped}'.rstrip())
     print(f'{one.path}: {", ".join(files)}')
-
-
-EPOCH = ('epoch', 'train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy', 'lr')
 
 
 def number(column: str, value: Any) -> str:
