@@ -501,8 +501,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '完成这一批后保存；再按一次立即退出',
     ),
     'training.monitor': (
-        'monitor: {monitor!r} is not possible; there are {names}, and valid_... only where `valid` is given',
-        'monitor：{monitor!r} 不可用；可选 {names}，其中 valid_... 需要给出 valid',
+        'monitor: there is no {monitor!r}; there are {names}',
+        'monitor：没有 {monitor!r}；可选 {names}',
+    ),
+    'training.no_valid': (
+        'monitor: {monitor} cannot be watched without validation; give the Trainer valid=0.1, or a dataset',
+        'monitor：没有验证集，无法观察 {monitor}；请给 Trainer 传入 valid=0.1 或一个数据集',
     ),
     'training.unmeasured': (
         'monitor: {monitor} was not measured, since the targets are no classes; choose a loss',

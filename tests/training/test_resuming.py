@@ -113,7 +113,10 @@ def test_resuming_a_finished_training_changes_nothing(tmp_path, uninterrupted, c
 def test_resuming_with_more_epochs_trains_longer(tmp_path):
     tiny.trainer(tmp_path / 'run', epochs=2).fit()
     training = tiny.trainer(tmp_path / 'run', epochs=4)
-    assert [record['epoch'] for record in training.fit(resume=True)] == [1, 2, 3, 4]
+    interrupt_after(training, 20)
+    assert training.run.summary()['status'] == 'unfinished'
+    assert [record['epoch'] for record in training.fit()] == [1, 2, 3, 4]
+    assert training.run.summary()['status'] == 'finished'
 
 
 def test_resuming_without_a_checkpoint_starts_and_says_so(tmp_path, uninterrupted, capsys):

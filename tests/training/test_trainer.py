@@ -114,7 +114,7 @@ def test_a_part_of_the_training_set_is_set_aside(valid, expected):
 def test_without_validation_the_training_loss_is_watched():
     trainer = quiet(MLP((3,)), epochs=2)
     history = trainer.fit()
-    assert trainer.monitor == 'train_loss'
+    assert trainer.watch.monitor == 'train_loss'
     assert history.column('valid_loss') == history.column('valid_accuracy') == [None, None]
 
 
@@ -165,9 +165,12 @@ def test_accuracy_is_better_when_higher():
     assert history.best['valid_accuracy'] == max(history.column('valid_accuracy'))
 
 
-@pytest.mark.parametrize('monitor, valid', [('valid_loss', None), ('accuracy', 0.1)])
-def test_an_impossible_monitor_is_an_error(monitor, valid):
-    with pytest.raises(ValueError, match='train_loss, valid_loss, train_accuracy, valid_accuracy'):
+@pytest.mark.parametrize('monitor, valid, complaint', [
+    ('valid_loss', None, 'valid_loss cannot be watched without validation'),
+    ('accuracy', 0.1, "there is no 'accuracy'; there are train_loss, valid_loss, train_accuracy, valid_accuracy"),
+])
+def test_an_impossible_monitor_is_an_error(monitor, valid, complaint):
+    with pytest.raises(ValueError, match=complaint):
         quiet(MLP((3,)), Spiral(), valid, monitor=monitor)
 
 

@@ -1,6 +1,7 @@
 """Training: the loop, what it measures, and what it keeps.
 
-    trainer.py       the loop: epochs of batches, early stopping
+    trainer.py       the loop: epochs of batches
+    stopping.py      which epoch is the best, and when to stop
     evaluation.py    a model on a dataset, in test mode
     metrics.py       accuracy, confusion, the mistakes worth looking at
     progress.py      the bar, or one line an epoch

@@ -149,7 +149,7 @@ class Run:
             'valid_loss': best.get('valid_loss'),
             'valid_accuracy': best.get('valid_accuracy'),
             'test_accuracy': result.get('test_accuracy'),
-            'status': 'finished' if 'stopped' in result else 'unfinished',
+            'status': 'finished' if result.get('stopped') else 'unfinished',
         }
 
     def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:

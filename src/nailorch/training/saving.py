@@ -76,7 +76,7 @@ def setup(trainer: Trainer) -> dict[str, Any]:
     """Return what must be the same when a training goes on; the loader and the model check their own sizes."""
     return {'model': type(trainer.model).__name__, 'optimizer': type(trainer.optimizer).__name__,
             'schedule': trainer.schedule and type(trainer.schedule).__name__, 'seed': trainer.seed,
-            'monitor': trainer.monitor}
+            'monitor': trainer.watch.monitor}
 
 
 def permutation(trainer: Trainer, epoch: int) -> Any:

@@ -23,10 +23,9 @@ from nailorch.training.interrupts import StopRequest, TrainingInterrupted
 from nailorch.training.progress import Silence, choose, compact, grouped
 from nailorch.training.runs import Run, RunError, threads, writing
 from nailorch.training.saving import check_best, keep_best, restore_best, snapshot
+from nailorch.training.stopping import Watch
 
 __all__ = ['Trainer']
-
-BETTER = {'train_loss': -1, 'valid_loss': -1, 'train_accuracy': 1, 'valid_accuracy': 1}  # which way is better
 
 
 class Trainer:
@@ -63,19 +62,15 @@ class Trainer:
                  schedule: Any = None, patience: int | None = None, monitor: str | None = None,
                  run: Run | str | Path | None = None, workers: int = 0, checkpoint_every: float = 30.0,
                  progress: str = 'auto', title: str = '') -> None:
-        monitor = monitor or ('train_loss' if valid is None else 'valid_loss')
-        if monitor not in BETTER or (valid is None and monitor.startswith('valid')):
-            raise ValueError(message('training.monitor', monitor=monitor, names=', '.join(BETTER)))
-        for name, value in [('epochs', epochs), ('patience', patience or (1 if patience is None else 0))]:
-            if value < 1:
-                raise ValueError(message('size.least', name=name, value=value, least=1))
+        self.watch = Watch(monitor or ('train_loss' if valid is None else 'valid_loss'), epochs, patience)
+        if valid is None and self.watch.monitor.startswith('valid'):
+            raise ValueError(message('training.no_valid', monitor=monitor))
         if isinstance(valid, int | float):
             whole = 1.0 if isinstance(valid, float) else len(train)
             train, valid = split(train, (whole - valid, valid), seed=seed or 0)
         self.model, self.optimizer, self.schedule, self.loss = model, optimizer, schedule, loss
         self.valid, self.loader = valid, DataLoader(train, batch_size, workers=workers, seed=seed)
-        self.epochs, self.seed, self.patience, self.monitor = epochs, seed, patience, monitor
-        self.checkpoint_every, self.progress = checkpoint_every, progress
+        self.seed, self.checkpoint_every, self.progress = seed, checkpoint_every, progress
         while hasattr(train, 'dataset'):  # a part is called after the whole
             train = train.dataset
         self.title = title or type(train).__name__
@@ -86,8 +81,8 @@ class Trainer:
 
     def describe(self) -> dict[str, Any]:
         """Return what config.toml says of a training that was set up in Python."""
-        settings = {'epochs': self.epochs, 'batch_size': self.loader.batch_size, 'seed': self.seed,
-                    'patience': self.patience, 'monitor': self.monitor, 'workers': self.loader.workers,
+        settings = {'epochs': self.watch.epochs, 'batch_size': self.loader.batch_size, 'seed': self.seed,
+                    'patience': self.watch.patience, 'monitor': self.watch.monitor, 'workers': self.loader.workers,
                     'optimizer': type(self.optimizer).__name__, 'lr': float(self.optimizer.lr),
                     'schedule': self.schedule and type(self.schedule).__name__}
         return {'model': {'name': type(self.model).__name__}, 'data': {'name': self.title},
@@ -110,7 +105,7 @@ class Trainer:
         with using_config('train', True), using_config('enable_backprop', True), \
                 contextlib.closing(choose(self.progress)) as reporter, StopRequest(reporter.stopping) as stop:
             self._begin(resume, reporter)
-            while not (reason := self._why_stop()):
+            while not (reason := self.watch.why_stop(self.history)):
                 self._epoch(stop, reporter)
             self._end(reason, reporter)
         return self.history
@@ -142,12 +137,13 @@ class Trainer:
         self.loader.load_state_dict(self.loader.state_dict())  # iter() now goes on from here
         self._saved = time.monotonic()
         if self.run:
-            with writing(self.run.metrics_file):
+            with writing(self.run.path):
                 write_metrics(self.run.metrics_file, self.history.epochs)
+                self.run.record(stopped='')  # not yet, or not any longer
 
     def _epoch(self, stop: StopRequest, reporter: Silence) -> None:
         epoch, batches = len(self.history) + 1, len(self.loader)
-        reporter.start(epoch, self.epochs, batches, self.loader.state_dict()['batch'])
+        reporter.start(epoch, self.watch.epochs, batches, self.loader.state_dict()['batch'])
         began = time.perf_counter()
         for x, t in self.loader:
             self._batch(x, t)
@@ -161,7 +157,7 @@ class Trainer:
             began = time.perf_counter()
         self._check_weights()
         self._end_epoch(reporter)
-        if not self._why_stop():
+        if not self.watch.why_stop(self.history):
             self._heed(stop)
 
     def _batch(self, x: Any, t: Any) -> None:
@@ -197,10 +193,11 @@ class Trainer:
             'seconds': round(self.seconds + time.perf_counter() - began, 3),
             'images_per_second': round(self.sums.samples / self.seconds, 1),
         }
-        record['best'] = self._is_best(record)
+        record['best'] = self.watch.is_best(self.history, record)
         self.history.epochs.append(record)
         if self.schedule:  # one that watches a metric hears of it once
-            self.schedule.update(self.optimizer, step=self.step, epoch=len(self.history), metric=record[self.monitor])
+            metric = record[self.watch.monitor]
+            self.schedule.update(self.optimizer, step=self.step, epoch=len(self.history), metric=metric)
         self.sums, self.seconds = Sums(), 0.0
         self._save()
         if record['best']:
@@ -209,20 +206,6 @@ class Trainer:
             with writing(self.run.metrics_file):
                 append_epoch(self.run.metrics_file, record)
         reporter.end(record)
-
-    def _is_best(self, record: dict[str, Any]) -> bool:
-        if record[self.monitor] is None:
-            raise ValueError(message('training.unmeasured', monitor=self.monitor))
-        best = self.history.best
-        return best is None or BETTER[self.monitor] * (record[self.monitor] - best[self.monitor]) > 0
-
-    def _why_stop(self) -> str:
-        """Return the reason to stop, or '' where training goes on; all follows from the history."""
-        best, done = self.history.best, len(self.history)
-        if self.patience and best and done - best['epoch'] >= self.patience:
-            return message('training.patience', monitor=self.monitor, patience=self.patience, epoch=best['epoch'],
-                           value=f'{best[self.monitor]:.4f}')
-        return message('training.done', epochs=done) if done >= self.epochs else ''
 
     def _end(self, reason: str, reporter: Silence) -> None:
         self.history.stopped = reason
