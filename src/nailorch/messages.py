@@ -288,6 +288,43 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{schedule}.load_state_dict: this is the state of {other}, or incomplete; load what such a schedule saved',
         '{schedule}.load_state_dict：这是 {other} 的状态，或不完整；请载入同一种学习率策略保存的状态',
     ),
+    # graphs and what reads them
+    'graph.example': (
+        'trace: example {position} has shape {shape}; a batch of at least one item is needed, (N, ...). '
+        'For a single item, add the batch axis: x[None]',
+        'trace：第 {position} 个样本的形状是 {shape}；应为至少含一个样本的批量 (N, ...)。若只有一个样本，请添上批量轴：x[None]',
+    ),
+    'graph.run': (
+        'trace runs the model on batches of 2, 3 and sometimes 5; this happened with {n}. '
+        'Does the model take the size of its batch for granted? Use x.shape[0]',
+        'trace 会用大小为 2、3（有时还有 5）的批量运行模型；这个错误发生在 {n} 时。模型是否写死了批量大小？请用 x.shape[0]',
+    ),
+    'graph.cut': (
+        'trace: the result of {model} does not depend on its input: between the two, something is computed outside '
+        'nailorch.functions, for instance with NumPy from x.data',
+        'trace：{model} 的结果与输入无关：两者之间有些计算没有使用 nailorch.functions，例如直接用 NumPy 处理了 x.data',
+    ),
+    'graph.structure': (
+        'trace: the model does not compute the same for every batch size: step {step} is {op} for {n} items, '
+        'but {op0} for {first}',
+        'trace：模型的计算随批量大小而变：第 {step} 步在批量为 {n} 时是 {op}，在批量为 {first} 时却是 {op0}',
+    ),
+    'graph.attribute': (
+        '{node}: {attribute} is {first} in a batch of {n0}, but {last} in one of {n1}; only whole sizes such as N or '
+        '2N+1 can follow the batch',
+        '{node}：{attribute} 在批量为 {n0} 时是 {first}，在批量为 {n1} 时却是 {last}；只有 N、2N+1 这样的整数大小才能随批量变化',
+    ),
+    'graph.computed': (
+        '{name}: its shape is {first} in a batch of {n0}, but {last} in one of {n1}; only sizes such as N or 2N+1 can '
+        'follow the batch',
+        '{name}：形状在批量为 {n0} 时是 {first}，在批量为 {n1} 时却是 {last}；只有 N、2N+1 这样的大小才能随批量变化',
+    ),
+    'graph.constant': (
+        '{name}: an array that is no constant: it is {first} in a batch of {n0}, but {last} in one of {n1}. If it '
+        'follows from the input, compute it with nailorch.functions, not with NumPy from x.data',
+        '{name}：这个数组不是常量：在批量为 {n0} 时是 {first}，在批量为 {n1} 时却是 {last}。'
+        '若它由输入算出，请使用 nailorch.functions，而不要用 NumPy 处理 x.data',
+    ),
     # data
     'file.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
     'file.broken': (
@@ -435,6 +472,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'data.classes': (
         '{path}: train and test hold different classes: {train} and {test}',
         '{path}：train 与 test 中的类别不同：{train} 与 {test}',
+    ),
+    'data.model': (
+        '{model} cannot take images (C, H, W) of {shape}: {error}',
+        '{model} 无法处理形状 (C, H, W) 为 {shape} 的图像：{error}',
     ),
     'report.extra': (
         "a report needs {package}, which is not installed: pip install 'nailorch[report]'",

@@ -122,6 +122,13 @@ def test_an_unknown_key_in_the_file_is_named(complaint, tmp_path):
     assert line.endswith("a.toml: there is no setting 'training.epoch': did you mean 'training.epochs'?\n")
 
 
+def test_images_too_small_for_the_model_leave_no_run(complaint, pictures, tmp_path):
+    code, line = complaint('train', '--data', pictures, '--size', '4', '--model', 'lenet', '--root', tmp_path)
+    assert code == 1
+    assert 'lenet cannot take images (C, H, W) of (3, 4, 4): ' in line
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_folder_is_one_line(complaint, tmp_path):
     (tmp_path / 'cat').mkdir()
     assert complaint('train', '--data', tmp_path / 'cat', '--root', tmp_path)[0] == 1
@@ -161,6 +168,13 @@ def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_weights(program, pictures,
     assert out.splitlines()[-1] == 'test accuracy 1.0000'
     whole, parted = (load_safetensors(path / 'best.safetensors') for path in (trained, run))
     assert all(np.array_equal(whole[name], parted[name]) for name in whole)
+
+
+def test_resuming_a_finished_run_measures_it_again(program, trained):
+    before = (trained / 'report.html').read_bytes()
+    code, out, err = program('train', '--resume', trained, '--quiet')
+    assert (code, out, err) == (0, 'test accuracy 1.0000\n', '')
+    assert (trained / 'report.html').read_bytes() == before
 
 
 @pytest.mark.parametrize('package', ['jinja2', 'matplotlib'])

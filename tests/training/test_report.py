@@ -208,25 +208,32 @@ def test_to_picture_spreads_numbers_and_keeps_bytes():
     assert to_picture(np.zeros((2, 4, 5))).shape == (4, 5)
 
 
-def test_tile_parts_pictures_by_a_transparent_pixel():
-    sheet = tile([np.full((2, 3, 3), 9, np.uint8)] * 3, columns=2)
-    assert sheet.shape == (5, 7, 4)
-    assert (sheet[2, :, 3] == 0).all()
-    assert (sheet[:2, 3, 3] == 0).all()
-    assert (sheet[:2, :3] == [9, 9, 9, 255]).all()
-    assert (sheet[3:, 4:, 3] == 0).all()
+def test_tile_parts_pictures_by_transparent_pixels():
+    sheet = tile([np.full((20, 30, 3), 9, np.uint8)] * 3, columns=2)
+    assert sheet.shape == (42, 62, 4)
+    assert (sheet[20:22, :, 3] == 0).all()
+    assert (sheet[:20, 30:32, 3] == 0).all()
+    assert (sheet[:20, :30] == [9, 9, 9, 255]).all()
+    assert (sheet[22:, 32:, 3] == 0).all()
+
+
+def test_tile_enlarges_small_pictures():
+    picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    sheet = tile([picture], columns=8)
+    assert sheet.shape == (16, 24, 4)
+    assert (sheet[4::8, 4::8, :3] == picture).all()
 
 
 def test_filters_show_their_sign():
     sheet = filter_images(np.array([[[[-1.0, 0.0, 1.0]]]]))
-    negative, zero, positive = sheet[0, :, :3].astype(int)
+    negative, zero, positive = sheet[0, 4::8, :3].astype(int)
     assert negative[2] > negative[0]
     assert zero.tolist() == [246, 246, 246]
     assert positive[0] > positive[2]
 
 
 def test_constant_filters_and_maps_of_nan_can_be_shown():
-    assert filter_images(np.zeros((2, 3, 3, 3))).shape == (3, 7, 4)
+    assert filter_images(np.zeros((2, 3, 3, 3))).shape == (24, 50, 4)
     assert to_picture(np.full((1, 2, 2), np.nan)).tolist() == [[0, 0], [0, 0]]
 
 

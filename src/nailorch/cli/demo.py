@@ -13,17 +13,17 @@ from nailorch.training.settings import Settings, change, value_of
 __all__ = ['DEMO', 'add_arguments', 'run']
 
 # 4,000 digits to learn from, 500 to choose the best epoch by, 500 for the test. Shifted and turned a little, the 4,000
-# stand for many more; that, and a learning rate that ends near zero, is worth a third of the mistakes.
+# stand for many more. Chosen by the validation accuracy of three seeds: 97.8 % on average; 12 epochs at 0.002: 97.3 %.
 DEMO = {
     'model.name': 'mnistnet',
     'data.name': 'digits',
     'data.valid': 0.1111,
     'augmentation.shift': 2,
     'augmentation.rotation': 10.0,
-    'training.epochs': 12,
+    'training.epochs': 16,
     'training.batch_size': 100,
     'training.optimizer': 'adam',
-    'training.lr': 0.002,
+    'training.lr': 0.003,
     'training.schedule': 'cosine',
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import nailorch
 from nailorch.cli.output import show_json, show_table
-from nailorch.cli.texts import text
+from nailorch.cli.texts import TEXTS, text
 from nailorch.config import Config
 from nailorch.formats.assets import cache_folder
 from nailorch.messages import language
@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         show_json(found)
         return 0
     packages = found.pop('packages')
-    rows = [(name, ', '.join(value) if isinstance(value, list) else str(value)) for name, value in found.items()]
+    rows = [(text(f'doctor.{name}') if f'doctor.{name}' in TEXTS else name,
+             ', '.join(value) if isinstance(value, list) else str(value)) for name, value in found.items()]
     rows += [(name, found or text('doctor.missing', install=PACKAGES[name])) for name, found in packages.items()]
     show_table(('nailorch doctor', ''), rows)
     return 0

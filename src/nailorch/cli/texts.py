@@ -263,5 +263,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         'examples:\n  nailorch doctor\n  nailorch doctor --json',
         '示例：\n  nailorch doctor\n  nailorch doctor --json',
     ),
+    'doctor.platform': ('system', '操作系统'),
+    'doctor.cpu': ('processor', '处理器'),
+    'doctor.cpu_features': ('its features', '指令集'),
+    'doctor.cores': ('cores', '核心数'),
+    'doctor.threads': ('threads', '线程数'),
+    'doctor.engine': ('engine', '计算引擎'),
+    'doctor.language': ('language', '语言'),
+    'doctor.cache': ('cache folder', '缓存文件夹'),
     'doctor.missing': ('missing: {install}', '未安装：{install}'),
 }

@@ -24,6 +24,8 @@ PAGE_COLOURS = {'#010101': 'var(--ink)', '#020202': 'var(--line)', '#030303': 'v
                 '#050505': 'var(--best)'}
 INK, LINE, TRAIN, VALID, BEST = PAGE_COLOURS
 
+SMALL, GAP = 24, 2  # pixels
+
 # From the smallest value to the largest: dark blue, teal, yellow; and blue, white, orange for what has a sign.
 SEQUENTIAL = np.array([[13, 16, 45], [35, 67, 120], [38, 128, 142], [94, 190, 120], [253, 231, 76]])
 DIVERGING = np.array([[22, 74, 148], [116, 169, 214], [246, 246, 246], [240, 163, 94], [176, 72, 10]])
@@ -112,15 +114,19 @@ def colours(shares: Array, ramp: Array) -> Array:
 
 
 def tile(pictures: Sequence[Array], columns: int) -> Array:
-    """Lay pictures of one size, (H, W, 3), out in rows, one transparent pixel apart, as (H, W, 4)."""
-    H, W = pictures[0].shape[:2]
+    """Lay pictures of one size, (H, W, 3), out in rows, two transparent pixels apart, as (H, W, 4).
+
+    Pixels of small pictures are repeated until they make at least SMALL, so that gaps stay narrow beside them.
+    """
+    scale = -(-SMALL // max(pictures[0].shape[:2]))
+    H, W = (scale * size for size in pictures[0].shape[:2])
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    sheet = np.zeros((rows * (H + 1) - 1, columns * (W + 1) - 1, 4), np.uint8)
+    sheet = np.zeros((rows * (H + GAP) - GAP, columns * (W + GAP) - GAP, 4), np.uint8)
     for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        cell = sheet[row * (H + 1):row * (H + 1) + H, column * (W + 1):column * (W + 1) + W]
-        cell[..., :3], cell[..., 3] = picture, 255
+        top, left = (H + GAP) * (index // columns), (W + GAP) * (index % columns)
+        cell = sheet[top:top + H, left:left + W]
+        cell[..., :3], cell[..., 3] = picture.repeat(scale, axis=0).repeat(scale, axis=1), 255
     return sheet
 
 
@@ -134,7 +140,7 @@ def filter_images(W: Array, most: int = 64) -> Array:
         pictures = [np.rint(255 * spread(w)).astype(np.uint8).transpose(1, 2, 0) for w in W]
     else:
         pictures = [colours(0.5 + w[0] / (2 * np.abs(w[0]).max() or 1.0), DIVERGING) for w in W]
-    return tile(pictures, 8)
+    return tile(pictures, 8 if len(W) <= 16 else 16)
 
 
 def feature_maps(maps: Array, most: int = 16) -> Array:

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 import nailorch.functions as F
-from nailorch import models
+from nailorch import models, rng
+from nailorch.config import no_grad, test_mode
 from nailorch.messages import message
 from nailorch.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, ClipGrad, Momentum, RMSprop, WeightDecay
 from nailorch.schedules import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR, WarmUpLR
@@ -42,15 +43,23 @@ class Recipe:
     Attributes:
         settings: as given, with nothing left open: `resolve(settings)`.
         data: train, valid and test.
-        model: its weights are drawn when training begins, by the seed.
+        model: with its weights drawn, by the seed.
     Raises:
-        ValueError, FileNotFoundError: a name that means nothing, or data that cannot be read.
+        ValueError, FileNotFoundError: a name that means nothing, data that cannot be read, or images of a size that
+            the model cannot take.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = resolve(settings)
         self.data: Data = load_data(self.settings)
         self.model = build_model(self.settings.model.name, len(self.data.classes))
+        rng.seed(self.settings.seed)
+        try:
+            with no_grad(), test_mode():
+                self.model(self.data.valid[0][0][None])  # draws the weights, now that their sizes are known
+        except ValueError as error:
+            name, shape = self.settings.model.name, self.data.shape
+            raise ValueError(message('data.model', model=name, shape=shape, error=error)) from error
 
     def trainer(self, run: Run, progress: str = 'auto') -> Trainer:
         """Return the Trainer that does what the settings say, and keeps it in `run`."""

@@ -166,7 +166,7 @@ def look(answers: Answers, inside: Inside) -> dict[str, Any]:
         layer, W = inside.filters
         sheet = filter_images(W)
         facts['filters'] = {'layer': layer, 'shape': ' × '.join(map(str, W.shape)), 'count': len(W),
-                            'picture': data_uri(sheet), 'width': min(640, 16 * sheet.shape[1])}
+                            'picture': data_uri(sheet), 'width': 2 * sheet.shape[1]}
     for layer, maps in inside.maps:
         sheet = feature_maps(maps)
         facts['maps'].append({'layer': layer, 'picture': data_uri(sheet), 'shown': min(16, len(maps)),
