@@ -233,7 +233,7 @@ def test_filters_show_their_sign():
 
 
 def test_constant_filters_and_maps_of_nan_can_be_shown():
-    assert filter_images(np.zeros((2, 3, 3, 3))).shape == (24, 50, 4)
+    assert filter_images(np.zeros((2, 3, 3, 3))).shape == (24, 54, 4)
     assert to_picture(np.full((1, 2, 2), np.nan)).tolist() == [[0, 0], [0, 0]]
 
 

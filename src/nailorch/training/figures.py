@@ -24,7 +24,7 @@ PAGE_COLOURS = {'#010101': 'var(--ink)', '#020202': 'var(--line)', '#030303': 'v
                 '#050505': 'var(--best)'}
 INK, LINE, TRAIN, VALID, BEST = PAGE_COLOURS
 
-SMALL, GAP = 24, 2  # pixels
+SMALL = 24  # pixels
 
 # From the smallest value to the largest: dark blue, teal, yellow; and blue, white, orange for what has a sign.
 SEQUENTIAL = np.array([[13, 16, 45], [35, 67, 120], [38, 128, 142], [94, 190, 120], [253, 231, 76]])
@@ -113,8 +113,8 @@ def colours(shares: Array, ramp: Array) -> Array:
     return np.stack([np.rint(np.interp(shares, steps, ramp[:, k])) for k in range(3)], axis=-1).astype(np.uint8)
 
 
-def tile(pictures: Sequence[Array], columns: int) -> Array:
-    """Lay pictures of one size, (H, W, 3), out in rows, two transparent pixels apart, as (H, W, 4).
+def tile(pictures: Sequence[Array], columns: int, gap: int = 2) -> Array:
+    """Lay pictures of one size, (H, W, 3), out in rows, `gap` transparent pixels apart, as (H, W, 4).
 
     Pixels of small pictures are repeated until they make at least SMALL, so that gaps stay narrow beside them.
     """
@@ -122,9 +122,9 @@ def tile(pictures: Sequence[Array], columns: int) -> Array:
     H, W = (scale * size for size in pictures[0].shape[:2])
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    sheet = np.zeros((rows * (H + GAP) - GAP, columns * (W + GAP) - GAP, 4), np.uint8)
+    sheet = np.zeros((rows * (H + gap) - gap, columns * (W + gap) - gap, 4), np.uint8)
     for index, picture in enumerate(pictures):
-        top, left = (H + GAP) * (index // columns), (W + GAP) * (index % columns)
+        top, left = (H + gap) * (index // columns), (W + gap) * (index % columns)
         cell = sheet[top:top + H, left:left + W]
         cell[..., :3], cell[..., 3] = picture.repeat(scale, axis=0).repeat(scale, axis=1), 255
     return sheet
@@ -140,7 +140,7 @@ def filter_images(W: Array, most: int = 64) -> Array:
         pictures = [np.rint(255 * spread(w)).astype(np.uint8).transpose(1, 2, 0) for w in W]
     else:
         pictures = [colours(0.5 + w[0] / (2 * np.abs(w[0]).max() or 1.0), DIVERGING) for w in W]
-    return tile(pictures, 8 if len(W) <= 16 else 16)
+    return tile(pictures, 8 if len(W) <= 16 else 16, gap=6)
 
 
 def feature_maps(maps: Array, most: int = 16) -> Array:
