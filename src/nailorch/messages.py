@@ -554,9 +554,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'monitor：目标不是类别，无法测量 {monitor}；请改用某个损失',
     ),
     'training.header': (
-        'Data {data} {samples} · {model} {count} params · seed {seed} · {threads} threads',
-        '数据 {data} {samples} · {model} {count} 个参数 · 种子 {seed} · {threads} 个线程',
+        'Data {data} {samples} · {model} {count} params · seed {seed} · {threads}',
+        '数据 {data} {samples} · {model} {count} 个参数 · 种子 {seed} · {threads}',
     ),
+    'training.thread': ('1 thread', '1 个线程'),
+    'training.threads': ('{threads} threads', '{threads} 个线程'),
     'training.resume': (
         'resume: there is no run folder to resume from; give the Trainer run=...',
         '继续训练：没有可供继续的运行文件夹；请给 Trainer 传入 run=...',

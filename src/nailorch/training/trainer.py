@@ -129,8 +129,9 @@ class Trainer:
             self.model.train()
         samples = '/'.join(grouped(len(part)) for part in (self.loader.dataset, self.valid) if part is not None)
         count = sum(parameter.data.size for parameter in self.model.params())
+        at_work = message('training.thread' if threads() == 1 else 'training.threads', threads=threads())
         reporter.say(message('training.header', data=self.title, samples=samples, model=type(self.model).__name__,
-                             count=compact(count), seed=self.seed, threads=threads()))
+                             count=compact(count), seed=self.seed, threads=at_work))
         if resume:
             saving.resume(self, reporter)
         check_best(self, reporter)
