@@ -4,7 +4,7 @@ In README.md, CONTRIBUTING.md, docs/ and their Chinese twins,
     ```python   blocks run in order, in one namespace and one temporary folder a page;
     ```text     after one of them is what it printed, '...' standing for anything;
     ```console  blocks are `$ nailorch ...` commands and what they answer, compared alike;
-    ```sh       blocks are only read: their nailorch commands must parse, their make targets exist;
+    ```sh       and ```bat blocks are only read: their nailorch commands must parse, their make targets exist;
     ```toml     blocks must be settings of a training.
 """
 
@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import doctest
+import importlib
+import importlib.util
 import io
 import itertools
 import re
@@ -37,6 +39,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *(ROOT / 'examples').glob('*.md')])
 CHINESE = [page for page in PAGES if page.name.endswith('.zh.md')]
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.M | re.S)
+OF_A_FILE = re.compile(r'# ((?:src|tests)/\S+)\.py\n')  # the first line of what is to be put into a file
 
 
 class Block(NamedTuple):
@@ -82,7 +85,7 @@ def test_code_prints_what_the_page_says(page, tmp_path, monkeypatch):
     found = blocks(page)
     namespace: dict[str, object] = {'__name__': '__main__'}
     for block, following in itertools.zip_longest(found, found[1:], fillvalue=Block('', '', 0)):
-        if block.kind != 'python':
+        if block.kind != 'python' or OF_A_FILE.match(block.text):
             continue
         # blank lines in front, so that a traceback names the page's own line
         code = compile('\n' * (block.line - 1) + block.text, str(page), 'exec')
@@ -98,8 +101,7 @@ def commands(text: str, prompt: str = '') -> list[list[str]]:
     """Return the words of every nailorch command in `text`."""
     lines = [line.removeprefix(prompt) for line in text.splitlines() if line.startswith(prompt)]
     words = [shlex.split(line, comments=True) for line in lines]
-    programs = [['nailorch'], ['python', '-m', 'nailorch'], [r'.venv\Scripts\python', '-m', 'nailorch'],
-                ['.venv/bin/python', '-m', 'nailorch']]
+    programs = [['nailorch'], ['python', '-m', 'nailorch'], ['.venv/Scripts/python', '-m', 'nailorch']]
     return [line[len(program):] for line in words for program in programs if line[:len(program)] == program]
 
 
@@ -120,8 +122,8 @@ def test_commands_answer_what_the_page_says(page, tmp_path, monkeypatch):
 def test_commands_that_are_only_shown_can_be_given(page, capsys):
     makefile = (ROOT / 'Makefile').read_text('utf-8')
     for block in blocks(page):
-        if block.kind == 'sh':
-            for arguments in commands(block.text.replace('\\S', '\\\\S')):
+        if block.kind in ('sh', 'bat'):
+            for arguments in commands(block.text.replace('\\', '/')):
                 parsed = parse(arguments)
                 assert isinstance(parsed, argparse.Namespace) or {'--help', '-h', '--version'} & set(arguments)
             for target in re.findall(r'^make (\w+)', block.text, re.M):
@@ -256,3 +258,33 @@ def test_weights_brought_from_pytorch_give_the_same_answers(page):
     ours.load_state_dict(namespace['from_pytorch']({k: v.numpy() for k, v in theirs.state_dict().items()}))
     x = np.random.default_rng(0).random((4, 2, 6, 6), np.float32)
     np.testing.assert_allclose(ours.eval()(x).data, theirs.eval()(torch.tensor(x)).detach().numpy(), atol=1e-5)
+
+
+def test_the_operator_of_contributing_is_held_to_what_every_operator_is(monkeypatch):
+    """Its blocks are run in the files that they name, and its spec goes through tests/test_specs.py."""
+    from tests import test_specs
+
+    function, spec, layer = (block.text for block in blocks(ROOT / 'CONTRIBUTING.md') if OF_A_FILE.match(block.text))
+    monkeypatch.setattr(F, 'elu', run_in_its_file(function)['elu'], raising=False)
+    elu = run_in_its_file(layer)['ELU'](0.5)
+    np.testing.assert_array_equal(elu(np.array([-1000.0, 2.0])).data, [-0.5, 2.0])
+
+    assert max(len(line) for text in (function, '    ' + spec, layer) for line in text.splitlines()) <= 120
+    (spec,) = run_in_its_file(spec.replace('\nOpSpec', '\nADDED = OpSpec'))['ADDED']
+    for sample in spec.samples:
+        test_specs.test_equals_its_reference(spec, sample)
+        test_specs.test_keeps_dtype(spec, sample)
+        test_specs.test_takes_any_strides_and_modifies_nothing(spec, sample)
+        test_specs.test_derivatives_to_second_order(spec, sample)
+        if importlib.util.find_spec('torch'):
+            test_specs.test_equals_pytorch(spec, sample)
+    for error in spec.errors:
+        test_specs.test_errors_say_what_disagrees(*error)
+
+
+def run_in_its_file(code):
+    """Run code that names its file in the first line, with the names that this file has and no others."""
+    module = OF_A_FILE.match(code)[1].removeprefix('src/').replace('/', '.')
+    scope = dict(vars(importlib.import_module(module)))
+    exec(code, scope)
+    return scope
