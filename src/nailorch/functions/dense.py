@@ -6,13 +6,13 @@ from typing import Any
 
 from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable
-from nailorch.functions.indexing import get_item
+from nailorch.functions.indexing import GetItemGrad
 from nailorch.functions.reduction import sum
 from nailorch.functions.shape import reshape, sum_to, transpose
 from nailorch.messages import message
 from nailorch.shapes import Array
 
-__all__ = ['Linear', 'MatMul', 'embed_id', 'linear', 'linear_simple', 'matmul']
+__all__ = ['EmbedID', 'Linear', 'MatMul', 'embed_id', 'linear', 'linear_simple', 'matmul']
 
 
 def matmul(x: Any, W: Any) -> Variable:
@@ -127,8 +127,21 @@ def embed_id(x: Any, W: Any) -> Variable:
         variable([[1. 0. 0.]
                   [0. 0. 1.]])
     """
-    ids, W = as_variable(x).data, as_variable(W)
+    x, W = as_variable(x), as_variable(W)
+    ids = x.data
     if ids.dtype.kind not in 'iu' or (ids.size and not 0 <= ids.min() <= ids.max() < len(W)):
         raise ValueError(message('embed.ids', dtype=ids.dtype, rows=len(W),
                                  low=ids.min() if ids.size else None, high=ids.max() if ids.size else None))
-    return get_item(W, ids)
+    return EmbedID()(x, W)
+
+
+class EmbedID(Function):
+    saves = 'x',
+
+    def forward(self, x: Array, W: Array) -> Array:
+        self.W_shape = W.shape
+        return W[x]
+
+    def backward(self, gy: Variable) -> Any:
+        x, = self.saved
+        return None, GetItemGrad(x.data, self.W_shape)(gy)
