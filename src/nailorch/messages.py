@@ -292,12 +292,13 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'graph.example': (
         'trace: example {position} has shape {shape}; a batch of at least one item is needed, (N, ...). '
         'For a single item, add the batch axis: x[None]',
-        'trace：第 {position} 个样本的形状是 {shape}；应为至少含一个样本的批量 (N, ...)。若只有一个样本，请添上批量轴：x[None]',
+        'trace：第 {position} 个样本的形状是 {shape}；应为至少含一个样本的批量 (N, ...)。'
+        '若只有一个样本，请添上批量轴：x[None]',
     ),
     'graph.run': (
-        'trace runs the model on batches of 2, 3 and sometimes 5; this happened with {n}. '
+        'trace runs the model on batches of several sizes; this happened with {n}. '
         'Does the model take the size of its batch for granted? Use x.shape[0]',
-        'trace 会用大小为 2、3（有时还有 5）的批量运行模型；这个错误发生在 {n} 时。模型是否写死了批量大小？请用 x.shape[0]',
+        'trace 会用几种大小的批量运行模型；这个错误发生在批量为 {n} 时。模型是否写死了批量大小？请用 x.shape[0]',
     ),
     'graph.cut': (
         'trace: the result of {model} does not depend on its input: between the two, something is computed outside '
@@ -312,7 +313,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'graph.attribute': (
         '{node}: {attribute} is {first} in a batch of {n0}, but {last} in one of {n1}; only whole sizes such as N or '
         '2N+1 can follow the batch',
-        '{node}：{attribute} 在批量为 {n0} 时是 {first}，在批量为 {n1} 时却是 {last}；只有 N、2N+1 这样的整数大小才能随批量变化',
+        '{node}：{attribute} 在批量为 {n0} 时是 {first}，在批量为 {n1} 时却是 {last}；'
+        '只有 N、2N+1 这样的整数大小才能随批量变化',
     ),
     'graph.computed': (
         '{name}: its shape is {first} in a batch of {n0}, but {last} in one of {n1}; only sizes such as N or 2N+1 can '
