@@ -234,3 +234,36 @@ def test_show_in_json_holds_everything(program, trained):
     assert len(told['history']) == 4
     assert told['config']['data']['size'] == 8
     assert told['environment']['threads'] >= 1
+
+
+# summary
+
+
+def test_summary_tells_layers_shapes_and_parameters(program):
+    code, out, err = program('summary', 'mnistnet')
+    assert (code, err) == (0, '')
+    assert '(1, 16, 28, 28)' in out
+    assert '206,922' in out
+    assert program('summary', 'mnistnet', '--quiet') == (0, '206922\n', '')
+
+
+def test_summary_of_other_images_and_classes_in_json(program):
+    told = json.loads(program('summary', 'lenet', '--input', '3,32,48', '--classes', '7', '--json')[1])
+    assert told['input_shape'] == [1, 3, 32, 48]
+    assert told['rows'][-1]['shapes'] == [[1, 7]]
+    # after pad 2, a kernel of 5 and pooling: 16x24; after another kernel of 5 and pooling: 6x10, of 16 channels
+    assert told['parameters'] == 456 + 2416 + (960 * 120 + 120) + (120 * 84 + 84) + (84 * 7 + 7)
+
+
+@pytest.mark.parametrize(('arguments', 'code', 'expected'), [
+    (['lent'], 2, "there is no model 'lent': did you mean lenet?"),
+    (['lenet', '--input', '28'], 2, "--input '28': write C,H,W"),
+    (['lenet', '--input', '0,28,28'], 2, 'write C,H,W'),
+    (['lenet', '--input', '1,4,4'], 1, 'kernel'),
+    (['lenet', '--classes', 'x'], 2, "argument --classes: invalid int value: 'x'"),
+    (['lenet', '--classes', '-1'], 1, '-1'),
+])
+def test_summary_answers_bad_input_in_one_line(complaint, arguments, code, expected):
+    given, line = complaint('summary', *arguments)
+    assert given == code
+    assert expected in line

@@ -1,0 +1,51 @@
+"""`nailorch summary`: a model's layers, the shapes that come out of them, and how many parameters they learn."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+
+from nailorch import inspection
+from nailorch.cli.output import show_json
+from nailorch.cli.parser import UsageError, did_you_mean
+from nailorch.cli.texts import text
+from nailorch.training.recipe import build_model, model_names
+
+__all__ = ['add_arguments', 'run']
+
+# What a model is made for, where nothing else is said: photographs of a thousand kinds, or the ten digits.
+PHOTOGRAPHS = ('vgg', 'resnet')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('model', metavar='MODEL', help=text('summary.model'))
+    parser.add_argument('--input', metavar='C,H,W', help=text('summary.input'))
+    parser.add_argument('--classes', metavar='N', type=int, help=text('summary.classes'))
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.model not in model_names():
+        raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, model_names())))
+    photographs = options.model.startswith(PHOTOGRAPHS)
+    shape = shape_of(options.input) if options.input else (3, 224, 224) if photographs else (1, 28, 28)
+    classes = options.classes or (1000 if photographs else 10)
+    found = inspection.summary(build_model(options.model, classes), shape)
+    if options.json:
+        show_json(found.to_dict())
+    elif options.quiet:
+        print(found.parameters)
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        Console(highlight=False).print(found)
+    else:
+        print(found)
+    return 0
+
+
+def shape_of(written: str) -> tuple[int, ...]:
+    """Read '3,224,224' (or 3x224x224) as a shape."""
+    if not re.fullmatch(r'[1-9]\d{0,4}([,x][1-9]\d{0,4}){2}', written):
+        raise UsageError(text('usage.shape', value=written))
+    return tuple(map(int, re.split('[,x]', written)))
