@@ -11,19 +11,20 @@ from nailorch.models import Model
 from nailorch.rng import seed
 
 if TYPE_CHECKING:
-    from nailorch import datasets, schedules, training, transforms
+    from nailorch import datasets, graph, inspection, schedules, training, transforms
     from nailorch.dataloaders import DataLoader, SeqDataLoader
     from nailorch.datasets import Dataset
 
 __version__ = '0.1.0'
 
 __all__ = ['Buffer', 'Config', 'DataLoader', 'Dataset', 'Function', 'Layer', 'Model', 'Parameter', 'SeqDataLoader',
-           'Variable', 'as_array', 'as_variable', 'cuda', 'datasets', 'functions', 'grad', 'layers', 'models',
-           'no_grad', 'optimizers', 'schedules', 'seed', 'test_mode', 'training', 'transforms', 'using_config']
+           'Variable', 'as_array', 'as_variable', 'cuda', 'datasets', 'functions', 'grad', 'graph', 'inspection',
+           'layers', 'models', 'no_grad', 'optimizers', 'schedules', 'seed', 'test_mode', 'training', 'transforms',
+           'using_config']
 
 # What a script may not need is imported when it is first asked for: `import nailorch` stays quick.
 LATER = {'DataLoader': 'dataloaders', 'SeqDataLoader': 'dataloaders', 'Dataset': 'datasets'}
-CHAPTERS = {'datasets', 'schedules', 'training', 'transforms'}
+CHAPTERS = {'datasets', 'graph', 'inspection', 'schedules', 'training', 'transforms'}
 
 
 def __getattr__(name: str) -> Any:

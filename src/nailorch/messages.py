@@ -232,14 +232,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # the tape
     'backward.nothing': (
         'backward: nothing led to this Variable that could be differentiated. Was it computed under no_grad(), '
-        'or from plain arrays alone?',
-        'backward：没有可求导的计算通向这个 Variable。它是在 no_grad() 下、或只由普通数组算出的吗？',
+        'from plain arrays alone, or from ints? Only floats have derivatives: Variable(np.array(3.0))',
+        'backward：没有可求导的计算通向这个 Variable。它是在 no_grad() 下、只由普通数组、或由整数算出的吗？'
+        '只有浮点数才有导数：Variable(np.array(3.0))',
     ),
     'backward.twice': (
         'backward: the arrays saved by {function} were freed by an earlier backward(); '
-        'to go through the graph again, call the first one with retain_graph=True',
+        'to go through the graph again, call the first one with retain_graph=True. '
+        'If a recurrent state led back to it, cut it off: loss.unchain_backward()',
         'backward：{function} 保存的数组已被先前的 backward() 释放；'
-        '若要再次反向传播，请在第一次调用时给出 retain_graph=True',
+        '若要再次反向传播，请在第一次调用时给出 retain_graph=True。'
+        '若是循环层的状态连到了先前的计算图，请用 loss.unchain_backward() 切断',
     ),
     'backward.shape': (
         '{function}.backward: the gradient of input {index} has shape {got}, the input {expected}',
@@ -327,6 +330,38 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{name}：这个数组不是常量：在批量为 {n0} 时是 {first}，在批量为 {n1} 时却是 {last}。'
         '若它由输入算出，请使用 nailorch.functions，而不要用 NumPy 处理 x.data',
     ),
+    'summary.input': (
+        'summary: input_shape={shape} is no shape of one item: (C, H, W) or (features,), without the batch axis',
+        'summary：input_shape={shape} 不是一个样本的形状；应为 (C, H, W) 或 (特征数,)，不含批量轴',
+    ),
+    'summary.batch': (
+        '{error}\nsummary: input_shape={shape} is the shape of one item, to which the batch axis is added. '
+        'If the first size is that of a batch, leave it out: input_shape={rest}',
+        '{error}\nsummary：input_shape={shape} 是一个样本的形状，批量轴会自动添上。'
+        '若第一个数是批量大小，请去掉它：input_shape={rest}',
+    ),
+    'summary.grey': (
+        '{error}\nsummary: input_shape={shape} is the shape of one item. For grey images of (H, W), add the channel '
+        'axis: input_shape={grey}',
+        '{error}\nsummary：input_shape={shape} 是一个样本的形状。'
+        '若是 (H, W) 的灰度图，请添上通道轴：input_shape={grey}',
+    ),
+    'summary.title': ('{model}, input {shape}', '{model}，输入 {shape}'),
+    'summary.layer': ('Layer', '层'),
+    'summary.type': ('Type', '类型'),
+    'summary.shape': ('Output shape', '输出形状'),
+    'summary.parameters': ('Parameters', '参数量'),
+    'summary.shared': ('shared', '共享'),
+    'summary.total': ('Total', '合计'),
+    'summary.counts': (
+        'learned {learned} · frozen {frozen} · buffers {buffers}',
+        '学习的 {learned} · 冻结的 {frozen} · 缓冲区 {buffers}',
+    ),
+    'summary.sizes': (
+        'weights {weight} MB · input {input} MB · outputs {output} MB',
+        '权重 {weight} MB · 输入 {input} MB · 各层输出 {output} MB',
+    ),
+    'summary.unused': ('not used: {names}', '未用到：{names}'),
     # data
     'file.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
     'file.broken': (

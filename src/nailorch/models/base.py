@@ -28,10 +28,12 @@ class Model(Layer):
         (2, 10)
     """
 
-    def summary(self, input_shape: Sequence[int]) -> Any:
-        """Return a table of what happens to images: layers, shapes, parameters."""
+    def summary(self, input_shape: int | Sequence[int], batch_size: int = 1) -> Any:
+        """Print a table of layers, output shapes and parameters, for items of (C, H, W) or (features,); return it."""
         from nailorch.inspection import summary
-        return summary(self, input_shape)
+        table = summary(self, input_shape, batch_size=batch_size)
+        print(table)
+        return table
 
 
 class Sequential(Model):

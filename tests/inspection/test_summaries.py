@@ -1,0 +1,254 @@
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+import nailorch.functions as F
+import nailorch.layers as L
+from nailorch import Model, Parameter, Variable, kernels, models
+from nailorch.inspection import summary
+
+TABLE = """\
+MNISTNet, input (1, 1, 28, 28)
+Layer  Type     Output shape     Parameters
+conv1  Conv2d   (1, 16, 28, 28)         160
+       ReLU     (1, 16, 28, 28)
+       Pooling  (1, 16, 14, 14)
+conv2  Conv2d   (1, 32, 14, 14)       4,640
+       ReLU     (1, 32, 14, 14)
+       Pooling  (1, 32, 7, 7)
+       Reshape  (1, 1568)
+fc1    Linear   (1, 128)            200,832
+       ReLU     (1, 128)
+fc2    Linear   (1, 10)               1,290
+Total                               206,922
+learned 206,922 · frozen 0 · buffers 0
+weights 0.83 MB · input 0.00 MB · outputs 0.18 MB"""
+
+
+def lines(model, shape, **options):
+    return [(row.layer, row.type, row.shapes[0], row.parameters) for row in summary(model, shape, **options).rows]
+
+
+def test_mnistnet_has_its_206_922_parameters():
+    assert str(summary(models.MNISTNet(), (1, 28, 28))) == TABLE
+
+
+@pytest.fixture
+def hollow(monkeypatch):
+    """Let big models be counted without being computed."""
+    def zeros(init, shape, fan_in, fan_out, dtype):
+        return np.zeros(shape, dtype)
+
+    def conv2d(image, weight, bias, window, groups=1):
+        shape = len(image), len(weight), *window.outsize(image.shape[2:])
+        return np.broadcast_to(np.float32(1), shape)
+
+    def linear(x, weight, bias):
+        return np.ones((len(x), weight.shape[1]), np.float32)
+
+    for layers in L.convolution, L.dense:
+        monkeypatch.setattr(layers, 'initial', zeros)
+    monkeypatch.setattr(kernels.reference, 'conv2d', conv2d)
+    monkeypatch.setattr(kernels.reference, 'linear', linear)
+
+
+def test_vgg16_has_its_138_357_544_parameters(hollow):
+    found = summary(models.VGG16(), (3, 224, 224))
+    assert re.search(r'^Total +138,357,544$', str(found), re.M)
+    assert found.weight_bytes == 4 * 138_357_544
+    assert (found.rows[0].layer, found.rows[-1].shapes) == ('conv1_1', ((1, 1000),))
+    pools = [row.shapes[0][1:] for row in found.rows if row.type == 'Pooling']
+    assert pools == [(64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), (512, 7, 7)]
+
+
+def test_batch_norms_averages_are_buffers_not_parameters():
+    found = summary(models.Sequential(L.Conv2d(4, 3, nobias=True), L.BatchNorm()), (2, 5, 5))
+    assert [row.parameters for row in found.rows] == [4 * 2 * 9, 4 + 4]
+    assert (found.parameters, found.learned, found.frozen, found.buffers) == (80, 80, 0, 8)
+    assert found.weight_bytes == 4 * 88
+
+
+def test_frozen_parameters_are_told_apart():
+    net = models.MLP((4, 2))
+    net(np.ones((1, 3), 'float32'))
+    net.l0.W.requires_grad = False
+    found = summary(net, 3)
+    assert (found.parameters, found.learned, found.frozen) == (26, 14, 12)
+
+
+def test_rows_are_layers_and_the_functions_between_them():
+    net = models.Sequential(L.LayerNorm(), F.relu, L.Linear(2))
+    assert lines(net, 3) == [('l0', 'LayerNorm', (1, 3), 6), ('', 'ReLU', (1, 3), 0), ('l2', 'Linear', (1, 2), 8)]
+
+
+def test_functions_of_a_block_bear_its_name():
+    net = models.ResNet18(num_classes=2)
+    rows = [(row.layer, row.type) for row in summary(net, (3, 32, 32)).rows]
+    assert rows[:6] == [('conv1', 'Conv2d'), ('bn1', 'BatchNorm'), ('', 'ReLU'), ('', 'Pooling'),
+                        ('layer1/0/conv1', 'Conv2d'), ('layer1/0/bn1', 'BatchNorm')]
+    assert ('layer1/0', 'Add') in rows
+
+
+def test_single_layer_is_a_model_too():
+    assert lines(L.Linear(4), (3,)) == [('', 'Linear', (1, 4), 16)]
+
+
+class Twice(Model):
+    def __init__(self):
+        self.fc, self.spare = L.Linear(3, in_size=3), L.Linear(5, in_size=2)
+
+    def forward(self, x):
+        return self.fc(self.fc(x))
+
+
+def test_shared_layer_counts_once():
+    found = summary(Twice(), 3)
+    assert [(row.layer, row.parameters, row.shared) for row in found.rows] == [('fc', 12, False), ('fc', 0, True)]
+    assert re.search(r'^fc +Linear +\(1, 3\) +shared$', str(found), re.M)
+
+
+def test_parameters_that_nothing_uses_are_named():
+    found = summary(Twice(), 3)
+    assert found.unused == ('spare/W', 'spare/b')
+    assert found.parameters == 12 + 15
+    assert str(found).endswith('not used: spare/W, spare/b')
+
+
+def test_parameter_of_a_block_itself_is_counted():
+    class Scaled(Model):
+        def __init__(self):
+            self.factor, self.fc = Parameter(np.ones(2, np.float32)), L.Linear(2)
+
+        def forward(self, x):
+            return self.fc(x) * self.factor
+
+    assert lines(Scaled(), 3)[-1] == ('', 'Mul', (1, 2), 2)
+
+
+def test_function_with_several_results_shows_them_all():
+    net = models.Sequential(lambda x: F.split(x, [1]), lambda parts: F.concat([parts[1], parts[0]]))
+    found = summary(net, 3)
+    assert found.rows[0].shapes == ((1, 1), (1, 2))
+    assert '(1, 1)' in str(found) and '(1, 2)' in str(found)
+
+
+def test_batch_size_is_shown_and_weighed():
+    one, ten = (summary(models.MLP((4, 2)), 3, batch_size=n) for n in (1, 10))
+    assert [row.shapes[0] for row in ten.rows] == [(10, 4), (10, 4), (10, 2)]
+    assert (one.input_bytes, ten.input_bytes) == (4 * 3, 4 * 30)
+    assert (one.output_bytes, ten.output_bytes) == (4 * 10, 4 * 100)
+    assert one.weight_bytes == ten.weight_bytes
+
+
+def test_ids_go_in_as_integers():
+    net = models.Sequential(L.EmbedID(10, 4), lambda x: F.sum(x, axis=1))
+    assert lines(net, 7, dtype='int64')[-1] == ('', 'Sum', (1, 4), 0)
+
+
+# asking in a wrong way
+
+
+def test_batch_axis_given_by_mistake_gets_a_remedy():
+    with pytest.raises(ValueError, match=r'(?s)conv2d: images have four axes.*leave it out: input_shape=\(1, 28, 28\)'):
+        summary(models.MNISTNet(), (100, 1, 28, 28))
+
+
+def test_grey_image_without_channel_gets_a_remedy():
+    with pytest.raises(ValueError, match=r'add the channel axis: input_shape=\(1, 28, 28\)'):
+        summary(models.MNISTNet(), (28, 28))
+
+
+def test_other_errors_stay_the_models_own():
+    with pytest.raises(ValueError, match=r'^conv2d: x has 3 channels, W expects 1; x\.shape=\(2, 3, 28, 28\)'):
+        net = models.MNISTNet()
+        net(np.ones((1, 1, 28, 28), 'float32'))
+        summary(net, (3, 28, 28))
+
+
+@pytest.mark.parametrize('shape', [(), (0,), (3, -1, 4), ('3',), 0])
+def test_shape_that_is_none_is_refused(shape):
+    with pytest.raises(ValueError, match='is no shape of one item'):
+        summary(models.MLP((2,)), shape)
+
+
+# how it is shown
+
+
+def test_table_speaks_chinese():
+    found = summary(models.MLP((2,)), 3, lang='zh')
+    assert str(found).splitlines() == [
+        'MLP，输入 (1, 3)',
+        '层    类型    输出形状  参数量',
+        'l0    Linear  (1, 2)         8',
+        '合计                         8',
+        '学习的 8 · 冻结的 0 · 缓冲区 0',
+        '权重 0.00 MB · 输入 0.00 MB · 各层输出 0.00 MB']
+
+
+def test_table_fits_into_eighty_columns():
+    class Deep(Model):
+        def __init__(self):
+            self.parts = {'a long name that goes on and on': [models.Sequential(L.GroupNorm(1, channels=4096))]}
+
+        def forward(self, x):
+            return self.parts['a long name that goes on and on'][0](x)
+
+    text = str(summary(Deep(), (4096, 1, 1), batch_size=1_000_000_000))
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert '(1000000000, 4096, 1, 1)' in text and '8,192' in text
+
+
+def test_names_are_not_read_as_markup():
+    net = Twice()
+    net.parts = {'[red]': L.Linear(2)}
+    net.forward = lambda x: net.parts['[red]'](x)
+    found = summary(net, 3)
+    assert 'parts/[red]' in str(found)
+    console = Console(record=True, width=80, file=io.StringIO())
+    console.print(found)
+    assert 'parts/[red]' in console.export_text()
+
+
+def test_html_escapes_names():
+    class Odd(Model):
+        def __init__(self):
+            self.parts = {'<b>': L.Linear(2)}
+
+        def forward(self, x):
+            return self.parts['<b>'](x)
+
+    html = summary(Odd(), 3)._repr_html_()
+    assert 'parts/&lt;b&gt;' in html and '<b>' not in html
+    assert html.count('<tr>') == 3 and '>8</th>' in html
+
+
+def test_to_dict_is_json():
+    told = json.loads(json.dumps(summary(models.MLP((2,)), 3, batch_size=5).to_dict()))
+    assert told == {
+        'model': 'MLP', 'input_shape': [5, 3], 'parameters': 8, 'learned': 8, 'frozen': 0, 'buffers': 0,
+        'weight_bytes': 32, 'input_bytes': 60, 'output_bytes': 40, 'unused': [],
+        'rows': [{'layer': 'l0', 'type': 'Linear', 'shapes': [[5, 2]], 'parameters': 8, 'shared': False}]}
+
+
+def test_repr_is_short():
+    assert repr(summary(models.MLP((2,)), 3)) == 'Summary(MLP: 8 parameters)'
+
+
+def test_model_prints_and_returns_its_summary(capsys):
+    found = models.MNISTNet().summary((1, 28, 28))
+    assert capsys.readouterr().out.rstrip() == TABLE == str(found)
+
+
+def test_summary_leaves_the_model_as_it_was():
+    net = models.Sequential(L.RNN(3), F.relu)
+    net(Variable(np.ones((2, 4), np.float32)))
+    h, weights = net.l0.h, {name: array.copy() for name, array in net.state_dict().items()}
+    summary(net, 4)
+    assert net.l0.h is h
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(array, weights[name])
