@@ -230,6 +230,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}：不是完整的 .npz 权重文件：{reason}',
     ),
     # the tape
+    'parameter.unknown': (
+        '{name}: its size is not yet known, only {shape}. Call the model once on an example',
+        '{name}：大小尚未确定，目前只知道 {shape}。请先用一个样本调用一次模型',
+    ),
     'backward.nothing': (
         'backward: nothing led to this Variable that could be differentiated. Was it computed under no_grad(), '
         'from plain arrays alone, or from ints? Only floats have derivatives: Variable(np.array(3.0))',

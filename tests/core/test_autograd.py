@@ -13,7 +13,8 @@ import pytest
 
 import nailorch
 import nailorch.functions as F
-from nailorch import Function, Parameter, Variable
+from nailorch import Buffer, Function, Parameter, Variable
+from nailorch.core import gradients
 
 
 def ones(*shape, dtype=np.float64):
@@ -128,6 +129,21 @@ def test_links_stay_after_backward():
     assert y.creator.nodes[0] is x.node
 
 
+def test_saves_is_a_tuple():
+    with pytest.raises(TypeError, match="saves = 'mask',"):
+        class Masked(Function):
+            saves = 'mask'
+
+
+@pytest.mark.parametrize('clone', [copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+def test_a_function_that_was_called_is_copied_without_the_tape(clone):
+    x, pool = Variable(np.arange(4.0).reshape(1, 1, 2, 2)), F.Pooling(2)
+    pool(x)
+    twin = clone(pool)
+    assert vars(twin) == {'kernel_size': 2, 'stride': 1, 'pad': 0, 'dilation': 1, 'ceil_mode': False}
+    assert twin(x).item() == 3
+
+
 # gradients
 
 
@@ -182,6 +198,64 @@ def test_intermediate_gradients_are_kept_on_request_and_read_only():
     assert y.grad is None
 
 
+def test_a_leafs_gradient_is_not_shared_with_one_kept_between():
+    x = ones(3)
+    h = x + 1  # hands its gradient on as it is
+    h.retain_grad()
+    F.sum(h * 2).backward()
+    x.grad.data *= 5
+    np.testing.assert_array_equal(h.grad.data, 2)
+
+
+def test_a_gradient_given_in_another_dtype_takes_the_variables():
+    x = ones(2, dtype=np.float32)
+    y = x * 2
+    y.backward(grad=[1, 2], retain_grad=True)
+    assert {x.grad.dtype, y.grad.dtype} == {np.dtype(np.float32)}
+    x.cleargrad()
+    x.backward(grad=np.ones(2))
+    assert x.grad.dtype == np.float32
+
+
+def test_gradients_are_returned_read_only_since_they_may_be_shared():
+    x, y, weights = ones(2), ones(2), np.ones(2)
+    for g in gradients([x + y], [x, y], [weights]):
+        with pytest.raises(ValueError, match='read-only'):
+            g.data += 1
+
+
+def test_gradients_needs_a_weight_for_every_result():
+    x = ones(2)
+    with pytest.raises(ValueError, match='shorter'):
+        gradients([x * 2, x * 3], [x], [np.ones(2)])
+
+
+def test_gradients_of_a_variable_between_leave_what_is_behind_it_alone():
+    w = Variable(np.array(2.0))
+    h = F.exp(w)
+    gh, = gradients([h * h], [h])
+    np.testing.assert_allclose(gh.data, 2 * np.exp(2))
+    h.backward()
+    np.testing.assert_allclose(w.grad.data, np.exp(2))
+
+
+def test_gradients_walk_only_towards_what_is_asked_for():
+    class Wall(Function):
+        saves = ()
+
+        def forward(self, x):
+            return x + 0
+
+        def backward(self, gy):
+            raise AssertionError('nobody asked for this')
+
+    x, w = ones(2), ones(2)
+    gx, gh = gradients([x * Wall()(w), (h := x * 2)], [x, h])
+    np.testing.assert_array_equal(gx.data, 3)
+    np.testing.assert_array_equal(gh.data, 1)
+    assert gradients([x * 2], [w]) == [None]
+
+
 def test_retain_grad_keeps_all_gradients_between():
     x = ones(3)
     h = x * 2
@@ -233,6 +307,8 @@ def test_nothing_to_differentiate_is_said():
         y.backward()
     with pytest.raises(ValueError, match='plain arrays'):
         F.exp(np.ones(3)).backward()
+    with pytest.raises(ValueError, match='ints'):
+        (Variable(np.array(3)) ** 2).backward()
 
 
 def test_plain_arrays_get_no_gradient():
@@ -245,6 +321,19 @@ def test_plain_arrays_get_no_gradient():
 def test_integer_variables_require_no_gradient():
     ids = Variable(np.array([1, 2]))
     assert not ids.requires_grad
+    with pytest.raises(ValueError, match='int64'):
+        ids.requires_grad = True
+    with pytest.raises(TypeError, match='not int64'):
+        Parameter(np.array([1, 2]))
+    assert Buffer(np.array([1, 2])).dtype == np.int64
+
+
+def test_a_parameter_of_unknown_size_says_what_is_known():
+    W = Parameter(None, 'W', (16, None, 3, 3))
+    for name in ('shape', 'size', 'dtype'):
+        with pytest.raises(AttributeError, match=r'W: its size is not yet known, only \(16, None, 3, 3\)'):
+            getattr(W, name)
+    assert not hasattr(Parameter(np.ones(2)), 'sape')
 
 
 def test_an_unused_output_of_split_is_zero():
@@ -307,6 +396,7 @@ def test_grad_of_a_function_nests():
     assert float(nailorch.grad(nailorch.grad(f))(2.0, 5.0)) == 60
     assert float(nailorch.grad(lambda x, y: nailorch.grad(f, 1)(x, y))(2.0, 5.0)) == 12
     assert float(nailorch.grad(lambda x: x * 0 + 3)(2.0)) == 0
+    assert float(nailorch.grad(lambda x: 3.0)(2.0)) == 0
     with nailorch.no_grad():
         assert nailorch.grad(f)(2.0, 5.0).creator is None
     with pytest.raises(TypeError, match='int64'):
@@ -371,6 +461,8 @@ def test_item_numpy_detach_and_array():
     assert not (x * 2).detach().requires_grad
     assert len(x) == 3
     assert [float(v) for v in x] == [0, 1, 2]
+    with pytest.raises(TypeError, match='unsized'):
+        list(F.sum(x))
     assert repr(Variable(np.eye(2))) == 'variable([[1. 0.]\n          [0. 1.]])'
     assert f'{F.mean(x):.2f}' == '1.00'
 
@@ -403,6 +495,15 @@ def test_unchain_cuts_the_tape():
     y.backward()
     assert x.grad is None
     np.testing.assert_allclose(h.grad.data, 3)
+
+
+def test_unchaining_one_of_several_outputs_leaves_the_others():
+    x = Variable(np.arange(4.0))
+    first, last = F.split(x, 2, axis=0)
+    last.unchain()
+    (F.sum(first) + 2 * F.sum(last)).backward()
+    np.testing.assert_array_equal(x.grad.data, [1, 1, 0, 0])
+    np.testing.assert_array_equal(last.grad.data, [2, 2])
 
 
 def test_unchain_backward_makes_everything_behind_leaves():

@@ -54,7 +54,8 @@ class Function:
     """
 
     saves: ClassVar[tuple[str, ...] | None] = None
-    parameters: ClassVar[tuple[str, ...]] = ()
+    parameters: ClassVar[tuple[str, ...]] = ()  # of forward
+    places: ClassVar[tuple[int | None, ...]] = ()  # of saved inputs 0, 1 ..., of outputs -1, -2 ..., None of attributes
 
     nodes: tuple[Node, ...] = ()  # the inputs' places on the tape
     _arrays: dict[int, Array] | None = None  # what backward needs, by place
@@ -64,7 +65,11 @@ class Function:
     generation = 0
 
     def __init_subclass__(cls) -> None:
+        if isinstance(cls.saves, str):
+            raise TypeError(f'{cls.__name__}.saves is a tuple of names; a comma makes it one: saves = {cls.saves!r},')
         cls.parameters = tuple(inspect.signature(cls.forward).parameters)[1:]
+        known = {name: place for place, name in enumerate(cls.parameters)} | {'y': -1}
+        cls.places = tuple(known.get(name) for name in cls.saves or ())
 
     def forward(self, *xs: Array) -> Any:
         """Compute the output (or a tuple of them) from the inputs, which must not be modified."""
@@ -83,9 +88,9 @@ class Function:
         watcher = _watcher.get()
 
         ys = self.forward(*arrays)
+        recorded = any([variable.node.requires_grad for variable in variables]) and Config.enable_backprop
         results = [as_array(y) for y in (ys if isinstance(ys, tuple) else (ys,))]
-        recorded = Config.enable_backprop and any(variable.node.requires_grad for variable in variables)
-        outputs = [Variable(y, requires_grad=recorded) for y in results]
+        outputs = [Variable.at(Node(recorded and y.dtype.kind == 'f'), y) for y in results]
         if recorded:
             self.record(variables, arrays, outputs)
         elif self.saves is not None:
@@ -105,41 +110,37 @@ class Function:
 
     def record(self, inputs: list[Variable], arrays: list[Array], outputs: list[Variable]) -> None:
         """Write this call on the tape: who came in, who came out, and the arrays that backward needs."""
-        self.nodes = tuple(variable.node for variable in inputs)
-        self.generation = max(node.generation for node in self.nodes)
-        self._inputs = tuple((array.shape, array.dtype) for array in arrays)
-        self._outputs = tuple((weakref.ref(out.node), out.data.shape, out.data.dtype) for out in outputs)
+        self.nodes = tuple([variable.node for variable in inputs])
+        self.generation = max([node.generation for node in self.nodes])
+        self._inputs = tuple([(array.shape, array.dtype) for array in arrays])
+        self._outputs = tuple([(weakref.ref(out.node), out.data.shape, out.data.dtype) for out in outputs])
         for output in outputs:
             if output.node.requires_grad:
                 output.node.creator = self
                 output.node.generation = self.generation + 1
-        names = range(-len(outputs), len(arrays)) if self.saves is None else self.saves
-        places = [place for place in map(self.place, names) if place is not None and place < len(arrays)]
-        self._arrays = {place: outputs[place].data if place < 0 else arrays[place] for place in places}
+        places = range(-len(outputs), len(arrays)) if self.saves is None else self.places
+        self._arrays = {place: outputs[~place].data if place < 0 else arrays[place] for place in places
+                        if place is not None and place < len(arrays)}
 
-    def place(self, name: str | int) -> int | None:
-        """Return where the saved array `name` stands: 0, 1 … among the inputs, -1, -2 … among the outputs."""
-        if isinstance(name, int):
-            return name
-        if name == 'y':
-            return -len(self._outputs)
-        return self.parameters.index(name) if name in self.parameters else None
+    def made(self) -> list[Node | None]:
+        """Return the outputs' nodes, None for those that were dropped or unchained."""
+        nodes = [reference() for reference, _, _ in self._outputs]
+        return [node if node is not None and node.creator is self else None for node in nodes]
 
     def variable(self, place: int) -> Variable:
         """Return an input or output as a Variable linked to the tape; one that was not saved has no data."""
         array = self.alive().get(place)
-        node = self.nodes[place] if place >= 0 else self.output_node(place)
+        node = self.nodes[place] if place >= 0 else self.output_node(~place)
         return Variable.at(node, array)  # type: ignore[arg-type]
 
-    def output_node(self, place: int) -> Node:
-        """Return an output's node; if the user dropped that output, its place is taken again."""
-        reference, shape, dtype = self._outputs[place]
-        node = reference()
+    def output_node(self, index: int) -> Node:
+        """Return an output's node; if the user dropped or unchained that output, its place is taken again."""
+        node = self.made()[index]
         if node is None:
             node = Node(True)
             node.creator, node.generation = self, self.generation + 1
             outputs = list(self._outputs)
-            outputs[place] = (weakref.ref(node), shape, dtype)
+            outputs[index] = (weakref.ref(node), *outputs[index][1:])
             self._outputs = tuple(outputs)
         return node
 
@@ -152,9 +153,8 @@ class Function:
     def saved(self) -> tuple[Any, ...]:
         """What `saves` names: inputs and output as Variables, attributes as they are."""
         arrays = self.alive()
-        places = [(name, self.place(name)) for name in self.saves or ()]
         return tuple(getattr(self, name) if place is None else self.variable(place) if place in arrays else None
-                     for name, place in places)
+                     for name, place in zip(self.saves or (), self.places, strict=True))
 
     @property
     def inputs(self) -> tuple[Variable, ...]:
@@ -164,7 +164,11 @@ class Function:
     @property
     def outputs(self) -> tuple[Callable[[], Variable], ...]:
         """Calls that return the outputs: `y = self.outputs[0]()`."""
-        return tuple((lambda place=place: self.variable(place)) for place in range(-len(self._outputs), 0))
+        return tuple((lambda place=~index: self.variable(place)) for index in range(len(self._outputs)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles keep: the function as its constructor left it, without the tape."""
+        return vars(self) if self._made is None else self._made
 
     def needs(self, index: int) -> bool:
         """Return whether input `index` was given and wants a gradient; ask before costly work."""

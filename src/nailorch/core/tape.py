@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,28 +25,48 @@ def backward(y: Variable, retain_grad: bool, create_graph: bool, retain_graph: b
         raise ValueError(message('backward.nothing'))
     if seed is None and y.node.creator is not None:
         seed = y.grad  # a gradient put here by hand
-    found = walk([(y, seed)], create_graph, retain_graph, lambda node: retain_grad or node.retains_grad)
-    for node, g in found.items():
-        if node.creator is None:
-            leave(node, g, create_graph)
-        elif node is not y.node or y.grad is None:
+    leaves, between = walk([(y, seed)], create_graph, retain_graph, lambda node: retain_grad or node.retains_grad)
+    for node, g in between.items():  # first: what is kept here may be shared, so no leaf may take it
+        if node is not y.node or y.grad is None:
             keep(node, g)
+    for node, g in leaves.items():
+        leave(node, g, create_graph)
 
 
 def gradients(ys: Sequence[Variable], xs: Sequence[Variable], gys: Sequence[Any] | None = None, *,
               create_graph: bool = False, retain_graph: bool | None = None) -> list[Variable | None]:
     """Return the derivatives of the sum of `ys` with respect to each of `xs`; no `grad` is touched.
 
+    Only what lies between the two is walked, and freed.
+
     Args:
         gys: weights of the sum, each of its y's shape; by default ones.
     Returns:
-        one Variable for each x, None where no y depends on it.
+        one Variable for each x, None where no y depends on it. Its array may be shared, so it is read-only.
     """
-    wanted = {x.node for x in xs}
-    seeds = zip(ys, gys if gys is not None else itertools.repeat(None), strict=False)
+    wanted, paths = {x.node for x in xs}, paths_to(xs, ys)
+    seeds = zip(ys, [None] * len(ys) if gys is None else gys, strict=True)
     retain = create_graph if retain_graph is None else retain_graph
-    found = walk([(y, gy) for y, gy in seeds if y.node.requires_grad], create_graph, retain, wanted.__contains__)
-    return [found.get(x.node) for x in xs]
+    leaves, between = walk([(y, gy) for y, gy in seeds if y.node in paths], create_graph, retain, wanted.__contains__,
+                           paths)
+    found = {**leaves, **between}
+    return [shared(found[x.node]) if x.node in found else None for x in xs]
+
+
+def paths_to(xs: Sequence[Variable], ys: Sequence[Variable]) -> set[Node]:
+    """Return the nodes through which the ys depend on the xs, those of the xs among them."""
+    functions: set[Function] = set()
+    creators = [y.node.creator for y in ys]
+    while creators:
+        function = creators.pop()
+        if function is not None and function not in functions:
+            functions.add(function)
+            creators.extend(node.creator for node in function.nodes)
+    paths = {x.node for x in xs if x.node.requires_grad}
+    for function in sorted(functions, key=lambda function: function.generation):
+        if not paths.isdisjoint(function.nodes):
+            paths.update(node for node in function.made() if node is not None)
+    return paths
 
 
 def grad(f: Callable[..., Any], argnum: int = 0) -> Callable[..., Variable]:
@@ -70,19 +89,19 @@ def grad(f: Callable[..., Any], argnum: int = 0) -> Callable[..., Variable]:
             raise TypeError(f'grad: argument {argnum} has dtype {x.dtype}; only floats have derivatives')
         again = Config.enable_backprop
         with using_config('enable_backprop', True):
-            y = f(*args[:argnum], x, *args[argnum + 1:], **kwargs)
+            y = as_variable(f(*args[:argnum], x, *args[argnum + 1:], **kwargs))
             gx, = gradients([y], [x], create_graph=again)
         return gx if gx is not None else Variable(np.zeros_like(x.data), requires_grad=False)
 
     return derivative
 
 
-def walk(roots: list[tuple[Variable, Any]], create_graph: bool, retain_graph: bool,
-         wanted: Callable[[Node], bool]) -> Gradients:
-    """Carry gradients from the roots to the leaves, the youngest Function first.
+def walk(roots: list[tuple[Variable, Any]], create_graph: bool, retain_graph: bool, wanted: Callable[[Node], bool],
+         paths: set[Node] | None = None) -> tuple[Gradients, Gradients]:
+    """Carry gradients from the roots to the leaves, the youngest Function first; through `paths` alone, if given.
 
     Returns:
-        the gradients of all leaves, and of the nodes between that are wanted.
+        the gradients of the nodes where it ends, and those of the nodes between that are wanted.
     """
     pending: Gradients = {}
     kept: Gradients = {}
@@ -90,9 +109,11 @@ def walk(roots: list[tuple[Variable, Any]], create_graph: bool, retain_graph: bo
     queued: set[Function] = set()
 
     def arrive(node: Node, g: Variable) -> None:
+        if paths is not None and node not in paths:
+            return
         pending[node] = pending[node] + g if node in pending else g
         function = node.creator
-        if function is not None and function not in queued:
+        if function is not None and function not in queued and (paths is None or not paths.isdisjoint(function.nodes)):
             queued.add(function)
             heapq.heappush(queue, (-function.generation, len(queued), function))
 
@@ -102,8 +123,7 @@ def walk(roots: list[tuple[Variable, Any]], create_graph: bool, retain_graph: bo
         while queue:
             function = heapq.heappop(queue)[2]
             gys = []
-            for reference, shape, dtype in function._outputs:
-                node = reference()
+            for node, (_, shape, dtype) in zip(function.made(), function._outputs, strict=True):
                 g = pending.pop(node, None) if node is not None else None
                 if g is not None and node is not None and wanted(node):
                     kept[node] = g
@@ -112,7 +132,7 @@ def walk(roots: list[tuple[Variable, Any]], create_graph: bool, retain_graph: bo
                 arrive(node, gx)
             if not retain_graph:
                 function.free()
-    return {**pending, **kept}
+    return pending, kept
 
 
 def first_gradient(y: Variable, gy: Any) -> Variable:
@@ -122,6 +142,7 @@ def first_gradient(y: Variable, gy: Any) -> Variable:
     gy = as_variable(gy)
     if gy.shape != y.shape:
         raise ValueError(f'backward: grad has shape {gy.shape}, the Variable {y.shape}')
+    gy = nailorch.functions.astype(gy, y.dtype)
     return Variable.at(gy.node, gy.data)
 
 
@@ -158,9 +179,14 @@ def leave(node: Node, g: Variable, create_graph: bool) -> None:
 
 def keep(node: Node, g: Variable) -> None:
     """Leave a gradient in a Variable between: it may be shared, so it is read-only."""
-    g.owned = False
-    g = Variable.at(g.node, read_only(g.data))
+    g = shared(g)
     node.grad = g if node.grad is None else node.grad + g
+
+
+def shared(g: Variable) -> Variable:
+    """Return a gradient that others may hold, too: from now on, its array is nobody's."""
+    g.owned = False
+    return Variable.at(g.node, read_only(g.data))
 
 
 def read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -6,12 +6,13 @@ those arrays that its backward needs. What nobody needs is freed as soon as the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 import nailorch
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Variable:
     def requires_grad(self, value: bool) -> None:
         if self.node.creator is not None:
             raise ValueError('requires_grad: this Variable was computed; set it on a leaf, or detach() first')
+        if value and self.data is not None and self.data.dtype.kind != 'f':
+            raise ValueError(f'requires_grad: only floats have derivatives, this Variable holds {self.data.dtype}')
         self.node.requires_grad = bool(value)
 
     def backward(self, retain_grad: bool = False, create_graph: bool = False, retain_graph: bool | None = None, *,
@@ -168,6 +171,9 @@ class Variable:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def __iter__(self) -> Iterator[Variable]:
+        return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
         return 'variable(' + str(self.data).replace('\n', '\n' + ' ' * 9) + ')'
@@ -307,17 +313,24 @@ class Parameter(Variable):
         shape: what is known of the shape before the first call, None for each unknown size: (16, None, 3, 3).
     """
 
+    learned = True
+
     def __init__(self, data: Any, name: str | None = None, shape: Sequence[int | None] | None = None) -> None:
-        super().__init__(data, name)
+        super().__init__(data, name, requires_grad=self.learned)
+        if self.learned and not self.requires_grad:
+            raise TypeError(f'Parameter: only floats can be learned, not {self.dtype}; what is not learned is a Buffer')
         self.known_shape = tuple(shape) if shape is not None else None if data is None else self.data.shape
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if vars(self).get('data', self) is None:  # there is no array to ask for its shape, dtype ...
+            raise AttributeError(message('parameter.unknown', name=self.name or 'Parameter', shape=self.known_shape))
+        raise AttributeError(f'{type(self).__name__} has no attribute {name!r}')
 
 
 class Buffer(Parameter):
     """State that is saved with a layer's parameters but not learned, such as batch norm's running averages."""
 
-    def __init__(self, data: Any, name: str | None = None, shape: Sequence[int | None] | None = None) -> None:
-        super().__init__(data, name, shape)
-        self.node.requires_grad = False
+    learned = False
 
 
 def as_array(x: Any) -> Array:
