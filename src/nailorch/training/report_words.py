@@ -10,7 +10,7 @@ WORDS: dict[str, tuple[str, str]] = {
     'language': ('Language', '语言'),
     # headline numbers
     'accuracy': ('test accuracy', '测试准确率'),
-    'interval': ('between {low} and {high} with 95 % confidence', '95% 置信区间 {low} 至 {high}'),
+    'interval': ('between {low} and {high} with 95\u202f% confidence', '95% 置信区间 {low} 至 {high}'),
     'right': ('{right} of {count} test images right', '{count} 张测试图像中答对 {right} 张'),
     'top5': ('among the first five answers', '前五个答案命中率'),
     'valid': ('validation accuracy, epoch {epoch}', '验证准确率（第 {epoch} 轮）'),
