@@ -112,8 +112,8 @@ def test_im2col_shapes():
 
 
 def test_pair_takes_any_two_sequence():
-    assert pair(3) == pair([3, 3]) == pair(np.array([3, 3])) == pair((np.int64(3), 3)) == (3, 3)
-    for wrong in ([3, 3, 3], 'ab', 1.5, None, True, [1.0, 2.0]):
+    assert pair(3) == pair([3, 3]) == pair(np.array([3, 3])) == pair((np.int64(3), 3)) == pair(np.array(3)) == (3, 3)
+    for wrong in ([3, 3, 3], 'ab', 1.5, None, True, [1.0, 2.0], np.eye(2, dtype=int), [1, [2]]):
         with pytest.raises(ValueError, match='expected an int or two ints'):
             pair(wrong)
 
@@ -123,6 +123,13 @@ def test_sizes_below_one_are_errors():
         get_conv_outsize(2, 3, 1, 0)
     with pytest.raises(ValueError, match='would make 0 pixels'):
         get_deconv_outsize(1, 2, 1, 1)
+    with pytest.raises(ValueError, match='stride: 0 is too small'):
+        get_deconv_outsize(3, 3, 0, 0)
+
+
+def test_a_quotient_is_no_size():
+    with pytest.raises(ValueError, match=r'input_size: expected a whole number, got 14\.0; .* // '):
+        get_conv_outsize(28 / 2, 3, 1, 0)
 
 
 def test_deconv_outsize_undoes_conv_outsize():

@@ -34,6 +34,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{name}: expected an int or two ints (vertical, horizontal), got {value!r}',
         '{name}：应为一个整数，或两个整数（竖直, 水平），得到的是 {value!r}',
     ),
+    'size.whole': (
+        '{name}: expected a whole number, got {value!r}; where sizes are divided, // keeps them whole',
+        '{name}：应为整数，得到的是 {value!r}；大小相除时请用 //，结果才是整数',
+    ),
     'size.least': (
         '{name}: {value} is too small; the smallest that makes sense is {least}',
         '{name}：{value} 太小，至少应为 {least}',
@@ -60,8 +64,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '转置卷积：输入 {size}、卷积核 {kernel}、步幅 {stride}、填充 {pad} 只能得到 {outsize} 个像素；请减小填充',
     ),
     'pool.pad': (
-        'pooling: a pad of {pad} lets a window of {kernel} see nothing but padding; pad less than the kernel',
-        '池化：填充 {pad} 会让大小为 {kernel} 的窗口只看到填充；填充应小于窗口',
+        'pooling: on {size} pixels, a pad of {pad} lets a window of {kernel} see nothing but padding; pad less',
+        '池化：图像边长 {size}，填充 {pad} 会让大小为 {kernel} 的窗口只看到填充；请减小填充',
     ),
     # axes and channels
     'axes.images': (
@@ -100,6 +104,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{op}: b has shape {b}, one number for each of the {channels} output channels is expected: ({channels},)',
         '{op}：b 的形状是 {b}，应为每个输出通道一个数，共 {channels} 个：({channels},)',
     ),
+    'col.images': (
+        'col2im: images have four axes (N, C, H, W), input_shape={shape} has {ndim}',
+        'col2im：图像应有四个轴 (N, C, H, W)，input_shape={shape} 有 {ndim} 个',
+    ),
     'col.shape': (
         'col2im: a column of {got} elements does not match images of {shape}, which need {expected}',
         'col2im：列矩阵有 {got} 个元素，与形状为 {shape} 的图像不符，后者需要 {expected} 个',
@@ -112,6 +120,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'linear.features': (
         'linear: x has {got} features, W expects {expected}; x.shape={x}, W.shape={W}{remedy}',
         'linear：x 有 {got} 个特征，W 需要 {expected} 个；x.shape={x}，W.shape={W}{remedy}',
+    ),
+    'linear.axes': (
+        'linear: W has two axes, (IN, OUT), and x at least one; x.shape={x}, W.shape={W}',
+        'linear：W 应有两个轴 (IN, OUT)，x 至少一个；x.shape={x}，W.shape={W}',
     ),
     'linear.bias': (
         'linear: b has shape {b}, expected {expected}; W.shape={W}',

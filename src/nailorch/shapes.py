@@ -24,20 +24,23 @@ def integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def pair(x: Pair, name: str = 'pair') -> tuple[int, int]:
+def pair(x: Any, name: str = 'pair') -> tuple[int, int]:
     """Return (x, x) for an int, and any two-sequence of ints as a tuple.
 
     Example:
         >>> pair(3), pair([3, 5])
         ((3, 3), (3, 5))
     """
-    items: Any = (x, x) if integer(x) else x
-    if not isinstance(items, Sequence | np.ndarray) or len(items) != 2 or not all(map(integer, items)):
+    items = x.tolist() if isinstance(x, np.ndarray) else x
+    items = (items, items) if integer(items) else items
+    if not isinstance(items, Sequence) or len(items) != 2 or not all(map(integer, items)):
         raise ValueError(message('size.pair', name=name, value=x))
     return int(items[0]), int(items[1])
 
 
 def at_least(least: int, value: int, name: str) -> None:
+    if not integer(value):
+        raise ValueError(message('size.whole', name=name, value=value))
     if value < least:
         raise ValueError(message('size.least', name=name, value=value, least=least))
 
@@ -62,9 +65,9 @@ def get_conv_outsize(input_size: int, kernel_size: int, stride: int, pad: Pair, 
     Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016, section 2.
     """
     before, after = pair(pad, 'pad')
-    at_least(1, kernel_size, 'kernel_size')
-    at_least(1, stride, 'stride')
-    at_least(1, dilation, 'dilation')
+    at_least(0, input_size, 'input_size')
+    for name, value in {'kernel_size': kernel_size, 'stride': stride, 'dilation': dilation}.items():
+        at_least(1, value, name)
     spread = dilation * (kernel_size - 1) + 1
     if input_size + before + after < spread:
         dilated = message('size.dilated', spread=spread) if dilation > 1 else ''
@@ -83,6 +86,8 @@ def get_deconv_outsize(size: int, k: int, s: int, p: Pair, dilation: int = 1) ->
     Source: Dumoulin & Visin 2016, section 4.
     """
     before, after = pair(p, 'pad')
+    for name, value in {'size': size, 'kernel_size': k, 'stride': s, 'dilation': dilation}.items():
+        at_least(1, value, name)
     outsize = s * (size - 1) + dilation * (k - 1) + 1 - before - after
     if outsize < 1:
         raise ValueError(message('deconv.small', size=size, kernel=k, stride=s, pad=(before, after), outsize=outsize))
@@ -167,20 +172,27 @@ class Window:
 
         A stride loses up to SH - 1 pixels, so several sizes fit. For 'same' the largest is the usual choice: SH * OH.
         """
-        if self.pad == 'same':
-            sizes = tuple(n * s for n, s in zip(outsize, self.stride, strict=True))
+        if chosen is None and self.pad == 'same':
+            H, W = (n * s for n, s in zip(outsize, self.stride, strict=True))
+        elif chosen is None:
+            H, W = map(get_deconv_outsize, outsize, self.kernel_size, self.stride, self.pad, self.dilation)
         else:
-            sizes = tuple(map(get_deconv_outsize, outsize, self.kernel_size, self.stride, self.pad, self.dilation))
-        if chosen is None:
-            return sizes[0], sizes[1]
-        H, W = pair(chosen, 'outsize')
-        for axis, (want, size) in enumerate(zip((H, W), outsize, strict=True)):
-            slack = self.stride[axis] - 1
-            least, most = sizes[axis] - slack * (self.pad == 'same'), sizes[axis] + slack * (self.pad != 'same')
-            if not least <= want <= most:
-                raise ValueError(message('size.output', outsize=want, size=size, kernel=self.kernel_size[axis],
-                                         stride=self.stride[axis], pad=self.pad, least=least, most=most))
+            H, W = pair(chosen, 'outsize')
+            for axis, (want, n, stride) in enumerate(zip((H, W), outsize, self.stride, strict=True)):
+                within = 1 if self.pad == 'same' else self.spread[axis] - sum(self.pad[axis])
+                least, most = max(stride * (n - 1) + within, 1), stride * n + within - 1
+                if not least <= want <= most:
+                    raise ValueError(message('size.output', outsize=want, size=n, kernel=self.kernel_size[axis],
+                                             stride=stride, pad=self.pad, least=least, most=most))
         return H, W
+
+
+def check_images(op: str, x: Array) -> None:
+    """Raise ValueError, naming the missing axis, unless x is (N, C, H, W)."""
+    if x.ndim != 4:
+        grey = x.ndim == 2 and x.shape[1] <= 64
+        remedy = 'axes.batch' if x.ndim == 3 else 'axes.channel' if grey else 'axes.flat'
+        raise ValueError(message('axes.images', op=op, ndim=x.ndim, shape=x.shape, remedy=message(remedy)))
 
 
 def overhang(size: int, spread: int, stride: int, pad: Sequence[int]) -> int:

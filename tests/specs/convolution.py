@@ -50,6 +50,7 @@ FURTHER = [
     sample(*conv(2, 3, 5, 4, 3, 3, 3, groups=3), groups=3, pad=1),
     sample(*conv(1, 3, 5, 4, 6, 2, 3, groups=3, bias=False), groups=3, dilation=2, pad=2),
     sample(*conv(1, 2, 8, 8, 2, 2, 2), stride=3),
+    sample(*conv(2, 2, 1, 9, 4, 2, 2, groups=2), stride=3, pad=(3, 0), dilation=(1, 2), groups=2),  # most is padding
     sample(*conv(1, 1, 9, 7, 1, 3, 3), pad='same', stride=2, dilation=2),
 ]
 BACK = [
@@ -93,6 +94,7 @@ SPECS = [
         (lambda: F.conv2d(X, np.zeros((4, 3, 5, 3)), dilation=3), ValueError, '(13 when dilated)'),
         (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), np.zeros(3)), ValueError, 'b has shape (3,)'),
         (lambda: F.conv2d(X, np.zeros((4, 1, 3, 3)), groups=3), ValueError, 'OC=4 cannot be shared out evenly'),
+        (lambda: F.conv2d(X, np.zeros((3, 1, 3, 3)), groups=3.0), ValueError, 'groups=3.0'),
         (lambda: F.conv2d(X, np.zeros((3, 3, 3))), ValueError, 'filters have four axes'),
         (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), stride=0), ValueError, 'stride: 0 is too small'),
         (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), stride=(1, 2, 3)), ValueError, 'two ints'),
@@ -102,6 +104,7 @@ SPECS = [
     OpSpec('conv2d_simple', F.conv2d_simple, loops.conv2d, PLAIN, torch=torch_conv2d, errors=[
         (lambda: F.conv2d_simple(X, np.zeros((4, 2, 3, 3))), ValueError, 'x has 3 channels, W expects 2'),
         (lambda: F.conv2d_simple(X[0], np.zeros((4, 3, 3, 3))), ValueError, 'x[None]'),
+        (lambda: F.conv2d_simple(X, np.zeros((4, 3, 3, 3)), np.zeros(1)), ValueError, 'b has shape (1,)'),
     ]),
     OpSpec('deconv2d', F.deconv2d, loops.deconv2d, BACK + BACK_OURS, errors=[
         (lambda: F.deconv2d(X, np.zeros((2, 4, 3, 3))), ValueError, 'x has 3 channels, W expects 2'),
@@ -110,14 +113,17 @@ SPECS = [
         (lambda: F.deconv2d(X, np.zeros((3, 4, 3, 3)), pad='same', stride=2, outsize=17), ValueError, 'from 15 to 16'),
         (lambda: F.deconv2d(X, np.zeros((3, 4, 3, 3)), output_padding=1), ValueError, 'choose from 10 to 10'),
         (lambda: F.deconv2d(X, np.zeros((3, 4, 1, 1)), pad=4), ValueError, 'would make 0 pixels'),
+        (lambda: F.deconv2d(X, np.zeros((3, 4, 3, 3)), outsize=10, output_padding=1), ValueError, 'one of them'),
     ]),
     OpSpec('deconv2d', F.deconv2d, loops.deconv2d, BACK, torch=torch_deconv2d),
     OpSpec('deconv2d_simple', F.deconv2d_simple, loops.deconv2d, [*BACK[:3], BACK_OURS[0], BACK_OURS[3]]),
     OpSpec('im2col', F.im2col, loops.im2col, COLUMNS, errors=[
         (lambda: F.im2col(X[0], 3), ValueError, 'x[None]'),
         (lambda: F.im2col(X, [3, 3, 3]), ValueError, 'kernel_size: expected an int or two ints'),
+        (lambda: F.im2col_array(X[0], 3, 1, 0), ValueError, 'x[None]'),
     ]),
     OpSpec('col2im', F.col2im, loops.col2im, ROWS, errors=[
         (lambda: F.col2im(np.zeros((4, 5)), (1, 1, 3, 3), 2), ValueError, '20 elements does not match images of'),
+        (lambda: F.col2im(np.zeros((4, 4)), (1, 3, 3), 2), ValueError, 'input_shape=(1, 3, 3) has 3'),
     ]),
 ]

@@ -7,7 +7,6 @@ from typing import Any
 
 from nailorch.core import Function, Variable
 from nailorch.kernels.reference import col2im_array, im2col_array
-from nailorch.messages import message
 from nailorch.shapes import Array, Pair
 
 __all__ = ['Col2im', 'Im2col', 'col2im', 'col2im_array', 'im2col', 'im2col_array']
@@ -46,7 +45,6 @@ class Im2col(Function):
         self.to_matrix, self.dilation = to_matrix, dilation
 
     def forward(self, x: Array) -> Array:
-        check_images('im2col', x)
         self.x_shape = x.shape
         return im2col_array(x, self.kernel_size, self.stride, self.pad, self.to_matrix, self.dilation)
 
@@ -88,10 +86,3 @@ class Col2im(Function):
 
     def backward(self, gy: Variable) -> Any:
         return im2col(gy, self.kernel_size, self.stride, self.pad, self.to_matrix, self.dilation)
-
-
-def check_images(op: str, x: Array) -> None:
-    """Raise ValueError, naming the missing axis, unless x is (N, C, H, W)."""
-    if x.ndim != 4:
-        remedy = {2: 'axes.flat' if x.shape[1] > 64 else 'axes.channel', 3: 'axes.batch'}.get(x.ndim, 'axes.flat')
-        raise ValueError(message('axes.images', op=op, ndim=x.ndim, shape=x.shape, remedy=message(remedy)))

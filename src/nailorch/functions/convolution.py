@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable
-from nailorch.functions.columns import check_images, col2im, im2col
+from nailorch.functions.columns import col2im, im2col
 from nailorch.functions.dense import matmul
 from nailorch.functions.reduction import sum
 from nailorch.functions.shape import reshape, transpose
 from nailorch.messages import message
-from nailorch.shapes import Array, Pair, Window, pair
+from nailorch.shapes import Array, Pair, Window, check_images, integer, pair
 
 __all__ = ['Conv2DGradW', 'Conv2d', 'Conv2dGradW', 'Deconv2d', 'conv2d', 'conv2d_simple', 'deconv2d', 'deconv2d_simple']
 
@@ -115,10 +117,12 @@ class Deconv2d(Function):
         check_channels('deconv2d', x, W, W.shape[0], self.groups)
         check_bias('deconv2d', b, W.shape[1] * self.groups)
         window = Window(W.shape[2:], self.stride, self.pad, self.dilation)
-        H, W_ = window.insize(x.shape[2:])
+        size = window.insize(x.shape[2:], self.outsize)
         extra = pair(self.output_padding, 'output_padding')
-        chosen = (H + extra[0], W_ + extra[1]) if self.outsize is None else self.outsize
-        size = window.insize(x.shape[2:], chosen)
+        if any(extra):
+            if self.outsize is not None:
+                raise ValueError('deconv2d: outsize and output_padding say the same; give one of them')
+            size = window.insize(x.shape[2:], (size[0] + extra[0], size[1] + extra[1]))
         self.window = window.on(size)
         y = kernels.conv2d_data_grad(x, W, size, self.window, self.groups)
         return y if b is None else y + b.reshape(-1, 1, 1)
@@ -168,6 +172,7 @@ def conv2d_simple(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0)
     check_images('conv2d_simple', x.data)
     check_filters('conv2d_simple', W.data)
     check_channels('conv2d_simple', x.data, W.data, W.shape[1], 1)
+    check_bias('conv2d_simple', b, W.shape[0])
     N, OC = x.shape[0], W.shape[0]
     OH, OW = Window(W.shape[2:], stride, pad).outsize(x.shape[2:])
 
@@ -184,6 +189,7 @@ def deconv2d_simple(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 
     check_images('deconv2d_simple', x.data)
     check_filters('deconv2d_simple', W.data)
     check_channels('deconv2d_simple', x.data, W.data, W.shape[0], 1)
+    check_bias('deconv2d_simple', b, W.shape[1])
     (N, C, H, W_), OC = x.shape, W.shape[1]
     size = Window(W.shape[2:], stride, pad).insize((H, W_), outsize)
 
@@ -205,7 +211,7 @@ def check_filters(op: str, W: Array) -> None:
 def check_channels(op: str, x: Array, W: Array, expected: int, groups: int) -> None:
     """Raise ValueError unless x has the channels that W expects, and the groups share them out evenly."""
     channels = x.shape[1]
-    if groups < 1 or W.shape[0] % groups or channels % groups:
+    if not integer(groups) or groups < 1 or W.shape[0] % groups or channels % groups:
         name, size = ('OC', W.shape[0]) if groups >= 1 and W.shape[0] % groups else ('C', channels)
         raise ValueError(message('conv.groups', op=op, name=name, channels=size, groups=groups))
     if channels != expected:
@@ -215,7 +221,7 @@ def check_channels(op: str, x: Array, W: Array, expected: int, groups: int) -> N
                                  remedy=remedy))
 
 
-def check_bias(op: str, b: Array | None, channels: int) -> None:
+def check_bias(op: str, b: Any, channels: int) -> None:
     """Raise ValueError unless b has one number for each output channel."""
-    if b is not None and b.shape != (channels,):
-        raise ValueError(message('conv.bias', op=op, b=b.shape, channels=channels))
+    if b is not None and np.shape(b) != (channels,):
+        raise ValueError(message('conv.bias', op=op, b=np.shape(b), channels=channels))

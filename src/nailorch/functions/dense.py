@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from nailorch import kernels
@@ -79,9 +80,11 @@ class Linear(Function):
     saves = 'x', 'W'
 
     def forward(self, x: Array, W: Array, b: Array | None = None) -> Array:
-        if W.ndim != 2 or x.ndim == 0 or x.shape[-1] != W.shape[0]:
-            raise ValueError(message('linear.features', got=x.shape[-1] if x.ndim else 0, expected=W.shape[0],
-                                     x=x.shape, W=W.shape, remedy=remedy(x, W)))
+        if W.ndim != 2 or x.ndim == 0:
+            raise ValueError(message('linear.axes', x=x.shape, W=W.shape))
+        if x.shape[-1] != W.shape[0]:
+            raise ValueError(message('linear.features', got=x.shape[-1], expected=W.shape[0], x=x.shape, W=W.shape,
+                                     remedy=remedy(x, W)))
         if b is not None and b.shape != W.shape[1:]:
             raise ValueError(message('linear.bias', b=b.shape, W=W.shape, expected=W.shape[1:]))
         return kernels.linear(x, W, b)
@@ -96,7 +99,7 @@ class Linear(Function):
 
 def remedy(x: Array, W: Array) -> str:
     """Return what most often lies behind features that do not fit."""
-    if x.ndim == 4 and x.size // len(x) == W.shape[0]:
+    if x.ndim == 4 and math.prod(x.shape[1:]) == W.shape[0]:
         return message('linear.flatten')
     features, expected = x.shape[-1], W.shape[0]
     if x.ndim == 2 and features and expected == 4 * features:

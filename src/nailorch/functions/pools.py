@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 
 from nailorch import kernels
-from nailorch.core import Function, Variable, as_variable
-from nailorch.functions.columns import check_images, im2col
+from nailorch.core import Function, Variable, as_array, as_variable
+from nailorch.functions.columns import im2col
 from nailorch.functions.dense import matmul
 from nailorch.functions.indexing import get_item
 from nailorch.functions.reduction import max, mean
 from nailorch.functions.shape import pad as pad_with
 from nailorch.functions.shape import reshape, transpose
+from nailorch.kernels.reference import lowest
 from nailorch.messages import message
-from nailorch.shapes import Array, Pair, Window, at_least, pair
+from nailorch.shapes import Array, Pair, Window, at_least, check_images, pair
 
 __all__ = ['AveragePooling', 'AveragePoolingGrad', 'MaxGather', 'MaxScatter', 'Pooling', 'adaptive_average_pooling',
            'adaptive_max_pooling', 'average_pooling', 'global_average_pooling', 'global_max_pooling', 'max_pooling',
@@ -125,7 +126,7 @@ def pooling_simple(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0) ->
     OH, OW = window.outsize((H, W))
     KH, KW = window.kernel_size
 
-    around = pad_with(x, ((0, 0), (0, 0), *window.pads((H, W))), -np.inf)
+    around = pad_with(x, ((0, 0), (0, 0), *window.pads((H, W))), lowest(x.dtype))  # -inf
     rows = im2col(around, (KH, KW), stride)  # (N*OH*OW, C*KH*KW): all channels of a window in a row
     y = max(reshape(rows, (-1, KH * KW)), axis=1)  # one channel of a window a row
     return transpose(reshape(y, (N, OH, OW, C)), (0, 3, 1, 2))
@@ -189,11 +190,13 @@ def global_average_pooling(x: Any) -> Variable:
 
     Source: Lin, Chen & Yan, Network in network, 2014.
     """
+    check_images('global_average_pooling', as_array(x))
     return mean(x, axis=(2, 3), keepdims=True)
 
 
 def global_max_pooling(x: Any) -> Variable:
     """Return each channel's maximum, (N, C, 1, 1)."""
+    check_images('global_max_pooling', as_array(x))
     return max(x, axis=(2, 3), keepdims=True)
 
 
@@ -244,10 +247,12 @@ def shares(size: int, places: int, dtype: Any) -> Array:
 
 
 def check_pad(window: Window, size: Sequence[int]) -> None:
-    """Raise ValueError if a window could see nothing but padding."""
-    for spread, sides in zip(window.spread, window.pads(size), strict=True):
-        if sides[0] >= spread or sides[1] >= spread:
-            raise ValueError(message('pool.pad', pad=sides, kernel=spread))
+    """Raise ValueError if a window sees nothing but padding."""
+    for n, kernel, stride, pad, dilation, places in zip(size, window.kernel_size, window.stride, window.pads(size),
+                                                        window.dilation, window.outsize(size), strict=True):
+        cells = np.arange(places)[:, None] * stride - pad[0] + np.arange(kernel) * dilation
+        if not ((cells >= 0) & (cells < n)).any(axis=1).all():
+            raise ValueError(message('pool.pad', size=n, pad=pad, kernel=dilation * (kernel - 1) + 1))
 
 
 def counts(window: Window, size: Sequence[int], include_pad: bool) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nailorch.messages import message
-from nailorch.shapes import Array, Pair, Window
+from nailorch.shapes import Array, Pair, Window, check_images
 
 Arrays = Sequence[Array]
 
@@ -80,6 +80,7 @@ def im2col_array(img: Array, kernel_size: Pair, stride: Pair, pad: Any, to_matri
         (N*OH*OW, C*KH*KW), or (N, C, KH, KW, OH, OW).
     Source: the textbook's im2col; Chellapilla, Puri & Simard 2006.
     """
+    check_images('im2col', img)
     column = unfold(img, Window(kernel_size, stride, pad, dilation).on(img.shape[2:]))
     return to_rows(column) if to_matrix else column
 
@@ -91,6 +92,8 @@ def col2im_array(col: Array, img_shape: Sequence[int], kernel_size: Pair, stride
     Raises:
         ValueError: the column's size is not what im2col makes of such images.
     """
+    if len(img_shape) != 4:
+        raise ValueError(message('col.images', shape=tuple(img_shape), ndim=len(img_shape)))
     N, C, H, W = img_shape
     window = Window(kernel_size, stride, pad, dilation).on((H, W))
     shape = (N, C, *window.kernel_size, *window.outsize((H, W)))
@@ -115,24 +118,24 @@ def from_rows(matrix: Array, shape: Sequence[int]) -> Array:
 
 
 def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
-    OC, outsize = weight.shape[0], window.outsize(image.shape[2:])
-    column = unfold(image, window).reshape(len(image), groups, -1, outsize[0] * outsize[1])
-    y = np.matmul(weight.reshape(groups, OC // groups, -1), column).reshape(len(image), OC, *outsize)
+    N, OC, (OH, OW), cells = len(image), len(weight), window.outsize(image.shape[2:]), math.prod(weight.shape[1:])
+    column = unfold(image, window).reshape(N, groups, cells, OH * OW)
+    y = np.matmul(weight.reshape(groups, OC // groups, cells), column).reshape(N, OC, OH, OW)
     return y if bias is None else y + bias.reshape(-1, 1, 1)
 
 
 def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Window, groups: int = 1) -> Array:
-    N, OC, OH, OW = gy.shape
-    rows = weight.reshape(groups, OC // groups, -1).swapaxes(1, 2)
+    (N, OC, OH, OW), C = gy.shape, groups * weight.shape[1]
+    rows = weight.reshape(groups, OC // groups, math.prod(weight.shape[1:])).swapaxes(1, 2)
     column = np.matmul(rows, gy.reshape(N, groups, OC // groups, OH * OW))
-    return fold(column.reshape(N, -1, *window.kernel_size, OH, OW), size, window)
+    return fold(column.reshape(N, C, *window.kernel_size, OH, OW), size, window)
 
 
 def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1) -> Array:
-    N, OC, OH, OW = gy.shape
-    column = unfold(image, window).reshape(N, groups, -1, OH * OW)
+    (N, OC, OH, OW), C = gy.shape, image.shape[1] // groups
+    column = unfold(image, window).reshape(N, groups, C * math.prod(window.kernel_size), OH * OW)
     each = np.matmul(gy.reshape(N, groups, OC // groups, OH * OW), column.swapaxes(2, 3))
-    return each.sum(axis=0).reshape(OC, -1, *window.kernel_size)
+    return each.sum(axis=0).reshape(OC, C, *window.kernel_size)
 
 
 # pooling
@@ -140,7 +143,9 @@ def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1)
 
 def lowest(dtype: np.dtype[Any]) -> Any:
     """Return what no pixel is below: padding made of it never wins a maximum."""
-    return np.iinfo(dtype).min if dtype.kind in 'iu' else dtype.type(-np.inf)
+    if dtype.kind == 'f':
+        return dtype.type(-np.inf)
+    return False if dtype.kind == 'b' else np.iinfo(dtype).min
 
 
 def first_cells(window: Window, outsize: Sequence[int]) -> Array:
@@ -185,10 +190,12 @@ def max_pool_gather(image: Array, index: Array, window: Window) -> Array:
 def average_pool(image: Array, window: Window, count: Array) -> Array:
     outsize = window.outsize(image.shape[2:])
     image_padded = padded(image, window)
-    total = np.zeros((*image.shape[:2], *outsize), image.dtype)
+    dtype = float_type(image.dtype)
+    wide = np.result_type(dtype, np.float32)  # in float16, a sum can be too much where its average is not
+    total = np.zeros((*image.shape[:2], *outsize), wide)
     for _, _, rows, cols in cells(window, outsize):
         total += image_padded[:, :, rows, cols]
-    return total / count.astype(image.dtype)
+    return (total / count.astype(wide)).astype(dtype, copy=False)
 
 
 def average_pool_grad(gy: Array, size: Sequence[int], window: Window, count: Array) -> Array:
@@ -200,6 +207,12 @@ def average_pool_grad(gy: Array, size: Sequence[int], window: Window, count: Arr
 
 
 # element by element
+
+
+def float_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type in which such numbers are computed: for floats their own, for bools and ints float64."""
+    return dtype if dtype.kind == 'f' else np.dtype(np.float64)
+
 
 BITS = {np.dtype(np.float16): np.int16, np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
@@ -229,6 +242,7 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
 
 def lowered(x: Array, axis: int) -> Array:
     """Return x less its maximum along `axis`: exp of it cannot overflow."""
+    x = x.astype(float_type(x.dtype), copy=False)  # bytes have no numbers below 0
     with np.errstate(over='ignore'):  # float16's -60000 - 60000 is -inf, and exp(-inf) rightly 0
         return x - x.max(axis=axis, keepdims=True)
 

@@ -9,11 +9,10 @@ import numpy as np
 import nailorch.functions as F
 from nailorch.config import Config
 from nailorch.core import Parameter, Variable, as_variable
-from nailorch.functions.columns import check_images
 from nailorch.layers.base import Layer, unknown, warn_if_double
 from nailorch.layers.initializers import Init, initial
 from nailorch.messages import message
-from nailorch.shapes import Pair, Window, at_least, pair
+from nailorch.shapes import Pair, Window, at_least, check_images, pair
 
 __all__ = ['Conv2d', 'Deconv2d']
 
