@@ -19,7 +19,7 @@ SPECS = [
     OpSpec('sum', F.sum, np.sum, AXES, errors=[(lambda: F.sum(X, 3), ValueError, 'axis 3 is out of bounds'),
                                               (lambda: F.sum(X, (1, 1)), ValueError, 'repeated axis')]),
     OpSpec('mean', F.mean, np.mean, AXES),
-    OpSpec('var', F.var, np.var, [*AXES[:5], sample(X, 2, ddof=1)]),
+    OpSpec('var', F.var, np.var, [*AXES[:5], sample(X, 2, ddof=1), sample(X, (0, -1), ddof=3)]),
     OpSpec('max', F.max, np.max, CHOICES, errors=[(lambda: F.max(X[:0], 0), ValueError, 'empty')]),
     OpSpec('min', F.min, np.min, CHOICES),
     OpSpec('logsumexp', F.logsumexp, logsumexp, AXES[:5]),
@@ -36,6 +36,8 @@ SPECS = [
                     'linear: x has 784 features, W expects 3136; x.shape=(8, 784), W.shape=(3136, 10). '
                     '3136 = 4 * 784: the layer before is one 2x2 pooling further'),
                    (lambda: F.linear(np.zeros((8, 2, 3, 3)), np.zeros((18, 10))), ValueError, 'Flatten the images'),
+                   (lambda: F.linear(np.zeros((0, 2, 3, 3)), np.zeros((18, 10))), ValueError, 'Flatten the images'),
+                   (lambda: F.linear(np.zeros((2, 3)), np.zeros(3)), ValueError, 'two axes, (IN, OUT)'),
                    (lambda: F.linear(np.zeros((8, 4)), np.zeros((4, 10)), np.zeros(4)), ValueError, 'b has shape')]),
     OpSpec('linear_simple', F.linear_simple, lambda x, W, b=None: x @ W + (0 if b is None else b),
            [sample(normal(2, 3), normal(3, 4), normal(4)), sample(normal(2, 3), normal(3, 4))]),

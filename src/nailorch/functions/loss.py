@@ -16,6 +16,7 @@ from nailorch.functions.activation import log_softmax, sigmoid, softmax
 from nailorch.functions.arithmetic import astype, log, where
 from nailorch.functions.reduction import sum
 from nailorch.functions.shape import expand_dims, reshape
+from nailorch.kernels.reference import float_type
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -41,6 +42,9 @@ def mean_squared_error(x0: Any, x1: Any, reduction: str = 'batch') -> Variable:
         >>> mean_squared_error(np.array([[1., 2.], [3., 4.]]), np.zeros((2, 2)))
         variable(15.0)
     """
+    x0, x1 = as_variable(x0), as_variable(x1)
+    if x1.dtype.kind != 'f':
+        x1 = astype(x1, float_type(x0.dtype))  # float32 less int64 would be float64
     return MeanSquaredError(reduction)(x0, x1)
 
 
@@ -235,8 +239,7 @@ def accuracy(y: Any, t: Any, ignore_index: int | None = None) -> Variable:
     counted = is_counted(t, ignore_index)
     right = (y.data.argmax(axis=1) == t) & counted
     total = counted.sum()
-    return Variable(np.asarray(right.sum() / total if total else np.nan, np.result_type(y.data, np.float16)),
-                    requires_grad=False)
+    return as_variable(np.asarray(right.sum() / total if total else np.nan, float_type(y.dtype)))
 
 
 # what the losses share
@@ -277,15 +280,15 @@ def class_shares(op: str, x: Array, t: Array, label_smoothing: float, ignore_ind
     weight = np.ones(C) if class_weight is None else as_array(class_weight)
     if weight.shape != (C,):
         raise ValueError(message('loss.weight', op=op, shape=weight.shape, classes=C))
-    counted = is_counted(t, ignore_index)
+    counted, dtype = is_counted(t, ignore_index), float_type(x.dtype)
     ids = np.where(counted, t, 0)
 
-    shares = np.full(x.shape, label_smoothing / C, x.dtype)
+    shares = np.full(x.shape, label_smoothing / C, dtype)
     np.put_along_axis(shares, np.expand_dims(ids, 1), 1 - label_smoothing + label_smoothing / C, axis=1)
     if class_weight is not None:
-        shares *= weight.reshape(-1, *(1,) * (x.ndim - 2)).astype(x.dtype)
+        shares *= weight.reshape(-1, *(1,) * (x.ndim - 2)).astype(dtype)
     total = divisor(reduction, batch=len(t), mean=weight[ids][counted].sum())
-    shares *= np.expand_dims(counted / total, 1).astype(x.dtype)
+    shares *= np.expand_dims(counted / total, 1).astype(dtype)
     return shares
 
 
@@ -294,11 +297,11 @@ def is_counted(t: Array, ignore_index: int | None) -> Array:
 
 
 def matching(t: Any, x: Variable) -> Variable:
-    """Return t in x's dtype, and in x's shape if it only lacks axes: ints for floats, (N,) for (N, 1)."""
+    """Return t as floats of x's dtype, and in x's shape if it only lacks axes: (N,) for (N, 1)."""
     t = as_variable(t)
     if t.ndim != x.ndim and t.size == x.size:
         t = reshape(t, x.shape)
-    return astype(t, x.dtype)
+    return astype(t, float_type(x.dtype))
 
 
 def check_shapes(op: str, name0: str, x0: Array, name1: str, x1: Array) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from nailorch import rng
 from nailorch.config import Config
 from nailorch.core import Function, Variable, as_variable
+from nailorch.kernels.reference import float_type
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -50,9 +51,10 @@ class Dropout(Function):
 
     def forward(self, x: Array) -> Array:
         kept = rng.generator().random(x.shape, np.float32) >= self.dropout_ratio
-        self.mask = np.empty_like(x)  # in x's memory order: the product then keeps it
+        dtype = float_type(x.dtype)
+        self.mask = np.empty_like(x, dtype)  # in x's memory order: the product then keeps it
         scale = 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0
-        np.multiply(kept, np.asarray(scale, x.dtype), out=self.mask)
+        np.multiply(kept, np.asarray(scale, dtype), out=self.mask)
         return x * self.mask
 
     def backward(self, gy: Variable) -> Any:

@@ -10,10 +10,11 @@ import numpy as np
 from nailorch import kernels
 from nailorch.config import Config
 from nailorch.core import Function, Variable, as_array, as_variable
-from nailorch.functions.arithmetic import sqrt
+from nailorch.functions.arithmetic import astype, sqrt
 from nailorch.functions.reduction import mean as average
 from nailorch.functions.reduction import sum
 from nailorch.functions.shape import reshape
+from nailorch.kernels.reference import float_type
 from nailorch.messages import message
 from nailorch.shapes import Array, at_least
 
@@ -168,9 +169,12 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, eps: float = 1e-5) ->
 
 def standardised(x: Variable, count: int, eps: float) -> Variable:
     """Return x with mean 0 and variance 1 over every `count` elements in a row."""
-    rows = reshape(x, (x.size // count, count))
+    dtype = float_type(x.dtype)
+    wide = astype(x, np.result_type(dtype, np.float32))  # in float16, the square of 256 is too much
+    rows = reshape(wide, (x.size // count, count))
     distance = rows - average(rows, 1, keepdims=True)
-    return reshape(distance / sqrt(average(distance * distance, 1, keepdims=True) + eps), x.shape)
+    y = reshape(distance / sqrt(average(distance * distance, 1, keepdims=True) + eps), x.shape)
+    return astype(y, dtype)
 
 
 def all_but_channels(x: Variable) -> tuple[int, ...]:

@@ -9,17 +9,18 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nailorch.core import Function, Variable, as_variable
-from nailorch.functions.arithmetic import exp, log, neg, where
+from nailorch.functions.arithmetic import astype, exp, log, neg, where
 from nailorch.functions.shape import broadcast_to, reshape
+from nailorch.kernels.reference import float_type
 from nailorch.shapes import Array
 
-__all__ = ['Max', 'Sum', 'average', 'logsumexp', 'max', 'mean', 'min', 'sum', 'var']
+__all__ = ['Max', 'Mean', 'Sum', 'average', 'logsumexp', 'max', 'mean', 'min', 'sum', 'var']
 
 Axis: TypeAlias = int | Sequence[int] | None
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Return the sum over `axis`: an int, several, or None for all.
+    """Return the sum over `axis`: an int, several, or None for all. Of bools and ints it is an int64, as in NumPy.
 
     Example:
         >>> sum(np.ones((2, 3)), axis=1)
@@ -36,7 +37,7 @@ class Sum(Function):
 
     def forward(self, x: Array) -> Array:
         self.x_shape = x.shape
-        return x.sum(axis=as_axes(self.axis, x.ndim), keepdims=self.keepdims, dtype=x.dtype)
+        return x.sum(axis=as_axes(self.axis, x.ndim), keepdims=self.keepdims)
 
     def backward(self, gy: Variable) -> Any:
         return broadcast_to(reshape(gy, kept_shape(self.x_shape, self.axis)), self.x_shape)
@@ -44,19 +45,28 @@ class Sum(Function):
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     """Return the average over `axis`: an int, several, or None for all."""
-    x = as_variable(x)
-    return sum(x, axis, keepdims) / math.prod(x.shape[axis] for axis in as_axes(axis, x.ndim))
+    return Mean(axis, keepdims)(x)
 
 
 average = mean
 
 
+class Mean(Sum):
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        return x.mean(axis=as_axes(self.axis, x.ndim), keepdims=self.keepdims)  # NumPy adds up float16 in float32
+
+    def backward(self, gy: Variable) -> Any:
+        return super().backward(gy / extent(self.x_shape, self.axis))
+
+
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Variable:
     """Return the variance over `axis`: squared distances from the mean, summed, over their number less `ddof`."""
     x = as_variable(x)
-    count = math.prod(x.shape[axis] for axis in as_axes(axis, x.ndim))
     distance = x - mean(x, axis, keepdims=True)
-    return sum(distance * distance, axis, keepdims) / (count - ddof)
+    y = mean(distance * distance, axis, keepdims)
+    count = extent(x.shape, axis)
+    return y * (count / (count - ddof)) if ddof else y
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
@@ -80,7 +90,7 @@ class Max(Function):
     def forward(self, x: Array) -> Array:
         axes = as_axes(self.axis, x.ndim)
         rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
-        rows = x.transpose(*rest, *axes).reshape(*(x.shape[axis] for axis in rest), -1)
+        rows = x.transpose(*rest, *axes).reshape(*(x.shape[axis] for axis in rest), extent(x.shape, axes))
         winner = rows.argmax(axis=-1, keepdims=True)
         self.x_shape, self.first = x.shape, mask_at(winner, rows.shape, x.shape, (*rest, *axes))
         y = np.take_along_axis(rows, winner, axis=-1)
@@ -99,10 +109,12 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     """Return log(sum(exp(x))) over `axis`, without overflow: the maximum is taken out first."""
     x = as_variable(x)
+    x = astype(x, float_type(x.dtype))  # bytes have no numbers below 0
     axes = as_axes(axis, x.ndim)
     highest = x.data.max(axis=axes, keepdims=True)
     highest = np.where(np.isfinite(highest), highest, 0).astype(x.dtype)
-    y = log(sum(exp(x - highest), axis, keepdims=True)) + highest
+    with np.errstate(over='ignore', divide='ignore'):  # float16's -60000 - 60000 is -inf, and so is log(0), rightly
+        y = log(sum(exp(x - highest), axis, keepdims=True)) + highest
     return y if keepdims else reshape(y, [n for axis, n in enumerate(x.shape) if axis not in axes])
 
 
@@ -122,6 +134,11 @@ def kept_shape(shape: Sequence[int], axis: Axis) -> tuple[int, ...]:
     """Return `shape` with 1 in place of the axes summed over."""
     axes = as_axes(axis, len(shape))
     return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+
+
+def extent(shape: Sequence[int], axis: Axis) -> int:
+    """Return how many elements lie along `axis`."""
+    return math.prod(shape[axis] for axis in as_axes(axis, len(shape)))
 
 
 def mask_at(winner: Array, rows: Sequence[int], shape: Sequence[int], order: Sequence[int]) -> Array:

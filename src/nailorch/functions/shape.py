@@ -171,7 +171,7 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Variable:
         ValueError: a named axis is not of size 1.
     """
     x = as_variable(x)
-    return reshape(x, np.squeeze(x.data, axis if axis is None or isinstance(axis, int) else tuple(axis)).shape)
+    return reshape(x, np.squeeze(x.data, tuple(axis) if isinstance(axis, Sequence) else axis).shape)
 
 
 def concat(xs: Sequence[Any], axis: int = 1) -> Variable:
@@ -217,7 +217,7 @@ def split(x: Any, parts: int | Sequence[int], axis: int = 1) -> tuple[Variable, 
         >>> [part.shape for part in split(np.zeros((2, 8)), [3])]
         [(2, 3), (2, 5)]
     """
-    return Split(parts if isinstance(parts, int) else tuple(parts), axis)(x)
+    return Split(parts if isinstance(parts, int | np.integer) else tuple(parts), axis)(x)
 
 
 class Split(Function):
