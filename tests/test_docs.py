@@ -33,6 +33,7 @@ from nailorch import layers as L
 from nailorch.cli import main
 from nailorch.cli.parser import COMMANDS, parse
 from nailorch.config import using_config
+from nailorch.training.progress import compact
 from nailorch.training.settings import Settings, all_settings, settings_from
 
 ROOT = Path(__file__).parent.parent
@@ -165,6 +166,19 @@ def test_chinese_pages_have_the_parts_of_the_english_ones(page):
     assert [level for level, _ in headings(page)] == [level for level, _ in headings(english)]
     assert [block.kind for block in blocks(page)] == [block.kind for block in blocks(english)]
     assert f']({english.name})' in prose(page) and f']({page.name})' in prose(english), 'they link to each other'
+
+
+def test_the_readmes_show_one_demo_in_two_languages():
+    """Both transcripts are of runs with one seed: only speeds, times and the words may differ."""
+    shown = []
+    for page in (ROOT / 'README.md', ROOT / 'README.zh.md'):
+        transcript = next(block.text for block in blocks(page) if '\ntest accuracy' in block.text)
+        *lines, last = transcript.splitlines()
+        assert float(re.fullmatch(r'test accuracy (0\.\d{4})', last)[1]) >= 0.965
+        assert f'MNISTNet {compact(206_922)}' in lines[1]
+        shown.append([re.findall(r'[\d.]+(?:/[\d.]+%)?', re.sub(r'[\d ]+ (img/s|张/秒)', '', line))
+                      for line in lines[1:] if 'runs/' not in line])
+    assert shown[0] == shown[1]
 
 
 # names that the pages use
