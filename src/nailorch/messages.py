@@ -212,6 +212,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Remedy: x.astype('float32')",
         "{layer}：x 是 float64，参数是 float32，后面的计算都会变成较慢的 float64。请用 x.astype('float32')",
     ),
+    'layer.nobias': (
+        "{layer}: nobias is True or False, got {value!r}. The output's size comes first; the input's is found at the "
+        'first call, or given by name: {example}',
+        '{layer}：nobias 应为 True 或 False，得到的是 {value!r}。第一个参数是输出大小；'
+        '输入大小在第一次调用时确定，也可以用名字给出：{example}',
+    ),
+    'rnn.batch': (
+        '{layer}: it remembers the state of another batch: h.shape={h}, x.shape={x}. '
+        'Before a new sequence, call reset_state()',
+        '{layer}：记住的是另一批数据的状态：h.shape={h}，x.shape={x}。开始新的序列前请调用 reset_state()',
+    ),
     'init.shape': (
         'the initial array has shape {got}, the parameter {expected}',
         '给出的初始数组形状是 {got}，而参数的形状是 {expected}',

@@ -10,20 +10,26 @@ import numpy as np
 from nailorch.core import Variable, as_array, as_variable, gradients
 from nailorch.functions import sum_to
 from nailorch.functions_conv import (
+    Col2im,
+    Im2col,
+    average_pooling,
     col2im,
     col2im_array,
+    conv2d,
     conv2d_simple,
+    deconv2d,
     get_conv_outsize,
     get_deconv_outsize,
     im2col,
     im2col_array,
     pair,
+    pooling,
     pooling_simple,
 )
 
-__all__ = ['array_allclose', 'array_equal', 'col2im', 'col2im_array', 'conv2d_simple', 'get_conv_outsize',
-           'get_deconv_outsize', 'gradient_check', 'im2col', 'im2col_array', 'numerical_grad', 'pair', 'pooling_simple',
-           'sum_to']
+__all__ = ['Col2im', 'Im2col', 'array_allclose', 'array_equal', 'average_pooling', 'col2im', 'col2im_array', 'conv2d',
+           'conv2d_simple', 'deconv2d', 'get_conv_outsize', 'get_deconv_outsize', 'gradient_check', 'im2col',
+           'im2col_array', 'numerical_grad', 'pair', 'pooling', 'pooling_simple', 'sum_to']
 
 
 def array_equal(a: Any, b: Any) -> bool:

@@ -66,6 +66,7 @@ def test_cycles_are_walked_once():
     child.items = [child.W]
     child.items.append(child.items)
     assert [name for name, _ in parent.named_parameters()] == ['child/W']
+    assert repr(parent) == 'Model(\n  child: Model(\n    parent: ...\n  )\n)'
 
 
 def test_two_things_of_one_name_are_refused():

@@ -100,10 +100,34 @@ def test_a_wrong_first_call_leaves_no_trace(layer, wrong, text, right):
     (lambda: L.Conv2d(4, 3, pad='some'), 'pad'),
     (lambda: L.Conv2d(4, 3, groups=3), 'OC=4 cannot be shared'),
     (lambda: L.Conv2d(4, 3, in_channels=0), 'in_channels: 0'),
+    (lambda: L.Linear(28 / 2), r'out_size: expected a whole number, got 14\.0'),
+    (lambda: L.EmbedID(0, 3), 'in_size: 0'),
+    (lambda: L.BatchNorm(channels=0), 'channels: 0'),
 ])
 def test_impossible_sizes_are_told_at_once(make, text):
     with pytest.raises(ValueError, match=text):
         make()
+
+
+@pytest.mark.parametrize(('make', 'text'), [
+    (lambda: L.Linear(784, 10), r'got 10\. .*: Linear\(10, in_size=784\)'),
+    (lambda: L.Linear(784, 1), r'got 1\. '),
+    (lambda: L.Conv2d(3, 16, 3, 1, 1), r'got 1\. .*: Conv2d\(16, kernel_size=3, in_channels=3\)'),
+])
+def test_sizes_in_another_frameworks_order_are_noticed(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
+@pytest.mark.parametrize('make', [lambda: L.Linear(3, dtype=int), lambda: L.BatchNorm(dtype=np.uint8),
+                                  lambda: L.EmbedID(3, 3, dtype='bool')])
+def test_ints_cannot_be_learned(make):
+    with pytest.raises(TypeError, match='only floats can be learned'):
+        make()
+
+
+def test_layer_norm_takes_any_int():
+    assert L.LayerNorm(np.int64(5)).size == (5,)
 
 
 def test_another_number_of_channels_is_named():
@@ -180,6 +204,27 @@ def test_rnn_learns_through_time():
     F.sum(rnn(normal(2, 5, seed=1))).backward()
     assert np.abs(first.grad.data).sum() > 0
     assert rnn.h2h.W.grad is not None
+
+
+@pytest.mark.parametrize('kind', [L.RNN, L.LSTM])
+def test_a_state_of_another_batch_is_named(kind):
+    layer = kind(3)
+    layer(normal(4, 5))
+    with pytest.raises(ValueError, match=r'h\.shape=\(4, 3\), x\.shape=\(2, 5\)\. .*reset_state\(\)'):
+        layer(normal(2, 5))
+    layer.reset_state()
+    assert [layer(normal(5)).shape for _ in range(2)] == [(3,), (3,)]
+
+
+def test_a_state_is_cut_off_between_steps():
+    rnn = L.RNN(3)
+    for _ in range(3):
+        loss = F.sum(rnn(normal(2, 5)))
+        loss.backward()
+        loss.unchain_backward()
+    with pytest.raises(ValueError, match='unchain_backward'):
+        for _ in range(2):
+            F.sum(rnn(normal(2, 5))).backward()
 
 
 def test_recurrent_names_are_the_ancestors():

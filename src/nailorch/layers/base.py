@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 import os
+import reprlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Self, TypeAlias
@@ -21,7 +22,7 @@ from nailorch.core import Buffer, Parameter, Variable, as_array
 from nailorch.messages import message
 from nailorch.shapes import Array
 
-__all__ = ['Hook', 'Layer', 'current_layers', 'unknown', 'warn_if_double']
+__all__ = ['Hook', 'Layer', 'check_nobias', 'current_layers', 'float_dtype', 'unknown', 'warn_if_double']
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
@@ -130,7 +131,9 @@ class Layer:
         return {name: slot.data for name, (slot, _) in owned.items()}
 
     def load_state_dict(self, arrays: Mapping[str, Any], strict: bool = True) -> list[str]:
-        """Copy arrays into the parameters and buffers of the same names; all must fit, or nothing is loaded.
+        """Give the parameters and buffers of the same names copies of `arrays`; all must fit, or nothing is loaded.
+
+        Arrays that they held before are left as they were.
 
         Args:
             arrays: as `state_dict` returns them.
@@ -190,6 +193,7 @@ class Layer:
 
     # prints
 
+    @reprlib.recursive_repr()
     def __repr__(self) -> str:
         parts = [f'{name}: {getattr(part, "__name__", part)}' for name, part in self._children()]
         inside = ''.join('\n  ' + part.replace('\n', '\n  ') for part in parts)
@@ -311,6 +315,20 @@ def arguments(layer: Layer) -> Iterator[str]:
             yield repr(value)
         elif value != parameter.default:
             yield f'{name}={value!r}'
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the type that a layer's parameters get: the one asked for, or `Config.dtype`."""
+    dtype = np.dtype(dtype or Config.dtype)
+    if dtype.kind != 'f':
+        raise TypeError(f'dtype: only floats can be learned, not {dtype}')
+    return dtype
+
+
+def check_nobias(layer: Layer, nobias: Any, example: str) -> None:
+    """Raise ValueError unless `nobias` is a bool: Linear(784, 10) is another framework's order."""
+    if not isinstance(nobias, bool | np.bool_):
+        raise ValueError(message('layer.nobias', layer=type(layer).__name__, value=nobias, example=example))
 
 
 doubles_met = False  # said once: the same line a thousand times a second helps nobody

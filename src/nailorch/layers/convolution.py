@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 import nailorch.functions as F
-from nailorch.config import Config
 from nailorch.core import Parameter, Variable, as_variable
-from nailorch.layers.base import Layer, unknown, warn_if_double
+from nailorch.layers.base import Layer, check_nobias, float_dtype, unknown, warn_if_double
 from nailorch.layers.initializers import Init, initial
 from nailorch.messages import message
 from nailorch.shapes import Pair, Window, at_least, check_images, pair
@@ -26,10 +23,11 @@ class Filters(Layer):
                  dtype: Any = None, in_channels: int | None = None, dilation: Pair = 1, groups: int = 1,
                  W_init: Init = None, b_init: Init = 0) -> None:
         at_least(1, out_channels, 'out_channels')
+        check_nobias(self, nobias, f'{type(self).__name__}(16, kernel_size=3, in_channels=3)')
         Window(kernel_size, stride, pad, dilation)  # a size that fits no image is best heard of here
         self.out_channels, self.kernel_size, self.stride, self.pad = out_channels, kernel_size, stride, pad
         self.nobias, self.in_channels, self.dilation, self.groups = nobias, in_channels, dilation, groups
-        self.dtype, self.W_init = np.dtype(dtype or Config.dtype), W_init
+        self.dtype, self.W_init = float_dtype(dtype), W_init
         check_groups(self.op, 'OC', out_channels, groups)
         self.W = Parameter(None, 'W', self.W_shape(in_channels))
         self.b = None if nobias else Parameter(initial(b_init, (out_channels,), 1, out_channels, self.dtype), 'b')

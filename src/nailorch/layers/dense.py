@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import nailorch.functions as F
-from nailorch.config import Config
 from nailorch.core import Parameter, Variable, as_variable
-from nailorch.layers.base import Layer, unknown, warn_if_double
+from nailorch.layers.base import Layer, check_nobias, float_dtype, unknown, warn_if_double
 from nailorch.layers.initializers import Init, Normal, initial
 from nailorch.shapes import at_least
 
@@ -38,8 +35,9 @@ class Linear(Layer):
     def __init__(self, out_size: int, nobias: bool = False, dtype: Any = None, in_size: int | None = None,
                  W_init: Init = None, b_init: Init = 0) -> None:
         at_least(1, out_size, 'out_size')
+        check_nobias(self, nobias, 'Linear(10, in_size=784)')
         self.out_size, self.nobias, self.in_size = out_size, nobias, in_size
-        self.dtype, self.W_init = np.dtype(dtype or Config.dtype), W_init
+        self.dtype, self.W_init = float_dtype(dtype), W_init
         self.W = Parameter(None, 'W', (in_size, out_size))
         self.b = None if nobias else Parameter(initial(b_init, (out_size,), 1, out_size, self.dtype), 'b')
         if in_size is not None:
@@ -75,7 +73,9 @@ class EmbedID(Layer):
     """
 
     def __init__(self, in_size: int, out_size: int, dtype: Any = None, W_init: Init = None) -> None:
-        self.in_size, self.out_size, self.dtype = in_size, out_size, np.dtype(dtype or Config.dtype)
+        at_least(1, in_size, 'in_size')
+        at_least(1, out_size, 'out_size')
+        self.in_size, self.out_size, self.dtype = in_size, out_size, float_dtype(dtype)
         W_init = Normal() if W_init is None else W_init
         self.W = Parameter(initial(W_init, (in_size, out_size), in_size, out_size, self.dtype), 'W')
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 import nailorch.functions as F
-from nailorch.config import Config
 from nailorch.core import Buffer, Parameter, Variable, as_variable
-from nailorch.layers.base import Layer, unknown
+from nailorch.layers.base import Layer, float_dtype, unknown
 from nailorch.layers.convolution import check_groups
 from nailorch.messages import message
+from nailorch.shapes import at_least
 
 __all__ = ['BatchNorm', 'GroupNorm', 'LayerNorm']
 
@@ -36,7 +36,7 @@ class BatchNorm(Layer):
     """
 
     def __init__(self, decay: float = 0.9, eps: float = 2e-5, channels: int | None = None, dtype: Any = None) -> None:
-        self.decay, self.eps, self.channels, self.dtype = decay, eps, channels, np.dtype(dtype or Config.dtype)
+        self.decay, self.eps, self.channels, self.dtype = decay, eps, channels, float_dtype(dtype)
         self.gamma = Parameter(None, 'gamma', (channels,))
         self.beta = Parameter(None, 'beta', (channels,))
         self.avg_mean = Buffer(None, 'avg_mean', (channels,))
@@ -46,6 +46,7 @@ class BatchNorm(Layer):
 
     def fill(self, channels: int) -> None:
         """Make the parameters, now that their size is known."""
+        at_least(1, channels, 'channels')
         self.channels = channels
         fill(self.gamma, self.beta, (channels,), self.dtype)
         fill(self.avg_var, self.avg_mean, (channels,), self.dtype)
@@ -73,8 +74,8 @@ class LayerNorm(Layer):
     """
 
     def __init__(self, size: int | Sequence[int] | None = None, eps: float = 1e-5, dtype: Any = None) -> None:
-        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
-        self.eps, self.dtype = eps, np.dtype(dtype or Config.dtype)
+        self.size = None if size is None else tuple(size) if isinstance(size, Sequence) else (size,)
+        self.eps, self.dtype = eps, float_dtype(dtype)
         self.gamma = Parameter(None, 'gamma', self.size or (None,))
         self.beta = Parameter(None, 'beta', self.size or (None,))
         if self.size is not None:
@@ -107,7 +108,7 @@ class GroupNorm(Layer):
     """
 
     def __init__(self, groups: int, channels: int | None = None, eps: float = 1e-5, dtype: Any = None) -> None:
-        self.groups, self.channels, self.eps, self.dtype = groups, channels, eps, np.dtype(dtype or Config.dtype)
+        self.groups, self.channels, self.eps, self.dtype = groups, channels, eps, float_dtype(dtype)
         self.gamma = Parameter(None, 'gamma', (channels,))
         self.beta = Parameter(None, 'beta', (channels,))
         if channels is not None:
@@ -115,6 +116,7 @@ class GroupNorm(Layer):
 
     def fill(self, channels: int) -> None:
         """Make the parameters, now that their size is known."""
+        at_least(1, channels, 'channels')
         check_groups('group_norm', 'C', channels, self.groups)
         self.channels = channels
         fill(self.gamma, self.beta, (channels,), self.dtype)

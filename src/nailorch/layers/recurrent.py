@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import nailorch.functions as F
 from nailorch.core import Variable
 from nailorch.layers.base import Layer
 from nailorch.layers.dense import Linear
+from nailorch.messages import message
 
 __all__ = ['LSTM', 'RNN']
 
@@ -39,6 +42,7 @@ class RNN(Layer):
         self.h: Variable | None = None
 
     def forward(self, x: Any) -> Variable:
+        check_batch(self, x, self.h)
         y = self.x2h(x)
         self.h = h = F.tanh(y if self.h is None else y + self.h2h(self.h))
         return h
@@ -79,8 +83,15 @@ class LSTM(Layer):
         return y if self.h is None else y + getattr(self, f'h2{name}')(self.h)
 
     def forward(self, x: Any) -> Variable:
+        check_batch(self, x, self.h)
         f, i, o = (F.sigmoid(self.gate(name, x)) for name in 'fio')
         u = F.tanh(self.gate('u', x))
         self.c = c = i * u if self.c is None else f * self.c + i * u
         self.h = h = o * F.tanh(c)
         return h
+
+
+def check_batch(layer: Layer, x: Any, h: Variable | None) -> None:
+    """Raise ValueError if the state is that of another batch."""
+    if h is not None and h.shape[:-1] != np.shape(x)[:-1]:
+        raise ValueError(message('rnn.batch', layer=type(layer).__name__, h=h.shape, x=np.shape(x)))
