@@ -135,7 +135,7 @@ def test_update_computes_in_float32_throughout(make):
     optimizer.lr = np.float64(0.1)  # a NumPy scalar would widen what it touches
     Watched.seen = set()
     params, grads, *kept = [[np.ones(5, np.float32).view(Watched)] for _ in range(2 + len(optimizer.keeps))]
-    optimizer.step(params, grads, [1], *kept)
+    optimizer.move(params, grads, [1], *kept)
     assert Watched.seen == {np.dtype(np.float32)}
     assert params[0][0] < 1
 
@@ -315,7 +315,7 @@ def test_gradient_of_another_shape_is_named():
 
 def test_user_optimizer_needs_only_step():
     class Sign(optimizers.Optimizer):
-        def step(self, params, grads, steps):
+        def move(self, params, grads, steps):
             for p, g in zip(params, grads, strict=True):
                 p -= self.lr * np.sign(g)
 
@@ -422,3 +422,9 @@ def test_every_update_is_a_kernel():
     names = {name for name in dir(kernels.reference) if name.endswith('_update')}
     assert names == {f'{name}_update' for name in ('sgd', 'momentum', 'adagrad', 'adadelta', 'rmsprop', 'adam')}
     assert all(callable(getattr(kernels, name)) for name in names)
+
+
+def test_parameters_given_to_the_constructor_are_sent_to_setup():
+    with pytest.raises(TypeError, match=r'alpha: expected a number, got generator.*\.setup\(model\)'):
+        optimizers.Adam(p for p in [Parameter(np.ones(2))])
+    assert not hasattr(optimizers.Adam(), 'step')  # PyTorch's name for update()

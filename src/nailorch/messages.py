@@ -253,6 +253,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}：不是完整的 .npz 权重文件：{reason}',
     ),
     # the tape
+    'array.none': (
+        'expected numbers, got None: does a function or a forward end without return?',
+        '应为数，得到的却是 None：是不是有函数或 forward 忘了写 return？',
+    ),
     'parameter.unknown': (
         '{name}: its size is not yet known, only {shape}. Call the model once on an example',
         '{name}：大小尚未确定，目前只知道 {shape}。请先用一个样本调用一次模型',
@@ -279,6 +283,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'optimizer.setup': (
         '{optimizer}: it knows no parameters yet; call {optimizer}(...).setup(model) first',
         '{optimizer}：还没有要更新的参数；请先调用 {optimizer}(...).setup(model)',
+    ),
+    'optimizer.number': (
+        '{name}: expected a number, got {kind}. The parameters are set up after that: Adam(alpha=0.001).setup(model)',
+        '{name}：应为一个数，得到的是 {kind}。参数在构造之后交给优化器：Adam(alpha=0.001).setup(model)',
     ),
     'optimizer.range': (
         '{name} = {value}: expected a number in {interval}',

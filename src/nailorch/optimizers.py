@@ -30,16 +30,16 @@ Self = TypeVar('Self', bound='Optimizer')
 
 
 class Optimizer:
-    """What all optimisers share. One of your own names what it keeps and its settings, and writes `step`.
+    """What all optimisers share. One of your own names what it keeps and its settings, and writes `move`.
 
     Example:
         >>> class Sign(Optimizer):
-        ...     def step(self, params, grads, steps):
+        ...     def move(self, params, grads, steps):
         ...         for p, g in zip(params, grads):
         ...             p -= self.lr * np.sign(g)
     """
 
-    keeps: ClassVar[tuple[str, ...]] = ()  # the arrays kept beside each parameter: step's last arguments
+    keeps: ClassVar[tuple[str, ...]] = ()  # the arrays kept beside each parameter: move's last arguments
     settings: ClassVar[tuple[str, ...]] = ('lr',)  # the attributes that are saved with them
 
     def __init__(self, lr: float = 0.01) -> None:
@@ -85,14 +85,14 @@ class Optimizer:
                 self.prepare(name, p)
             kept = [[self.kept[kind][name] for name in named] for kind in self.keeps]
             grads = [p.grad.data for p in named.values() if p.grad is not None]
-            self.step([p.data for p in named.values()], grads, [self.steps[name] for name in named], *kept)
+            self.move([p.data for p in named.values()], grads, [self.steps[name] for name in named], *kept)
         finally:
             for p, grad in given:
                 p.grad = grad
 
-    def step(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
+    def move(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
         """Write `params` and `kept` in place; all are lists in one order, `steps` counts the updates from 1."""
-        raise NotImplementedError(f'{type(self).__name__}.step')
+        raise NotImplementedError(f'{type(self).__name__}.move')
 
     def parameters(self) -> dict[str, Parameter]:
         """Return the target's parameters by name; tied ones have one name."""
@@ -152,6 +152,8 @@ class Optimizer:
 
 def checked(name: str, value: float, below: float = math.inf) -> float:
     """Return a setting as a plain float, which no float32 array is widened by; it lies from 0 to `below`, exclusive."""
+    if not isinstance(value, int | float | np.number):  # Adam(net.params()), as elsewhere
+        raise TypeError(message('optimizer.number', name=name, kind=type(value).__name__))
     if not 0 <= value < below:
         raise ValueError(message('optimizer.range', name=name, value=value, interval=f'[0, {below})'))
     return float(value)
@@ -160,7 +162,7 @@ def checked(name: str, value: float, below: float = math.inf) -> float:
 class SGD(Optimizer):
     """Go down the gradient: p -= lr * g."""
 
-    def step(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
+    def move(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
         kernels.sgd_update(params, grads, self.lr)
 
 
@@ -180,7 +182,7 @@ class Momentum(Optimizer):
         super().__init__(lr)
         self.momentum, self.nesterov = checked('momentum', momentum, 1), nesterov
 
-    def step(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
+    def move(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
         velocity, = kept
         kernels.momentum_update(params, grads, velocity, self.lr, self.momentum, self.nesterov)
 
@@ -201,7 +203,7 @@ class AdaGrad(Optimizer):
         super().__init__(lr)
         self.eps = checked('eps', eps)
 
-    def step(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
+    def move(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
         square, = kept
         kernels.adagrad_update(params, grads, square, self.lr, self.eps)
 
@@ -222,7 +224,7 @@ class AdaDelta(Optimizer):
         super().__init__(lr)
         self.rho, self.eps = checked('rho', rho, 1), checked('eps', eps)
 
-    def step(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
+    def move(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
         square, change = kept
         kernels.adadelta_update(params, grads, square, change, self.lr, self.rho, self.eps)
 
@@ -240,7 +242,7 @@ class RMSprop(Optimizer):
         super().__init__(lr)
         self.rho, self.eps = checked('rho', rho, 1), checked('eps', eps)
 
-    def step(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
+    def move(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
         square, = kept
         kernels.rmsprop_update(params, grads, square, self.lr, self.rho, self.eps)
 
@@ -273,7 +275,7 @@ class Adam(Optimizer):
     def alpha(self, value: float) -> None:
         self.lr = value
 
-    def step(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
+    def move(self, params: list[Array], grads: list[Array], steps: list[int], *kept: list[Array]) -> None:
         mean, square = kept
         kernels.adam_update(params, grads, mean, square, steps, self.lr, self.beta1, self.beta2, self.eps,
                             self.weight_decay)
