@@ -449,6 +449,17 @@ def test_only_numbers_can_be_variables():
         Variable([None])
 
 
+class Forgetful(Function):
+    def forward(self, x):
+        np.exp(x)
+
+
+@pytest.mark.parametrize('use', [F.relu, lambda x: ones(2) + x, lambda x: F.maximum(x, 1), lambda x: Forgetful()(1.0)])
+def test_a_missing_return_is_guessed(use):
+    with pytest.raises(TypeError, match='None: does a function or a forward end without return'):
+        use(None)
+
+
 # the rest of a Variable
 
 

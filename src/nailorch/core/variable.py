@@ -335,6 +335,8 @@ class Buffer(Parameter):
 
 def as_array(x: Any) -> Array:
     """Return `x` as an array of numbers; NumPy's scalars keep their type as 0-d arrays."""
+    if x is None:
+        raise TypeError(message('array.none'))
     array = x.data if isinstance(x, Variable) else np.asarray(x)
     if array.dtype.kind not in 'biuf':
         raise TypeError(f'expected numbers, got {type(x).__name__} of dtype {array.dtype}')
@@ -343,7 +345,7 @@ def as_array(x: Any) -> Array:
 
 def as_variable(x: Any) -> Variable:
     """Return `x` itself if it is a Variable, else a Variable over it that needs no gradient."""
-    return x if isinstance(x, Variable) else Variable(x, requires_grad=False)
+    return x if isinstance(x, Variable) else Variable(as_array(x), requires_grad=False)
 
 
 def plain(x: Any) -> Any:
@@ -356,9 +358,9 @@ def scalar_like(x: Any, other: Any) -> Any:
     Python scalars, NumPy scalars and 0-d plain arrays have no type of their own beside an array: float32 * 2.0 is
     float32. Beside integers, a float makes floats, as in NumPy. A 0-d Variable is an array like any other.
     """
-    if isinstance(x, Variable) or np.ndim(x) != 0:
+    if isinstance(x, Variable) or (x := as_array(x)).ndim:
         return x
-    value = x.item() if isinstance(x, np.ndarray | np.generic) else x
+    value = x.item()
     return np.asarray(value, np.result_type(as_array(other).dtype, value))
 
 
