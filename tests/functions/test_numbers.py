@@ -69,6 +69,9 @@ def test_int_targets_leave_a_float32_loss_float32():
 HALVES = {  # in float16, whose largest number is 65504, what is right; the sums on the way there are larger
     'mean': (lambda: F.mean(np.full((300, 300), 2, np.float16)), 2),
     'var': (lambda: F.var(np.tile(np.array([1, 3], np.float16), 50_000)), 1),
+    'var of a few': (lambda: F.var(np.repeat(np.array([0, 1000], np.float16), [99, 1])), 9900),
+    'mean_squared_error': (lambda: F.mean_squared_error(np.full((100, 1), [[600]] + [[0]] * 99, np.float16),
+                                                        np.zeros((100, 1), np.float16)), 3600),
     'global_average_pooling': (lambda: F.global_average_pooling(np.full((1, 1, 300, 300), 2, np.float16)), 2),
     'average_pooling': (lambda: F.average_pooling(np.full((1, 1, 4, 4), 60000, np.float16), 4), 60000),
     'logsumexp': (lambda: F.logsumexp(np.array([60000, -60000], np.float16)), 60000),
@@ -85,6 +88,13 @@ def test_sums_on_the_way_do_not_overflow_float16(name):
     y = make()
     assert y.dtype == np.float16
     np.testing.assert_allclose(y.data, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(('dtype', 'x0', 'x1'), [(np.float16, 100, 300), (np.float32, 1e30, 1e20)])
+def test_a_quotient_differentiates_where_the_divisors_square_is_too_large(dtype, x0, x1):
+    x1 = Variable(np.array(x1, dtype))
+    g, = gradients([Variable(np.array(x0, dtype)) / x1], [x1])
+    assert g.item() == pytest.approx(-x0 / x1.item() / x1.item(), rel=2e-3)
 
 
 def test_logsumexp_of_nothing_but_minus_infinity():

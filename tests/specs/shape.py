@@ -17,7 +17,9 @@ SPECS = [
     OpSpec('broadcast_to', F.broadcast_to, np.broadcast_to,
            [sample(normal(3, 1), (2, 3, 4)), sample(normal(), (2, 3)), sample(X, (2, 3, 4))],
            errors=[(lambda: F.broadcast_to(X, (2, 4)), ValueError, 'which does not stretch to (2, 4)')]),
-    OpSpec('sum_to', F.sum_to, lambda x, shape: SUM_TO[shape](x), [sample(X, shape) for shape in SUM_TO]),
+    OpSpec('sum_to', F.sum_to, lambda x, shape: SUM_TO[shape](x), [sample(X, shape) for shape in SUM_TO], errors=[
+        (lambda: F.sum_to(X[0], (4, 3)), ValueError, 'x has shape (3, 4), to which (4, 3) does not stretch'),
+        (lambda: F.sum_to(X[0], (1, 3, 4)), ValueError, 'does not stretch')]),
     OpSpec('pad', F.pad, lambda x, widths, value=0: np.pad(x, widths, constant_values=value),
            [sample(X, ((0, 0), (1, 2), (3, 0))), sample(X, 1, value=2.5), sample(X, ((0, 0),) * 3)],
            errors=[(lambda: F.pad(X, ((1, 1),) * 4), ValueError, 'broadcast')]),

@@ -88,15 +88,16 @@ def rdiv(x0: Any, x1: Any) -> Variable:
 
 
 class Div(Function):
-    saves = 'x0', 'x1'
+    saves = 'x1', 'y'
 
     def forward(self, x0: Array, x1: Array) -> Array:
+        self.shapes = x0.shape, x1.shape
         return x0 / x1
 
     def backward(self, gy: Variable) -> Any:
-        x0, x1 = self.saved
-        return (sum_to(gy / x1, x0.shape) if self.needs(0) else None,
-                sum_to(-gy * x0 / (x1 * x1), x1.shape) if self.needs(1) else None)
+        x1, y = self.saved
+        return (sum_to(gy / x1, self.shapes[0]) if self.needs(0) else None,
+                sum_to(-gy * y / x1, self.shapes[1]) if self.needs(1) else None)  # x1 * x1 might overflow
 
 
 def neg(x: Any) -> Variable:

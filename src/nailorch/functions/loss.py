@@ -63,7 +63,9 @@ class MeanSquaredError(Function):
     def forward(self, x0: Array, x1: Array) -> Array:
         check_shapes('mean_squared_error', 'x0', x0, 'x1', x1)
         self.share = share_of_each(self.reduction, x0)
-        return reduced(np.square(x0 - x1) * self.share, self.reduction)
+        difference = x0 - x1
+        squares = np.square(difference, dtype=np.result_type(difference, np.float32))  # 256**2 is too much for float16
+        return reduced(squares * self.share, self.reduction).astype(difference.dtype)
 
     def backward(self, gy: Variable) -> Any:
         x0, x1 = self.saved

@@ -63,10 +63,11 @@ class Mean(Sum):
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Variable:
     """Return the variance over `axis`: squared distances from the mean, summed, over their number less `ddof`."""
     x = as_variable(x)
+    dtype, count = float_type(x.dtype), extent(x.shape, axis)
+    x = astype(x, np.result_type(dtype, np.float32))  # in float16, the square of 256 is too much
     distance = x - mean(x, axis, keepdims=True)
     y = mean(distance * distance, axis, keepdims)
-    count = extent(x.shape, axis)
-    return y * (count / (count - ddof)) if ddof else y
+    return astype(y * (count / (count - ddof)) if ddof else y, dtype)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:

@@ -74,11 +74,18 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Variable:
     Raises:
         ValueError: a size of x is neither 1 nor `shape`'s.
     """
-    x = as_variable(x)
-    lead = len(shape) - x.ndim
-    if lead < 0 or any(have not in (1, want) for have, want in zip(x.shape, tuple(shape)[lead:], strict=True)):
-        raise ValueError(f'broadcast_to: x has shape {x.shape}, which does not stretch to {tuple(shape)}')
-    return x if x.shape == tuple(shape) else BroadcastTo(tuple(shape))(x)
+    x, shape = as_variable(x), tuple(shape)
+    if x.shape == shape:
+        return x
+    if not stretches(x.shape, shape):
+        raise ValueError(f'broadcast_to: x has shape {x.shape}, which does not stretch to {shape}')
+    return BroadcastTo(shape)(x)
+
+
+def stretches(shape: Sequence[int], larger: Sequence[int]) -> bool:
+    """Return whether `shape` broadcasts to `larger`."""
+    lead = len(larger) - len(shape)
+    return lead >= 0 and all(have in (1, want) for have, want in zip(shape, larger[lead:], strict=True))
 
 
 class BroadcastTo(Function):
@@ -98,12 +105,18 @@ class BroadcastTo(Function):
 def sum_to(x: Any, shape: Sequence[int]) -> Variable:
     """Return x summed over the axes along which `shape` was broadcast to x's: the reverse of broadcast_to.
 
+    Raises:
+        ValueError: `shape` does not stretch to x's.
     Example:
         >>> sum_to(np.ones((2, 3)), (1, 3))
         variable([[2. 2. 2.]])
     """
-    x = as_variable(x)
-    return x if x.shape == tuple(shape) else SumTo(tuple(shape))(x)
+    x, shape = as_variable(x), tuple(shape)
+    if x.shape == shape:
+        return x
+    if not stretches(shape, x.shape):
+        raise ValueError(f'sum_to: x has shape {x.shape}, to which {shape} does not stretch')
+    return SumTo(shape)(x)
 
 
 class SumTo(Function):
