@@ -425,6 +425,6 @@ def test_every_update_is_a_kernel():
 
 
 def test_parameters_given_to_the_constructor_are_sent_to_setup():
-    with pytest.raises(TypeError, match=r'alpha: expected a number, got generator.*\.setup\(model\)'):
+    with pytest.raises(TypeError, match=r'expected a number, got generator.*\.setup\(model\)'):
         optimizers.Adam(p for p in [Parameter(np.ones(2))])
     assert not hasattr(optimizers.Adam(), 'step')  # PyTorch's name for update()
