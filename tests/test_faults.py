@@ -16,6 +16,9 @@ import nailorch.functions as F
 import nailorch.layers as L
 from nailorch import DataLoader, Model, Variable, optimizers
 from nailorch.core import gradients
+from nailorch.datasets import MNIST, ArrayDataset, split
+from nailorch.formats.assets import ASSETS
+from nailorch.transforms import RandomHorizontalFlip
 
 SOURCE = Path(nailorch.__file__).parent
 
@@ -217,6 +220,11 @@ def test_nothing_foreign_is_evaluated_or_unpickled():
                 assert isinstance(node.value, ast.Constant) and node.value.value is False, path
 
 
+def test_every_download_has_a_checksum():
+    for asset in ASSETS.values():
+        assert re.fullmatch('[0-9a-f]{64}', asset.sha256), asset.name
+
+
 def test_importing_needs_no_plots_and_no_pictures():
     code = 'import sys, nailorch; print([m for m in ("matplotlib", "PIL", "numba") if m in sys.modules])'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
@@ -228,6 +236,41 @@ def test_what_is_public_works():
     empty = re.compile(r'^(class|    def|def) (?!_)\w+[^\n]*:\n(\s+""".*?"""\n)?\s+pass\n', re.M | re.S)
     for path in SOURCE.rglob('*.py'):
         assert not empty.search(path.read_text(encoding='utf-8')), path
+
+
+def test_a_random_flip_flips():
+    image = np.arange(6.0).reshape(1, 2, 3)
+    np.testing.assert_array_equal(RandomHorizontalFlip(1.0)(image), image[:, :, ::-1])
+
+
+def test_mnist_has_ten_classes(tmp_path):
+    images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20, dtype=np.uint8) % 10
+    for name, array in (('images-idx3', images), ('labels-idx1', labels)):
+        header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, '>u4').tobytes()
+        (tmp_path / f'train-{name}-ubyte').write_bytes(header + array.tobytes())
+    assert set(MNIST(train=True, root=tmp_path).label.tolist()) == set(range(10))
+
+
+def test_the_best_epoch_is_chosen_by_samples_set_aside_from_those_trained_on():
+    whole = ArrayDataset(np.zeros((50, 1)), np.arange(50) % 5)
+    train, valid = split(whole, (0.8, 0.2))
+    assert sorted([*train.indices, *valid.indices]) == list(range(50))
+    np.testing.assert_array_equal(split(whole, (0.8, 0.2))[1].indices, valid.indices)
+
+
+def test_a_seed_repeats_a_training():
+    def weights():
+        nailorch.seed(3)
+        net = built()
+        optimizer = optimizers.Adam().setup(net)
+        for x, t in DataLoader([(normal(3, 4, 5, dtype=np.float32) + i, i % 3) for i in range(8)], 4, shuffle=True):
+            loss = F.softmax_cross_entropy(net(x), t)
+            net.cleargrads()
+            loss.backward()
+            optimizer.update()
+        return np.concatenate([array.ravel() for array in net.state_dict().values()])
+
+    np.testing.assert_array_equal(weights(), weights())
 
 
 def test_evaluation_drops_nothing():
