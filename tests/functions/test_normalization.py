@@ -42,6 +42,13 @@ def test_running_averages_change_in_place_and_in_training_alone():
     assert mean.dtype == np.float32
 
 
+@pytest.mark.parametrize('train', [True, False])
+def test_running_averages_in_float64_leave_the_result_float32(train):
+    x, one = np.ones((2, 3, 4, 4), np.float32), np.ones(3, np.float32)
+    with nailorch.using_config('train', train):
+        assert F.batch_norm(x, one, one, np.zeros(3), np.ones(3)).dtype == np.float32
+
+
 def test_one_image_of_several_pixels_can_be_trained_on():
     y = F.batch_norm(normal(1, 3, 2, 2), np.ones(3), np.zeros(3), np.zeros(3), np.ones(3))
     np.testing.assert_allclose(y.data.mean(axis=(0, 2, 3)), 0, atol=1e-12)
