@@ -261,6 +261,7 @@ class Variable:
         return nailorch.functions.transpose(self, order or None)
 
     def flatten(self) -> Variable:
+        """Return the numbers along one axis, as NumPy's flatten does; `F.flatten` keeps the batch's."""
         return nailorch.functions.reshape(self, (-1,))
 
     def astype(self, dtype: Any) -> Variable:
