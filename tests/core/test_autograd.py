@@ -76,6 +76,13 @@ def test_backward_frees_as_it_proceeds():
     assert alive == [False]
 
 
+def test_backward_frees_saved_attributes_too():
+    y = F.dropout(ones(5), 0.5)
+    mask = weakref.ref(y.creator.mask)
+    y.backward()
+    assert mask() is None
+
+
 def test_a_users_function_may_read_inputs_and_outputs():
     class Cube(Function):
         def forward(self, x):
@@ -464,6 +471,19 @@ def test_a_missing_return_is_guessed(use):
 
 
 # the rest of a Variable
+
+
+def test_data_is_always_an_array():
+    x = ones(2)
+    F.sum(x * x).backward()
+    x.data = x.data - 0.1 * x.grad  # not .grad.data: it means the same
+    assert type(x.data) is np.ndarray
+    np.testing.assert_allclose(x.data, 0.8)
+    x.data = [1, 2]
+    np.testing.assert_array_equal((x * 2).data, [2, 4])
+    own = np.zeros(3)
+    x.data = own
+    assert x.data is own
 
 
 def test_item_numpy_detach_and_array():

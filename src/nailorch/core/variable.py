@@ -47,7 +47,7 @@ class Variable:
     __array_ufunc__ = None  # np.exp(variable) would lose the tape; it is a TypeError instead
 
     def __init__(self, data: Any, name: str | None = None, requires_grad: bool = True) -> None:
-        self.data: Array = None if data is None else as_array(data)  # type: ignore[assignment]
+        self._array: Any = None if data is None else as_array(data)
         self.name = name
         self.node = Node(requires_grad and (data is None or self.data.dtype.kind == 'f'))
         self.owned = False  # True while this array belongs to no other Variable: a leaf's gradient may take it
@@ -56,8 +56,17 @@ class Variable:
     def at(cls, node: Node, data: Array) -> Variable:
         """Return a Variable that stands at a `node` already on the tape."""
         self = Variable.__new__(Variable)
-        self.data, self.name, self.node, self.owned = data, None, node, False
+        self._array, self.name, self.node, self.owned = data, None, node, False
         return self
+
+    @property
+    def data(self) -> Array:
+        """The array, which may be replaced: what is no array becomes one, and a Variable leaves its tape behind."""
+        return self._array
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._array = value if value is None or isinstance(value, np.ndarray) else as_array(value)
 
     # the tape
 
@@ -323,7 +332,7 @@ class Parameter(Variable):
         self.known_shape = tuple(shape) if shape is not None else None if data is None else self.data.shape
 
     def __getattr__(self, name: str) -> NoReturn:
-        if vars(self).get('data', self) is None:  # there is no array to ask for its shape, dtype ...
+        if vars(self).get('_array', self) is None:  # there is no array to ask for its shape, dtype ...
             raise AttributeError(message('parameter.unknown', name=self.name or 'Parameter', shape=self.known_shape))
         raise AttributeError(f'{type(self).__name__} has no attribute {name!r}')
 
