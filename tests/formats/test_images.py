@@ -1,6 +1,7 @@
 """Pictures of every kind, and files that are none."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -120,3 +121,17 @@ def test_read_image_refuses_more_than_64_megapixels(tmp_path, side, megapixels):
     path = saved(tmp_path, Image.new('1', (side, side)))
     with pytest.raises(ValueError, match=f'picture.png: {megapixels} megapixels; images of up to 64 are read'):
         read_image(path)
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='the program that must not run is a shell script')
+def test_read_image_starts_no_program(tmp_path, monkeypatch):
+    """Pillow hands PostScript, whatever the file is called, to Ghostscript."""
+    ghostscript = tmp_path / 'gs'
+    ghostscript.write_text(f'#!/bin/sh\ntouch {tmp_path}/ran\n')
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    path = tmp_path / 'cat.png'
+    path.write_text('%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n')
+    with pytest.raises(ValueError, match=r'cat\.png.*EPS: no pixels'):
+        read_image(path)
+    assert not (tmp_path / 'ran').exists()

@@ -1,4 +1,4 @@
-"""Photographs from anybody's disk: any Pillow format in, an upright RGB image out, and clear errors for the rest."""
+"""Photographs from anybody's disk: any Pillow format of pixels in, an upright RGB image or a clear error out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from nailorch.messages import message
 
 __all__ = ['MAX_PIXELS', 'read_image', 'to_rgb']
 
+# What Pillow has drawn by another program: a picture must not start Ghostscript on a page of PostScript.
+PROGRAMS = ('EPS', 'WMF')
 MAX_PIXELS = 64_000_000  # a large photograph; 100 megapixels would take 300 MB, and 1.2 GB as float32
 
 
@@ -20,7 +22,7 @@ def read_image(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> Any:
     """Read a picture as a PIL image, RGB, turned the way its camera was held.
 
     Args:
-        path: a file in any format that Pillow reads.
+        path: a file in any format that Pillow reads by itself; EPS and WMF, which are programs that draw, are refused.
         max_pixels: larger images are refused before they are decoded.
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,6 +35,8 @@ def read_image(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> Any:
         raise FileNotFoundError(message('file.missing', path=path))
     try:
         with Image.open(path) as image:
+            if image.format in PROGRAMS:
+                raise ValueError(f'{image.format}: no pixels, but a program that draws them')
             pixels = image.width * image.height
             if pixels <= max_pixels:
                 return to_rgb(ImageOps.exif_transpose(image))
