@@ -1,5 +1,7 @@
 """safetensors files, against the `safetensors` package's own reader and writer."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -58,4 +60,13 @@ def test_load_names_a_truncated_file(tmp_path, length):
 def test_load_refuses_a_header_that_claims_too_much(tmp_path):
     (tmp_path / 'a.safetensors').write_bytes((1 << 62).to_bytes(8, 'little') + b'{}')
     with pytest.raises(ValueError, match='not a whole safetensors file'):
+        load_safetensors(tmp_path / 'a.safetensors')
+
+
+@pytest.mark.parametrize('dtype', ['BF16', 'F8_E4M3'])
+def test_load_names_a_file_of_numbers_that_numpy_lacks(tmp_path, dtype):
+    size = 2 if dtype == 'BF16' else 1
+    header = json.dumps({'x': {'dtype': dtype, 'shape': [2], 'data_offsets': [0, 2 * size]}}).encode()
+    (tmp_path / 'a.safetensors').write_bytes(len(header).to_bytes(8, 'little') + header + bytes(2 * size))
+    with pytest.raises(ValueError, match=r'a\.safetensors: its numbers are of a type that NumPy lacks .*float'):
         load_safetensors(tmp_path / 'a.safetensors')

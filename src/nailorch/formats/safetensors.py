@@ -49,7 +49,8 @@ def load_safetensors(path: Path) -> dict[str, Array]:
     """Read all arrays of a file.
 
     Raises:
-        ValueError: the file is not safetensors, or was cut short; it is named.
+        ValueError: the file is not safetensors, was cut short, or holds numbers that NumPy does not have, such as
+            bfloat16; it is named.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -58,6 +59,8 @@ def load_safetensors(path: Path) -> dict[str, Array]:
         return load_file(path)
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f'{path}: not a whole safetensors file ({error})') from None
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f'{path}: its numbers are of a type that NumPy lacks ({error})') from None
 
 
 def load_metadata(path: Path) -> dict[str, str]:
