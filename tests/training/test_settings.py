@@ -49,6 +49,7 @@ def test_settings_without_a_value_are_not_written():
     ({'data': {'valid': 0.9}}, 'data.valid=0.9 is too large: at most 0.5'),
     ({'augmentation': {'flip': 1}}, 'augmentation.flip must be true or false, not 1'),
     ({'model': {'name': 5}}, 'model.name must be text in quotes, not 5'),
+    ({'training': {'lr': 10**400}}, 'training.lr must be a finite number, not inf'),
 ])
 def test_a_wrong_setting_is_named_with_its_remedy(tree, expected):
     with using_config('lang', 'en'), pytest.raises(ValueError) as error:
@@ -71,6 +72,13 @@ def test_broken_toml_names_line_and_column(tmp_path):
     (tmp_path / 'a.toml').write_text('seed = \n')
     with using_config('lang', 'en'), pytest.raises(ValueError, match=r'not TOML: .*line 1, column 8'):
         read_settings(tmp_path / 'a.toml')
+
+
+def test_toml_that_would_crash_its_reader_is_refused(tmp_path):
+    (tmp_path / 'a.toml').write_text('seed = ' + '[' * 100_000)
+    with using_config('lang', 'en'), pytest.raises(ValueError, match=r'a\.toml: this is not TOML: nested too deep'):
+        read_settings(tmp_path / 'a.toml')
+    assert parse_assignment('training.lr=' + '[' * 10_000) == ('training.lr', '[' * 10_000)
 
 
 def test_a_file_in_another_encoding_is_refused(tmp_path):

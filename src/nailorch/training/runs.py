@@ -18,13 +18,13 @@ import os
 import platform
 import re
 import secrets
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from nailorch.formats.files import replace_file
+from nailorch.formats.toml import parse_toml
 from nailorch.messages import message
 from nailorch.training.checkpoints import Checkpoints
 from nailorch.training.history import History, read_metrics
@@ -115,7 +115,7 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """config.toml."""
-        return self._read('config.toml', tomllib.loads)
+        return self._read('config.toml', parse_toml)
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
-import tomllib
+import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -19,6 +19,7 @@ from typing import Any
 
 import tomli_w
 
+from nailorch.formats.toml import parse_toml
 from nailorch.messages import message
 
 __all__ = [
@@ -218,7 +219,7 @@ def check(source: str, key: str, value: Any, kind: Any, limits: Mapping[str, flo
     if isinstance(kind, types.UnionType):
         kind = typing.get_args(kind)[0]  # `int | None`: TOML has no None, so a value given is an int
     if kind is float and type(value) is int:
-        value = float(value)
+        value = float(value) if abs(value) <= sys.float_info.max else math.inf
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         wanted = message(f'settings.{kind.__name__}')
         raise ValueError(message('settings.type', source=source, name=key, wanted=wanted, value=value))
@@ -242,8 +243,8 @@ def value_of(key: str, given: Any) -> Any:
     if not isinstance(given, str) or (kinds.get(key) is str and not given.startswith(('"', "'"))):
         return given
     try:
-        return tomllib.loads(f'value = {given}')['value']
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f'value = {given}')['value']
+    except ValueError:
         return given
 
 
@@ -272,8 +273,8 @@ def read_settings(path: str | PathLike[str]) -> Settings:
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(message('settings.size', source=path, size=path.stat().st_size, most=LARGEST_FILE))
     try:
-        tree = tomllib.loads(path.read_text(encoding='utf-8'))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tree = parse_toml(path.read_text(encoding='utf-8'))
+    except ValueError as error:
         raise ValueError(message('settings.syntax', source=path, error=error)) from error
     return settings_from(tree, str(path))
 
