@@ -608,6 +608,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'run folder: {path} already holds a training; resume it, or start in a new folder',
         '运行文件夹：{path} 中已有一次训练；请继续它，或在新的文件夹中开始',
     ),
+    'run.busy': (
+        'run folder: a training is at work in {path}; wait for its end, or stop it',
+        '运行文件夹：{path} 中有一次训练正在进行；请等它结束，或先停止它',
+    ),
     # the training loop
     'training.stopping': (
         'saving after this batch; once more quits',

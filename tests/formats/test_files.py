@@ -31,3 +31,13 @@ def test_write_file_returns_length_and_digest(tmp_path):
     assert length == 3
     assert sha256 == 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'  # FIPS 180-2, of 'abc'
     assert files.digest(tmp_path / 'a') == sha256
+
+
+def test_locked_keeps_others_out_until_the_block_ends(tmp_path):
+    (tmp_path / 'a').write_bytes(b'old')
+    with files.locked(tmp_path / 'a'):
+        assert (tmp_path / 'a').read_bytes() == b'old'
+        with pytest.raises(BlockingIOError, match='a'), files.locked(tmp_path / 'a'):
+            raise AssertionError
+    with files.locked(tmp_path / 'a'):
+        pass

@@ -184,3 +184,21 @@ def test_hostile_state_is_one_named_error(tmp_path, name, value):
 def test_resume_needs_a_run_folder():
     with pytest.raises(ValueError, match='no run folder to resume from'):
         tiny.trainer().fit(resume=True)
+
+
+def test_a_run_folder_is_one_training_at_a_time(tmp_path):
+    """`train --resume latest` in another window, while the run is at work, would write over its checkpoints."""
+    first, second = tiny.trainer(tmp_path / 'run'), tiny.trainer(tmp_path / 'run')
+    update = first.optimizer.update
+
+    def meanwhile():
+        if first.step == BATCHES + 3:
+            with pytest.raises(RunError, match='a training is at work in'):
+                second.fit(resume=True)
+        update()
+
+    first.optimizer.update = meanwhile
+    first.fit()
+    assert second.step == 0
+    second.fit(resume=True)
+    assert second.step == first.step == 3 * BATCHES

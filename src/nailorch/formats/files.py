@@ -6,13 +6,15 @@ A file is written beside its place, forced to the disk, and renamed over the old
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ['digest', 'replace_file', 'replacing', 'sync_folder', 'write_file']
+__all__ = ['digest', 'locked', 'replace_file', 'replacing', 'sync_folder', 'write_file']
 
 Bytes = bytes | memoryview
 
@@ -51,6 +53,32 @@ def replace_file(path: Path, parts: Iterable[Bytes]) -> None:
     """Write `path` whole or not at all; an older file of that name stays until the new one is on the disk."""
     with replacing(path) as file:
         file.writelines(parts)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep a file for this block alone; the system gives it free when the process ends, in whatever way.
+
+    Others can read and write it, but not lock it. Where the file system knows no locks, there is none.
+
+    Raises:
+        BlockingIOError: it is locked already, by this process or another.
+    """
+    with open(path, 'rb') as file:
+        try:
+            if sys.platform == 'win32':
+                import msvcrt
+
+                file.seek(1 << 30)  # behind the end: what is locked cannot be read there
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise BlockingIOError(error.errno, error.strerror, str(path)) from error
+        yield
 
 
 def sync_folder(folder: Path) -> None:

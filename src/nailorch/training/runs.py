@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from nailorch.formats.files import replace_file
+from nailorch.formats.files import locked, replace_file
 from nailorch.formats.toml import parse_toml
 from nailorch.messages import message
 from nailorch.training.checkpoints import Checkpoints
@@ -134,9 +134,25 @@ class Run:
         history.stopped = str(self.result.get('stopped', ''))
         return history
 
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Keep the folder for one training alone.
+
+        Raises:
+            RunError: a training is at work in it, in this process or another.
+        """
+        try:
+            with locked(self.path / 'config.toml'):
+                yield
+        except BlockingIOError as error:
+            raise RunError(message('run.busy', path=self.path)) from error
+
     def record(self, **values: Any) -> None:
         """Add to result.json; an entry of the same name is replaced."""
-        replace_file(self.path / 'result.json', [json.dumps({**self.result, **values}, indent=1).encode()])
+        path = self.path / 'result.json'
+        content = json.dumps({**self.result, **values}, indent=1).encode()
+        with writing(path):
+            replace_file(path, [content])
 
     def summary(self) -> dict[str, Any]:
         """Return one row for a list of runs: plain values, JSON-able."""

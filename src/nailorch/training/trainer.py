@@ -100,9 +100,11 @@ class Trainer:
             TrainingInterrupted: Ctrl-C or SIGTERM; the batch was finished and saved. `fit()` once more goes on.
             NonFiniteLoss: the loss or a weight became NaN or infinite. The last checkpoint is from before.
             CheckpointError: a checkpoint cannot be written (full disk) or read, or is another training's.
-            RunError: the run folder already holds a training that is not to be resumed, or cannot be written.
+            RunError: the run folder already holds a training that is not to be resumed, or one is at work in it, or it
+                cannot be written.
         """
         with using_config('train', True), using_config('enable_backprop', True), \
+                self.run.training() if self.run else contextlib.nullcontext(), \
                 contextlib.closing(choose(self.progress)) as reporter, StopRequest(reporter.stopping) as stop:
             self._begin(resume, reporter)
             while not (reason := self.watch.why_stop(self.history)):
@@ -138,9 +140,9 @@ class Trainer:
         self.loader.load_state_dict(self.loader.state_dict())  # iter() now goes on from here
         self._saved = time.monotonic()
         if self.run:
-            with writing(self.run.path):
+            with writing(self.run.metrics_file):
                 write_metrics(self.run.metrics_file, self.history.epochs)
-                self.run.record(stopped='')  # not yet, or not any longer
+            self.run.record(stopped='')  # not yet, or not any longer
 
     def _epoch(self, stop: StopRequest, reporter: Silence) -> None:
         epoch, batches = len(self.history) + 1, len(self.loader)
@@ -215,8 +217,7 @@ class Trainer:
             restore_best(self)
             reason += message('training.restored', epoch=best['epoch'])
         if self.run:
-            with writing(self.run.path):
-                self.run.record(stopped=self.history.stopped, best_epoch=best and best['epoch'])
+            self.run.record(stopped=self.history.stopped, best_epoch=best and best['epoch'])
         reporter.say(reason)
 
     # saving
