@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -70,6 +71,22 @@ def test_convolutions_gradients_are_its_adjoints(case, groups):
     gx = kernels.conv2d_data_grad(gy, weight, (H, W), window, groups)
     gW = kernels.conv2d_weight_grad(x, gy, window, groups)
     np.testing.assert_allclose([(x * gx).sum(), (weight * gW).sum()], inner, atol=1e-8)
+
+
+@pytest.mark.parametrize('groups', [1, 2])
+def test_the_weights_gradient_of_many_small_images_needs_no_copy_for_each(groups):
+    x, gy = draw(0, 200, 16, 2, 2), draw(1, 200, 32, 2, 2)
+    window = Window(3, 1, 1, 1).on((2, 2))
+    expected = sum(kernels.conv2d_weight_grad(x[n:n + 1], gy[n:n + 1], window, groups) for n in range(200))
+    tracemalloc.start()
+    try:
+        gW = kernels.conv2d_weight_grad(x, gy, window, groups)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(gW, expected, rtol=1e-9, atol=1e-9)
+    columns = 9 * x.size * x.itemsize
+    assert peak < 3 * columns < 200 * gW.nbytes
 
 
 @laws

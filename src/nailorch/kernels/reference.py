@@ -133,9 +133,13 @@ def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Wind
 
 def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1) -> Array:
     (N, OC, OH, OW), C = gy.shape, image.shape[1] // groups
-    column = unfold(image, window).reshape(N, groups, C * math.prod(window.kernel_size), OH * OW)
-    each = np.matmul(gy.reshape(N, groups, OC // groups, OH * OW), column.swapaxes(2, 3))
-    return each.sum(axis=0).reshape(OC, C, *window.kernel_size)
+    cells = C * math.prod(window.kernel_size)
+    column = unfold(image, window).reshape(N, groups, cells, OH * OW)
+    gy = gy.reshape(N, groups, OC // groups, OH * OW)
+    if OC // groups > OH * OW:  # a gradient for every image would be larger than all columns: one product adds them up
+        column = column.transpose(1, 2, 0, 3).reshape(1, groups, cells, N * OH * OW)
+        gy = gy.transpose(1, 2, 0, 3).reshape(1, groups, OC // groups, N * OH * OW)
+    return np.matmul(gy, column.swapaxes(2, 3)).sum(axis=0).reshape(OC, C, *window.kernel_size)
 
 
 # pooling
