@@ -106,6 +106,9 @@ class Variable:
                  grad: Any = None) -> None:
         """Leave in every leaf's `grad` the derivative of this Variable with respect to it, added to what is there.
 
+        The arrays that it needs were kept, not copied: what is written into one in the meantime, as by an optimiser's
+        update, is what it differentiates at.
+
         Args:
             retain_grad: also leave gradients in the Variables between.
             create_graph: record the derivative itself, so that it can be differentiated again.
