@@ -668,8 +668,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     'training.slower': (
         'Try a smaller learning rate (it is {lr:g}), or clip the gradients: '
-        'optimizer.add_hook(optimizers.ClipGrad(1.0))',
-        '请尝试更小的学习率（现为 {lr:g}），或裁剪梯度：optimizer.add_hook(optimizers.ClipGrad(1.0))',
+        'optimizer.add_hook(optimizers.ClipGrad(1.0)), or --clip 1',
+        '请尝试更小的学习率（现为 {lr:g}），或裁剪梯度：optimizer.add_hook(optimizers.ClipGrad(1.0))，或 --clip 1',
     ),
     'training.data': (
         'The batch itself holds NaN or infinite values: look at the data and its transform (learning rate {lr:g})',

@@ -139,6 +139,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupt
     assert 'Resuming in epoch 2, after batch 2 of 8' in said
 
 
+def test_a_finished_training_is_not_said_to_go_on(tmp_path, capsys):
+    tiny.trainer(tmp_path / 'run', epochs=1).fit()
+    capsys.readouterr()
+    tiny.trainer(tmp_path / 'run', epochs=1).fit(resume=True)
+    said = capsys.readouterr().out
+    assert 'Resuming' not in said and 'All 1 epochs are done' in said
+
+
 def test_lost_best_weights_are_sought_anew(tmp_path, capsys):
     first = tiny.trainer(tmp_path / 'run')
     interrupt_after(first, BATCHES + 1)

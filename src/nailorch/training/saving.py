@@ -95,8 +95,9 @@ def resume(trainer: Trainer, reporter: Silence) -> None:
     for reason in checkpoint.skipped:
         reporter.say(message('checkpoint.older', reason=reason, path=checkpoint.path))
     restore(trainer, checkpoint)
-    reporter.say(message('training.resumed', epoch=len(trainer.history) + 1, batch=trainer.loader.state_dict()['batch'],
-                         batches=len(trainer.loader)))
+    if not trainer.watch.why_stop(trainer.history):
+        reporter.say(message('training.resumed', epoch=len(trainer.history) + 1,
+                             batch=trainer.loader.state_dict()['batch'], batches=len(trainer.loader)))
 
 
 def keep_best(trainer: Trainer) -> None:

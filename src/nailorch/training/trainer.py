@@ -105,6 +105,7 @@ class Trainer:
         """
         with using_config('train', True), using_config('enable_backprop', True), \
                 self.run.training() if self.run else contextlib.nullcontext(), \
+                np.errstate(over='ignore', invalid='ignore', divide='ignore'), \
                 contextlib.closing(choose(self.progress)) as reporter, StopRequest(reporter.stopping) as stop:
             self._begin(resume, reporter)
             while not (reason := self.watch.why_stop(self.history)):
@@ -247,7 +248,8 @@ class Trainer:
         clean = x is None or np.isfinite(x).all()
         path = self.run.checkpoints.good if self.run else None
         batch = self.loader.place[1]
-        return NonFiniteLoss(message(
-            'training.non_finite', what=what, epoch=len(self.history) + 1, batch=batch, batches=len(self.loader),
-            step=self.step + 1, remedy=message('training.slower' if clean else 'training.data', lr=self.optimizer.lr),
-            kept=message('training.kept', path=path) if path else ''))
+        step = len(self.history) * len(self.loader) + batch
+        remedy = message('training.slower' if clean else 'training.data', lr=self.optimizer.lr)
+        return NonFiniteLoss(message('training.non_finite', what=what, epoch=len(self.history) + 1, batch=batch,
+                                     batches=len(self.loader), step=step, remedy=remedy,
+                                     kept=message('training.kept', path=path) if path else ''))
