@@ -104,7 +104,7 @@ def test_a_run_without_weights_says_how_to_go_on(complaint, copy):
     (copy / 'best.safetensors').unlink()
     code, line = complaint('evaluate', copy)
     assert code == 1
-    assert f'nailorch train --resume {copy.name}' in line
+    assert f'nailorch train --resume {copy}' in line
 
 
 @pytest.mark.parametrize('content', ['{}', '{"classes": 3, "shape": [1, 2, 3]}', '{"classes": ["a"], "shape": 5}', '['])

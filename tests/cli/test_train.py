@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 
@@ -161,7 +162,7 @@ def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_weights(program, pictures,
     run = next(tmp_path.iterdir())
     assert code == 130
     assert err.count('\n') == 1
-    assert err.endswith(f'Go on with: nailorch train --resume {run.name}\n')
+    assert err.endswith(f'Go on with: nailorch train --resume {run}\n')  # the path: --root is not asked for again
     assert program('runs', '--root', tmp_path)[1].splitlines()[1].endswith('unfinished')
     code, out, err = program('train', '--resume', run.name, '--root', tmp_path)
     assert (code, err) == (0, '')
@@ -177,6 +178,17 @@ def test_resuming_a_finished_run_measures_it_again(program, trained):
     assert (trained / 'report.html').read_bytes() == before
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere the names of files are text')
+def test_a_class_whose_name_is_no_text_is_reported(program, pictures, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(pictures / 'day', data / 'day')
+    shutil.copytree(pictures / 'night', data / os.fsdecode(b'n\xff'))
+    code, out, err = program(*TRAIN, '--data', data, '--root', tmp_path / 'runs')
+    assert (code, err, out.splitlines()[-1]) == (0, '', 'test accuracy 1.0000')
+    run = next((tmp_path / 'runs').iterdir())
+    assert r'n\udcff' in (run / 'report.html').read_text() and r'n\udcff' in (run / 'predictions.csv').read_text()
+
+
 @pytest.mark.parametrize('package', ['jinja2', 'matplotlib'])
 def test_without_the_extra_training_ends_well(program, monkeypatch, pictures, tmp_path, package):
     monkeypatch.setitem(sys.modules, package, None)
@@ -187,11 +199,10 @@ def test_without_the_extra_training_ends_well(program, monkeypatch, pictures, tm
 
 
 def test_a_loss_that_is_no_number_is_one_line_with_the_step(program, pictures, tmp_path):
-    with np.errstate(all='ignore'):
-        code, _, err = program(*TRAIN, '--data', pictures, '--root', tmp_path, '--optimizer', 'sgd', '--lr', '1e30')
+    code, _, err = program(*TRAIN, '--data', pictures, '--root', tmp_path, '--optimizer', 'sgd', '--lr', '1e30')
     assert code == 1
-    assert err.count('\n') == 1
-    assert 'step' in err
+    assert err.count('\n') == 1  # and no warning of NumPy's before it
+    assert '(step 2)' in err and '--clip 1' in err
 
 
 def test_the_demo_has_settings_that_exist(monkeypatch, program):

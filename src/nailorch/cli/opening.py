@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nailorch.cli.output import as_argument
 from nailorch.cli.parser import UsageError, add_root
 from nailorch.cli.texts import text
 from nailorch.formats.safetensors import load_safetensors
@@ -76,7 +77,7 @@ def open_run(options: argparse.Namespace) -> Opened:
     if options.model is not None:
         raise UsageError(text('opening.own_model', run=run.name, name=settings.model.name))
     if not run.best_weights.is_file():
-        raise FileNotFoundError(text('opening.untrained', run=run.name))
+        raise FileNotFoundError(text('opening.untrained', run=as_argument(run.path)))
     classes, shape = run.result.get('classes'), run.result.get('shape')
     if not isinstance(classes, list) or not isinstance(shape, list) or len(shape) != 3:
         raise ValueError(text('opening.damaged', path=run.path / 'result.json'))

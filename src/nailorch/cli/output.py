@@ -7,9 +7,10 @@ import json
 import math
 import sys
 from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-__all__ = ['percent', 'say', 'show_json', 'show_table']
+__all__ = ['as_argument', 'percent', 'say', 'show_json', 'show_table']
 
 
 def say(options: argparse.Namespace, sentence: str) -> None:
@@ -46,6 +47,11 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Con
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+
+
+def as_argument(path: Path) -> str:
+    """Return a path as it is typed in a command."""
+    return f'"{path}"' if ' ' in str(path) else str(path)
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -8,7 +8,7 @@ from dataclasses import Field
 from typing import Any
 
 from nailorch.cli.opening import find_run
-from nailorch.cli.output import say, show_json
+from nailorch.cli.output import as_argument, say, show_json
 from nailorch.cli.parser import UsageError, add_root
 from nailorch.cli.texts import text
 from nailorch.messages import language
@@ -90,7 +90,7 @@ def train(settings: Settings, options: argparse.Namespace, old: Run | None = Non
     try:
         trainer.fit(resume=old is not None)
     except TrainingInterrupted as interruption:
-        interruption.args = (f'{interruption} · ' + text('train.continue', run=run.name),)
+        interruption.args = (f'{interruption} · ' + text('train.continue', run=as_argument(run.path)),)
         raise
     answers, inside = conclude(run, recipe, trainer)
     facts = run.summary() | {'path': str(run.path), 'report': None}

@@ -16,7 +16,7 @@ from nailorch.schedules import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau,
 from nailorch.training.data import DATASETS, FOLDER_SIZE, Data, is_folder, load_data
 from nailorch.training.inside import Inside, look_inside
 from nailorch.training.report import Answers, write_predictions
-from nailorch.training.runs import Run
+from nailorch.training.runs import Run, writing
 from nailorch.training.settings import Settings, TrainingSettings, change, nearest
 from nailorch.training.trainer import Trainer
 
@@ -171,5 +171,7 @@ def conclude(run: Run, recipe: Recipe, trainer: Trainer) -> tuple[Answers, Insid
     evaluation = trainer.evaluate(data.test)
     answers = Answers(evaluation.labels, evaluation.probabilities, data.classes, data.picture)
     run.record(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
-    write_predictions(run.path / 'predictions.csv', answers)
+    path = run.path / 'predictions.csv'
+    with writing(path):
+        write_predictions(path, answers)
     return answers, look_inside(recipe.model, data.test)

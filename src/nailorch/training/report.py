@@ -23,7 +23,7 @@ from nailorch.training.figures import curves, data_uri, feature_maps, filter_ima
 from nailorch.training.inside import Inside
 from nailorch.training.metrics import class_accuracy, confident_mistakes, confusion_matrix
 from nailorch.training.report_words import WORDS
-from nailorch.training.runs import Run
+from nailorch.training.runs import Run, writing
 
 __all__ = ['Answers', 'write_predictions', 'write_report']
 
@@ -55,15 +55,17 @@ class Answers:
         return self.probabilities.argmax(axis=1)
 
 
-
 def write_report(run: Run, answers: Answers, inside: Inside) -> Path:
     """Write report.html into a run's folder and return its path.
 
     Raises:
         ImportError: Jinja or Matplotlib is not installed; the message says how to.
+        RunError: the file cannot be written.
     """
     path = run.path / 'report.html'
-    replace_file(path, [render(facts_of(run) | judge(answers) | look(answers, inside)).encode()])
+    page = render(facts_of(run) | judge(answers) | look(answers, inside))
+    with writing(path):
+        replace_file(path, [page.encode(errors='backslashreplace')])  # a folder's name may be any bytes
     return path
 
 
@@ -228,7 +230,7 @@ def write_predictions(path: Path, answers: Answers) -> None:
     """Write what was answered to each image as CSV: index, true and predicted class, their names and probabilities."""
     rows = np.arange(len(answers.labels))
     given, true = answers.probabilities[rows, answers.predicted], answers.probabilities[rows, answers.labels]
-    with open(path, 'w', newline='', encoding='utf-8') as file:
+    with open(path, 'w', newline='', encoding='utf-8', errors='backslashreplace') as file:
         table = csv.writer(file)
         table.writerow(['index', 'true', 'predicted', 'probability', 'probability_of_true', 'true_name',
                         'predicted_name'])
