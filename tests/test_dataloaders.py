@@ -267,6 +267,17 @@ def test_loader_names_samples_of_different_shapes():
         list(DataLoader(pairs, 3, shuffle=False))
 
 
+@pytest.mark.parametrize('samples, words', [
+    ([np.zeros(784)], 'sample 0 is array'),
+    ([3.5], 'sample 0 is 3.5'),
+    ([(1, 2, 3)], r'sample 0 is \(1, 2, 3\)'),
+    ([(1, 2), (None, 2)], r'sample 1 is \(None, 2\)'),
+])
+def test_loader_names_what_is_no_sample(samples, words):
+    with pytest.raises(ValueError, match=words):
+        list(DataLoader(samples, 2, shuffle=False))
+
+
 def test_loader_has_no_gpu_to_offer():
     loader = DataLoader(numbers(), 1)
     loader.to_cpu()

@@ -7,6 +7,7 @@ epoch is the same however many workers read it, and seed, epoch and batch say wh
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,7 +39,8 @@ class DataLoader:
         prefetch: batches that each worker is ahead.
         gpu: must be False where there is no GPU.
     Raises:
-        ValueError: an empty dataset, a batch_size below 1; when iterating, samples of different shapes.
+        ValueError: an empty dataset, a batch_size below 1; when iterating, something that is no (x, t), or
+            samples of different shapes.
     Example:
         >>> from nailorch.datasets import Spiral
         >>> loader = DataLoader(Spiral(), batch_size=128)
@@ -96,18 +98,21 @@ class DataLoader:
 
     def load(self, epoch: int, indices: Sequence[int]) -> Batch:
         """Read the samples `indices` and stack them."""
-        samples = [self.sample(epoch, int(index)) for index in indices]
-        x, t = (stack(name, column, indices) for name, column in zip('xt', zip(*samples, strict=True), strict=True))
+        xs, ts = zip(*(self.sample(epoch, int(index)) for index in indices), strict=True)
+        x, t = stack('x', xs, indices), stack('t', ts, indices)
         assert x is not None
         return x, t
 
     def sample(self, epoch: int, index: int) -> Any:
         try:
             with using_generator(functools.partial(self.generator, epoch, index)):
-                return self.dataset[index]
+                sample = self.dataset[index]
         except Exception as error:
             error.add_note(message('loader.sample', index=index))
             raise
+        if not isinstance(sample, tuple | list) or len(sample) != 2 or sample[0] is None:
+            raise ValueError(message('loader.pair', index=index, sample=textwrap.shorten(repr(sample), 60)))
+        return sample
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the loader stands, in numbers that JSON keeps; batches read ahead do not count."""

@@ -476,6 +476,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'DataLoader: this happened while sample {index} was read',
         'DataLoader：读取第 {index} 个样本时出错',
     ),
+    'loader.pair': (
+        'DataLoader: a sample is a pair (x, t), where t may be None; sample {index} is {sample}',
+        'DataLoader：样本应是一对 (x, t)，其中 t 可以是 None；第 {index} 个样本是 {sample}',
+    ),
     'loader.image': (
         'DataLoader: sample {index} is a PIL image; end its transform with ToArray()',
         'DataLoader：第 {index} 个样本是 PIL 图像；请在变换的最后加上 ToArray()',
@@ -544,6 +548,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'data.classes': (
         '{path}: train and test hold different classes: {train} and {test}',
         '{path}：train 与 test 中的类别不同：{train} 与 {test}',
+    ),
+    'data.unknown': (
+        'data.name: {name!r} is no folder in {folder}, and no data set: {remedy}',
+        'data.name：{folder} 里没有文件夹 {name!r}，也没有这样的数据集：{remedy}',
     ),
     'data.model': (
         '{model} cannot take images (C, H, W) of {shape}: {error}',
@@ -674,6 +682,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'training.data': (
         'The batch itself holds NaN or infinite values: look at the data and its transform (learning rate {lr:g})',
         '这一批数据本身就含有 NaN 或无穷大：请检查数据及其变换（学习率 {lr:g}）',
+    ),
+    'training.labels': (
+        'the samples have no labels (t is None), and the loss asks for them: {error}',
+        '样本没有标签（t 是 None），而损失函数需要标签：{error}',
     ),
     'training.kept': ('. The last good checkpoint is {path}', '。最近的完好检查点是 {path}'),
     'training.done': ('All {epochs} epochs are done', '{epochs} 轮已全部完成'),

@@ -214,6 +214,16 @@ def test_a_plateau_hears_of_each_epoch_once():
 # what goes wrong
 
 
+def test_labels_that_are_missing_are_named():
+    with pytest.raises(ValueError, match='the samples have no labels'):
+        quiet(MLP((3,)), ArrayDataset(np.zeros((20, 2), np.float32)), batch_size=5).fit()
+
+
+def test_the_size_of_the_validation_set_may_be_of_numpy():
+    training = quiet(MLP((3,)), ArrayDataset(np.zeros((20, 2), np.float32), np.zeros(20, int)), np.int64(4))
+    assert len(training.valid) == 4
+
+
 def test_an_empty_dataset_is_named():
     with pytest.raises(ValueError, match='ArrayDataset'):
         quiet(MLP((3,)), ArrayDataset(np.zeros((0, 2)), np.zeros(0, int)))

@@ -65,6 +65,8 @@ class Trainer:
         self.watch = Watch(monitor or ('train_loss' if valid is None else 'valid_loss'), epochs, patience)
         if valid is None and self.watch.monitor.startswith('valid'):
             raise ValueError(message('training.no_valid', monitor=monitor))
+        if isinstance(valid, np.number):
+            valid = valid.item()
         if isinstance(valid, int | float):
             whole = 1.0 if isinstance(valid, float) else len(train)
             train, valid = split(train, (whole - valid, valid), seed=seed or 0)
@@ -168,7 +170,12 @@ class Trainer:
         if self.schedule:
             self.schedule.update(self.optimizer, step=self.step, epoch=len(self.history))
         y = self.model(x)
-        loss = self.loss(y, t)
+        try:
+            loss = self.loss(y, t)
+        except TypeError as error:
+            if t is None:
+                raise ValueError(message('training.labels', error=error)) from error
+            raise
         value = float(loss.data)
         if not np.isfinite(value):
             raise self._non_finite(message('training.loss', value=value), x)
