@@ -127,6 +127,17 @@ def test_a_name_is_a_folder_if_it_exists_or_has_a_separator(tmp_path, monkeypatc
     assert not is_folder('cifar11')
 
 
+def test_a_folder_that_stands_elsewhere_is_missed_with_the_place_where_it_was_sought(tmp_path, monkeypatch):
+    make_folder(tmp_path / 'photos')
+    told = change(Settings(), {'data.name': 'photos'})
+    monkeypatch.chdir(tmp_path)
+    assert load_data(told).classes == ['cat', 'dog']
+    (tmp_path / 'other').mkdir()
+    monkeypatch.chdir(tmp_path / 'other')
+    with using_config('lang', 'en'), pytest.raises(ValueError, match=r"'photos' is no folder in .*other, and"):
+        load_data(told)
+
+
 def test_a_missing_folder_is_named():
     with using_config('lang', 'en'), pytest.raises(FileNotFoundError, match='nowhere/photos: there is no such folder'):
         load_data(change(Settings(), {'data.name': 'nowhere/photos'}))

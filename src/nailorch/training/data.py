@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nailorch.datasets import CIFAR10, CIFAR100, MNIST, Dataset, Digits, FashionMNIST, ImageFolder, split
 from nailorch.messages import message
-from nailorch.training.settings import AugmentationSettings, Settings
+from nailorch.training.settings import AugmentationSettings, Settings, nearest
 from nailorch.transforms import (
     ColorJitter,
     Compose,
@@ -25,7 +25,7 @@ from nailorch.transforms import (
     ToPIL,
 )
 
-__all__ = ['DATASETS', 'Data', 'is_folder', 'load_data']
+__all__ = ['DATASETS', 'Data', 'check_name', 'is_folder', 'load_data']
 
 DATASETS: dict[str, tuple[Any, tuple[int, int, int]]] = {
     'digits': (Digits, (1, 28, 28)),
@@ -66,6 +66,7 @@ def load_data(settings: Settings) -> Data:
     Raises:
         FileNotFoundError, ValueError: no such data, an empty folder, too few images to split.
     """
+    check_name(settings.data.name)
     make, shape = (folder_maker if is_folder(settings.data.name) else dataset_maker)(settings)
     _, H, W = shape
     sized = [Resize((H, W)), ToArray(np.uint8)] if settings.data.size or is_folder(settings.data.name) else []
@@ -78,6 +79,12 @@ def load_data(settings: Settings) -> Data:
 def is_folder(name: str) -> bool:
     """Is a data set's name a path? What has a separator, or exists and is no data set's name."""
     return name not in DATASETS and (Path(name).exists() or any(mark in name for mark in '/\\'))
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError, with the nearest name, unless `name` is a data set's or a folder's."""
+    if name not in DATASETS and not is_folder(name):
+        raise ValueError(message('data.unknown', name=name, folder=Path.cwd(), remedy=nearest(name, list(DATASETS))))
 
 
 def dataset_maker(settings: Settings) -> tuple[Make, tuple[int, int, int]]:

@@ -13,7 +13,7 @@ from nailorch.config import no_grad, test_mode
 from nailorch.messages import message
 from nailorch.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, ClipGrad, Momentum, RMSprop, WeightDecay
 from nailorch.schedules import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR, WarmUpLR
-from nailorch.training.data import DATASETS, FOLDER_SIZE, Data, is_folder, load_data
+from nailorch.training.data import FOLDER_SIZE, Data, check_name, is_folder, load_data
 from nailorch.training.inside import Inside, look_inside
 from nailorch.training.report import Answers, write_predictions
 from nailorch.training.runs import Run, writing
@@ -85,15 +85,13 @@ def resolve(settings: Settings) -> Settings:
     choose('model.name', settings.model.name, model_names())
     choose('training.optimizer', told.optimizer, OPTIMIZERS)
     choose('training.schedule', told.schedule, SCHEDULES)
-    folder = is_folder(settings.data.name)
-    if not folder:
-        choose('data.name', settings.data.name, DATASETS)
+    check_name(settings.data.name)
     open_ones: dict[str, Any] = {}
     if told.lr is None:
         open_ones['training.lr'] = OPTIMIZERS[told.optimizer][1]
     if told.weight_decay is None:
         open_ones['training.weight_decay'] = 0.01 if told.optimizer == 'adamw' else 0.0
-    if folder and settings.data.size is None:
+    if is_folder(settings.data.name) and settings.data.size is None:
         open_ones['data.size'] = FOLDER_SIZE
     return change(settings, open_ones)
 
