@@ -1,5 +1,6 @@
 """Run folders and the history in them."""
 
+import datetime
 import json
 import os
 import re
@@ -87,6 +88,14 @@ def root(tmp_path):
 def test_list_runs_is_newest_first_and_passes_over_the_rest(root):
     assert [run.name[-4:] for run in list_runs(root)] == ['cccc', 'bbbb', 'aaaa']
     assert list_runs(root / 'nowhere') == []
+
+
+def test_a_run_without_a_date_in_its_name_is_as_old_as_its_settings(root):
+    for name, year in (('zebra', 2020), ('antelope', 2030)):
+        seconds = datetime.datetime(year, 1, 1).timestamp()
+        os.utime(Run.at(root / name).path / 'config.toml', (seconds, seconds))
+    assert [run.name[-4:] for run in list_runs(root)] == ['lope', 'cccc', 'bbbb', 'aaaa', 'ebra']
+    assert Run.find('latest', root).name == 'antelope'
 
 
 def test_find_takes_a_beginning_an_end_a_path_or_latest(root):

@@ -190,7 +190,16 @@ def list_runs(root: str | Path = 'runs') -> list[Run]:
     if not root.is_dir():
         return []
     paths = [path for path in root.iterdir() if (path / 'config.toml').is_file()]
-    return [Run(path) for path in sorted(paths, key=lambda path: path.name, reverse=True)]
+    return [Run(path) for path in sorted(paths, key=began, reverse=True)]
+
+
+def began(path: Path) -> tuple[str, str]:
+    """Return when a run began, as its name says, or else the time of its config.toml; and the name, for equal times."""
+    stamp = re.match(r'\d{8}-\d{6}', path.name)
+    if stamp:
+        return stamp[0], path.name
+    seconds = (path / 'config.toml').stat().st_mtime
+    return datetime.datetime.fromtimestamp(seconds).strftime('%Y%m%d-%H%M%S'), path.name
 
 
 def environment() -> dict[str, Any]:
