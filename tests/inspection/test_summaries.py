@@ -252,3 +252,10 @@ def test_summary_leaves_the_model_as_it_was():
     assert net.l0.h is h
     for name, array in net.state_dict().items():
         np.testing.assert_array_equal(array, weights[name])
+
+
+@pytest.mark.parametrize('given', [{'batch_size': 0}, {'batch_size': -1}, {'lang': 'fr'}])
+def test_an_argument_that_makes_no_sense_is_named(given):
+    (name, _), = given.items()
+    with pytest.raises(ValueError, match=name):
+        summary(models.MLP((2,)), 3, **given)

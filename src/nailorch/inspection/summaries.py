@@ -19,7 +19,7 @@ from nailorch.graph import Graph, Node, Value, resolve, trace
 from nailorch.layers.base import Layer, unknown
 from nailorch.messages import message
 from nailorch.models import Model
-from nailorch.shapes import integer
+from nailorch.shapes import at_least, integer
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -156,7 +156,7 @@ def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int =
         dtype: of the input, 'int64' for ids; None: `Config.dtype`.
         lang: 'en' or 'zh'; None: `Config.lang`'s.
     Raises:
-        ValueError: the model does not take such an input.
+        ValueError: the model does not take such an input, or an argument makes no sense.
     Example:
         >>> print(summary(nailorch.models.MLP((32, 10)), 64))
         MLP, input (1, 64)
@@ -171,6 +171,9 @@ def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int =
     shape = (int(input_shape),) if integer(input_shape) else tuple(input_shape)  # type: ignore[arg-type]
     if not shape or not all(integer(size) and size > 0 for size in shape):
         raise ValueError(message('summary.input', shape=input_shape))
+    at_least(1, batch_size, 'batch_size')
+    if lang not in (None, 'en', 'zh'):
+        raise ValueError(f"summary: lang is 'en', 'zh' or None, not {lang!r}")
     try:
         graph = trace(model, np.zeros((1, *shape), dtype or Config.dtype))
     except ValueError as error:
