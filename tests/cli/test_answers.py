@@ -14,6 +14,7 @@ from nailorch.cli.opening import Opened
 from nailorch.datasets import ImageFolder
 from nailorch.formats.safetensors import load_safetensors
 from nailorch.training.data import DATASETS
+from nailorch.training.runs import Run
 from nailorch.training.settings import Settings
 from nailorch.transforms import Compose, Resize
 
@@ -151,6 +152,12 @@ def test_predict_shows_a_table_of_the_best_answers(program, trained, pictures):
     assert row.split()[:2] == [str(pictures / 'day' / '00.png'), 'day']
 
 
+def test_predict_gives_at_least_one_answer(complaint, trained, pictures):
+    code, line = complaint('predict', trained, pictures, '--top', '0')
+    assert code == 2
+    assert "argument --top: '0' is no whole number of at least 1" in line
+
+
 def test_invert_swaps_dark_and_light(program, trained, pictures):
     picture = pictures / 'day' / '00.png'
     _, out, _ = program('predict', trained, picture, '--invert', '--json')
@@ -221,6 +228,11 @@ def test_a_damaged_run_does_not_hide_the_others(program, copy, trained):
     assert sorted(line.split()[-1] for line in out.splitlines()[1:]) == ['damaged', 'finished']
 
 
+def test_a_run_whose_accuracy_is_no_number_is_damaged(program, copy):
+    Run(copy).record(test_accuracy=['x'])
+    assert program('runs', '--root', copy.parent)[1].splitlines()[1].endswith('damaged')
+
+
 def test_show_tells_epochs_and_files(program, root):
     code, out, _ = program('runs', 'show', '--root', root)
     assert code == 0
@@ -260,8 +272,9 @@ def test_summary_of_other_images_and_classes_in_json(program):
     (['lenet', '--input', '28'], 2, "--input '28': write C,H,W"),
     (['lenet', '--input', '0,28,28'], 2, 'write C,H,W'),
     (['lenet', '--input', '1,4,4'], 1, 'kernel'),
-    (['lenet', '--classes', 'x'], 2, "argument --classes: invalid int value: 'x'"),
-    (['lenet', '--classes', '-1'], 1, '-1'),
+    (['lenet', '--classes', 'x'], 2, "argument --classes: 'x' is no whole number of at least 1"),
+    (['lenet', '--classes', '-1'], 2, "'-1'"),
+    (['lenet', '--classes', '0'], 2, "'0'"),
 ])
 def test_summary_answers_bad_input_in_one_line(complaint, arguments, code, expected):
     given, line = complaint('summary', *arguments)

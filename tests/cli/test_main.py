@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from unicodedata import east_asian_width
 
 import pytest
 
@@ -37,11 +38,13 @@ def test_every_command_has_help_with_examples_in_both_languages(program, command
     assert chinese.startswith('用法：')
 
 
-@pytest.mark.parametrize('command', COMMANDS)
-def test_help_fits_eighty_columns(program, monkeypatch, command):
+@pytest.mark.parametrize('language', ['en', 'zh'])
+@pytest.mark.parametrize('command', [None, *COMMANDS])
+def test_help_fits_eighty_columns(program, monkeypatch, command, language):
     monkeypatch.setenv('COLUMNS', '80')
-    _, out, _ = program(command, '--help')
-    assert max(map(len, out.splitlines())) <= 90
+    _, out, _ = program(*([command] if command else []), '--help', '--lang', language)
+    for line in out.splitlines():
+        assert sum(2 if east_asian_width(letter) in 'WF' else 1 for letter in line) <= 80, line
 
 
 def test_the_language_asked_for_does_not_outlast_the_call(program):
@@ -145,6 +148,13 @@ def test_a_reader_that_goes_away_is_no_error():
     command = f'"{sys.executable}" -m nailorch doctor --json | head -c 1'
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ('{', '')
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='a shell closes the stream')
+def test_a_stream_that_is_closed_is_no_error():
+    command = f'"{sys.executable}" -m nailorch doctor >&-'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, '')
 
 
 def test_a_terminal_that_knows_no_chinese_gets_question_marks():

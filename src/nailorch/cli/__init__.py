@@ -26,6 +26,9 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (default: the program's own) ask for, and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ('stdout', 'stderr'):
+        if getattr(sys, name) is None:  # closed by the caller, as in `>&-`, or not there, as under pythonw
+            setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115 (as open as the other streams)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='replace')  # a terminal that knows no Chinese shows ?, and no traceback

@@ -19,7 +19,7 @@ from nailorch.cli.texts import COMPLAINTS, text
 from nailorch.config import Config
 from nailorch.messages import language
 
-__all__ = ['COMMANDS', 'UsageError', 'add_root', 'did_you_mean', 'make_parser', 'parse']
+__all__ = ['COMMANDS', 'UsageError', 'add_root', 'count', 'did_you_mean', 'make_parser', 'parse']
 
 COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'summary', 'runs', 'doctor')
 CLOSING = '，。、；：！？）'  # no line begins with one of these
@@ -133,6 +133,13 @@ def make_parser(command: str | None = None) -> Parser:
     add_common(parser).add_argument('--version', action='version', version=f'nailorch {nailorch.__version__}',
                                     help=text('help.version'))
     return parser
+
+
+def count(given: str) -> int:
+    """Read the value of a flag that says how many."""
+    if not re.fullmatch(r'[1-9]\d{0,8}', given, re.ASCII):
+        raise argparse.ArgumentTypeError(text('usage.count', value=given))
+    return int(given)
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from nailorch.cli.opening import Opened, add_model_arguments, open_model
 from nailorch.cli.output import percent, show_json, show_table
+from nailorch.cli.parser import count
 from nailorch.cli.texts import text
 from nailorch.config import no_grad, test_mode
 from nailorch.datasets.folder import is_picture
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument('images', metavar='IMAGE', nargs='+', help=text('predict.images'))
     parser.add_argument('--format', choices=('table', 'csv', 'json'), default='table', help=text('predict.format'))
-    parser.add_argument('--top', type=int, metavar='N', default=3, help=text('predict.top'))
+    parser.add_argument('--top', type=count, metavar='N', default=3, help=text('predict.top'))
     parser.add_argument('--invert', action='store_true', help=text('predict.invert'))
 
 
@@ -96,7 +97,7 @@ def answer(opened: Opened, read: list[tuple[Path, npt.NDArray[Any]]], top: int) 
     with no_grad(), test_mode():
         probabilities = softmax(opened.model(np.stack([x for _, x in read])).data)
     for (path, _), row in zip(read, probabilities, strict=True):
-        best = np.argsort(-row, kind='stable')[:max(top, 1)]
+        best = np.argsort(-row, kind='stable')[:top]
         yield {'file': str(path), 'answers': [{'class': opened.classes[k], 'probability': float(row[k])} for k in best]}
 
 

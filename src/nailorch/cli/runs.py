@@ -48,7 +48,10 @@ def row(one: Run) -> dict[str, Any]:
     date = '{}-{}-{} {}:{}'.format(*stamp.groups()) if stamp else None
     facts: dict[str, Any] = {'name': one.name, 'run': one.name[stamp.end():] if stamp else one.name, 'date': date}
     try:
-        return facts | {'model': one.config.get('model', {}).get('name')} | one.summary()
+        told = one.summary()
+        if not isinstance(told['test_accuracy'], float | None):
+            raise ValueError(f'test_accuracy: {told["test_accuracy"]!r}')
+        return facts | {'model': one.config.get('model', {}).get('name')} | told
     except (RunError, ValueError, AttributeError) as error:
         return facts | {'status': 'damaged', 'error': str(error)}
 

@@ -8,7 +8,7 @@ import sys
 
 from nailorch import inspection
 from nailorch.cli.output import show_json
-from nailorch.cli.parser import UsageError, did_you_mean
+from nailorch.cli.parser import UsageError, count, did_you_mean
 from nailorch.cli.texts import text
 from nailorch.training.recipe import build_model, model_names
 
@@ -21,7 +21,7 @@ PHOTOGRAPHS = ('vgg', 'resnet')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', metavar='MODEL', help=text('summary.model'))
     parser.add_argument('--input', metavar='C,H,W', help=text('summary.input'))
-    parser.add_argument('--classes', metavar='N', type=int, help=text('summary.classes'))
+    parser.add_argument('--classes', metavar='N', type=count, help=text('summary.classes'))
 
 
 def run(options: argparse.Namespace) -> int:

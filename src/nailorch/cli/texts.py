@@ -31,7 +31,7 @@ COMPLAINTS = {
 TEXTS: dict[str, tuple[str, str]] = {
     # help
     'help.about': (
-        'Convolutional networks that you can read: train them on real digits, look at what they learn.',
+        'Convolutional networks that you can read:\ntrain them on real digits, look at what they learn.',
         '看得懂的卷积神经网络：在真实的手写数字上训练，看看它学到了什么。',
     ),
     'help.examples': (
@@ -70,6 +70,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         '--input {value!r}: write C,H,W, for example 1,28,28',
         '--input {value!r}：请写成 C,H,W，例如 1,28,28',
     ),
+    'usage.count': ('{value!r} is no whole number of at least 1', '{value!r} 不是不小于 1 的整数'),
     'interrupted': ('interrupted', '已中断'),
     'memory': (
         'out of memory: use a smaller batch, smaller images or a smaller model',
@@ -110,7 +111,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     'train.examples': (
         'A flag counts before the file of --config, and the file before the default.\n'
-        'Ctrl-C finishes the batch, saves, and says how to go on; a second one stops at once.\n\n'
+        'Ctrl-C finishes the batch, saves, and says how to go on; a second one quits.\n\n'
         'examples:\n'
         '  nailorch train\n'
         '  nailorch train --model lenet --data fashion_mnist --epochs 5 --shift 2\n'
