@@ -128,6 +128,14 @@ def test_names_cannot_become_markup(tmp_path):
     assert all(image['src'].startswith('data:') for image in page.all('img'))
 
 
+def test_a_long_name_is_shortened_where_it_would_break_the_page(tmp_path):
+    text = report(tmp_path, answers=make_answers(names=['a', 'b' * 200, '语' * 80], count=200))
+    assert 'b' * 200 in [heading.get('title') for heading in Page(text).all('th')]
+    shown = re.findall(r'>([^<>]*)<', text)
+    assert not [words for words in shown if 'b' * 24 in words or '语' * 24 in words]
+    assert 'b' * 23 + '…' in shown and '语' * 23 + '…' in shown
+
+
 def test_the_same_run_gives_the_same_bytes(tmp_path):
     assert report(tmp_path) == report(tmp_path)
 
