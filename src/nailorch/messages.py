@@ -147,8 +147,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     # losses, noise, normalisation
     'loss.shapes': (
-        '{op}: {name0} and {name1} need one shape; {name0}.shape={x0}, {name1}.shape={x1}',
-        '{op}：{name0} 与 {name1} 的形状应相同；{name0}.shape={x0}，{name1}.shape={x1}',
+        '{op}: {name0} and {name1} need one shape; {name0}.shape={x0}, {name1}.shape={x1}{remedy}',
+        '{op}：{name0} 与 {name1} 的形状应相同；{name0}.shape={x0}，{name1}.shape={x1}{remedy}',
+    ),
+    'loss.reshape': (
+        '. Only axes of length 1 differ: {name}.reshape{shape}',
+        '。只差长度为 1 的轴：{name}.reshape{shape}',
     ),
     'loss.probability': (
         'binary_cross_entropy: p holds probabilities, from 0 to 1; got {low} to {high}. '
@@ -165,8 +169,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{op}：t 的形状与得分相同，都是 {x}。若每行是独热编码，请换成类别编号：t.argmax(axis=1)',
     ),
     'loss.targets': (
-        '{op}: t has the shape {t}, expected {expected}: one class id for each answer; x.shape={x}',
-        '{op}：t 的形状是 {t}，应为 {expected}：每个答案对应一个类别编号；x.shape={x}',
+        '{op}: t has the shape {t}, expected {expected}: one class id for each answer; x.shape={x}{remedy}',
+        '{op}：t 的形状是 {t}，应为 {expected}：每个答案对应一个类别编号；x.shape={x}{remedy}',
+    ),
+    'loss.flatten': (
+        '. If a sample has one class, its scores are (N, C): flatten before the first linear layer, F.flatten(x)',
+        '。若每个样本只有一个类别，得分应为 (N, C)：请在第一个全连接层之前展平，F.flatten(x)',
     ),
     'loss.dtype': (
         '{op}: t holds class ids, which are ints; got {dtype}. If they are whole numbers: t.astype(int)',

@@ -309,7 +309,15 @@ def matching(t: Any, x: Variable) -> Variable:
 def check_shapes(op: str, name0: str, x0: Array, name1: str, x1: Array) -> None:
     """Raise ValueError if the shapes differ: (N, 1) against (N,) would be spread out to (N, N)."""
     if x0.shape != x1.shape:
-        raise ValueError(message('loss.shapes', op=op, name0=name0, x0=x0.shape, name1=name1, x1=x1.shape))
+        raise ValueError(message('loss.shapes', op=op, name0=name0, x0=x0.shape, name1=name1, x1=x1.shape,
+                                 remedy=reshaped(name1, x1.shape, x0.shape)))
+
+
+def reshaped(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Return the remedy for a shape that only axes of length 1 keep from being the expected one, or nothing."""
+    if [n for n in shape if n != 1] != [n for n in expected if n != 1]:
+        return ''
+    return message('loss.reshape', name=name, shape=expected)
 
 
 def checked_targets(op: str, x: Variable, t: Any, ignore_index: int | None) -> Array:
@@ -325,7 +333,8 @@ def checked_targets(op: str, x: Variable, t: Any, ignore_index: int | None) -> A
         raise ValueError(message('loss.onehot', op=op, x=x.shape))
     expected = (x.shape[0], *x.shape[2:])
     if ids.shape != expected:
-        raise ValueError(message('loss.targets', op=op, t=ids.shape, expected=expected, x=x.shape))
+        remedy = message('loss.flatten') if ids.shape == x.shape[:1] else reshaped('t', ids.shape, expected)
+        raise ValueError(message('loss.targets', op=op, t=ids.shape, expected=expected, x=x.shape, remedy=remedy))
     if ids.dtype.kind not in 'iu':
         raise ValueError(message('loss.dtype', op=op, dtype=ids.dtype))
     counted = ids[is_counted(ids, ignore_index)]
