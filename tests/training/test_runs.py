@@ -98,11 +98,14 @@ def test_a_run_without_a_date_in_its_name_is_as_old_as_its_settings(root):
     assert Run.find('latest', root).name == 'antelope'
 
 
-def test_find_takes_a_beginning_an_end_a_path_or_latest(root):
+def test_find_takes_a_part_of_a_name_a_path_or_latest(root):
     assert Run.find('20250101', root).name.endswith('aaaa')
     assert Run.find('bbbb', root).name.endswith('bbbb')
+    assert Run.find('lenet', root).name.endswith('aaaa')
     assert Run.find('latest', root).name.endswith('cccc')
     assert Run.find(str(root / '20250101-000000-lenet-aaaa')).name.endswith('aaaa')
+    Run.at(root / 'bbbb')
+    assert Run.find('bbbb', root).name == 'bbbb'
 
 
 def test_find_lists_what_there_is(root):

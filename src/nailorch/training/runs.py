@@ -90,7 +90,7 @@ class Run:
 
     @classmethod
     def find(cls, text: str, root: str | Path = 'runs') -> Run:
-        """Open the run that `text` means: a path, a name, the beginning or the end of one name, or 'latest'.
+        """Open the run that `text` means: a path, a name, a part of one name, or 'latest'.
 
         Raises:
             RunError: none, or several, fit.
@@ -101,7 +101,7 @@ class Run:
         if text == 'latest':
             found = runs[:1]
         else:
-            found = [run for run in runs if text and (run.name.startswith(text) or run.name.endswith(text))]
+            found = [run for run in runs if run.name == text] or [run for run in runs if text and text in run.name]
         if len(found) != 1:
             names = ', '.join(run.name for run in (found or runs)[:5]) or '-'
             raise RunError(message('run.ambiguous' if found else 'run.unknown', text=text, root=root, names=names))
