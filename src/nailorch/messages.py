@@ -260,6 +260,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}: not a whole .npz file of weights: {reason}',
         '{path}：不是完整的 .npz 权重文件：{reason}',
     ),
+    'sequential.type': (
+        'Sequential: {name} is a class; put a layer made of it in: {name}(...)',
+        'Sequential：{name} 是类，请放入由它创建的层：{name}(...)',
+    ),
+    'sequential.layer': (
+        'Sequential: a layer or function is expected, got {kind}. A list goes in with a star: Sequential(*layers)',
+        'Sequential：应为层或函数，得到的是 {kind}。若放在列表里，请加星号展开：Sequential(*layers)',
+    ),
     # the tape
     'array.none': (
         'expected numbers, got None: does a function or a forward end without return?',

@@ -125,8 +125,10 @@ def test_sequential_is_a_list_of_layers_and_functions():
 
 
 def test_sequential_refuses_what_cannot_be_called():
-    with pytest.raises(TypeError, match='got list'):
+    with pytest.raises(TypeError, match=r'got list.*Sequential\(\*layers\)'):
         models.Sequential([L.Linear(4)])
+    with pytest.raises(TypeError, match=r'ReLU is a class.*ReLU\(\.\.\.\)'):
+        models.Sequential(L.Linear(4), L.ReLU)
 
 
 # VGG

@@ -8,6 +8,7 @@ from typing import Any
 import nailorch.functions as F
 from nailorch.core import Variable
 from nailorch.layers import Layer, Linear
+from nailorch.messages import message
 
 __all__ = ['MLP', 'Model', 'Sequential']
 
@@ -54,8 +55,10 @@ class Sequential(Model):
 
     def append(self, layer: Callable[..., Any]) -> Sequential:
         """Add one more layer or function at the end."""
+        if isinstance(layer, type):
+            raise TypeError(message('sequential.type', name=layer.__name__))
         if not callable(layer):
-            raise TypeError(f'Sequential: a layer or function is expected, got {type(layer).__name__}')
+            raise TypeError(message('sequential.layer', kind=type(layer).__name__))
         setattr(self, f'l{self.length}', layer)
         self.length += 1
         return self
