@@ -291,6 +291,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '若要再次反向传播，请在第一次调用时给出 retain_graph=True。'
         '若是循环层的状态连到了先前的计算图，请用 loss.unchain_backward() 切断',
     ),
+    'backward.count': (
+        '{function}.backward: it returned {got} of {expected} gradients; return one for each input, or None',
+        '{function}.backward：应返回 {expected} 个梯度，只返回了 {got} 个；每个输入各一个，不需要的返回 None',
+    ),
     'backward.shape': (
         '{function}.backward: the gradient of input {index} has shape {got}, the input {expected}',
         '{function}.backward：第 {index} 个输入的梯度形状是 {got}，而输入的形状是 {expected}',

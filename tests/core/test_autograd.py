@@ -296,6 +296,18 @@ def test_gradient_put_by_hand_is_the_seed():
     np.testing.assert_allclose(x.grad.data, [3, 30])
 
 
+def test_backward_returns_every_gradient_that_is_wanted():
+    class OneTooFew(Function):
+        def forward(self, x, y):
+            return x * y
+
+        def backward(self, gy):
+            return gy
+
+    with pytest.raises(ValueError, match=r'OneTooFew\.backward: it returned 1 of 2 gradients'):
+        OneTooFew()(ones(3), ones(3)).backward()
+
+
 def test_backward_checks_shapes():
     class Wrong(Function):
         def forward(self, x):

@@ -153,6 +153,9 @@ def input_gradients(function: Function, gys: list[Variable]) -> list[tuple[Node,
         gys = [Variable.at(gy.node, read_only(gy.data)) for gy in gys]
     gxs = function.backward(*gys)
     gxs = gxs if isinstance(gxs, tuple | list) else (gxs,)
+    if any(node.requires_grad for node in function.nodes[len(gxs):]):
+        raise ValueError(message('backward.count', function=type(function).__name__, got=len(gxs),
+                                 expected=len(function.nodes)))
     arrived = []  # an optional input that was not given has no node
     for index, (node, gx, (shape, dtype)) in enumerate(zip(function.nodes, gxs, function._inputs, strict=False)):
         if gx is None or not node.requires_grad:
