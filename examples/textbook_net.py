@@ -3,7 +3,8 @@
     python examples/textbook_net.py            5 epochs
     python examples/textbook_net.py 20         as many as you like
 
-The 5,000 digits are fetched once (1.4 MB). For MNIST's 60,000, import MNIST instead of Digits.
+The weights are kept in textbook_net.npz, and the next run goes on from there: delete the file to begin anew, and after
+changing Net. The 5,000 digits are fetched once (1.4 MB). For MNIST's 60,000, import MNIST instead of Digits.
 """
 
 import os
@@ -40,9 +41,9 @@ test_loader = DataLoader(test_set, batch_size, shuffle=False)
 model = Net()
 optimizer = optimizers.Adam(alpha=0.001).setup(model)
 
-if os.path.exists('net.npz'):
-    model.load_weights('net.npz')
-    print('going on from net.npz')
+if os.path.exists('textbook_net.npz'):
+    model.load_weights('textbook_net.npz')
+    print('going on from textbook_net.npz')
 
 if nailorch.cuda.gpu_enable:
     train_loader.to_gpu()
@@ -70,5 +71,5 @@ with nailorch.no_grad(), nailorch.test_mode():  # no tape, no dropout
         y = model(x.reshape(-1, 1, 28, 28))
         sum_acc += float(F.accuracy(y, t).data) * len(t)
 
-model.save_weights('net.npz')
-print(f'test accuracy {sum_acc / len(test_set):.4f}; weights saved in net.npz')
+model.save_weights('textbook_net.npz')
+print(f'test accuracy {sum_acc / len(test_set):.4f}; weights saved in textbook_net.npz')

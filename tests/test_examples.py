@@ -42,8 +42,8 @@ def test_textbook_net_learns_and_goes_on_from_its_weights(run, monkeypatch):
     lines = run('textbook_net.py', '6')
     assert len(lines) == 7
     assert float(lines[-1].split()[2].rstrip(';')) > 0.9
-    assert Path('net.npz').is_file()
-    assert run('textbook_net.py', '1')[0] == 'going on from net.npz'
+    assert Path('textbook_net.npz').is_file()
+    assert run('textbook_net.py', '1')[0] == 'going on from textbook_net.npz'
 
 
 def test_spiral_draws_three_arms(run):
