@@ -260,6 +260,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}: not a whole .npz file of weights: {reason}',
         '{path}：不是完整的 .npz 权重文件：{reason}',
     ),
+    'preprocess.image': (
+        'preprocess: a PIL image is expected, got {kind}; use PIL.Image.open(path), or PIL.Image.fromarray(array)',
+        'preprocess：应为 PIL 图像，得到的是 {kind}；请用 PIL.Image.open(path) 或 PIL.Image.fromarray(array)',
+    ),
     'sequential.type': (
         'Sequential: {name} is a class; put a layer made of it in: {name}(...)',
         'Sequential：{name} 是类，请放入由它创建的层：{name}(...)',

@@ -228,6 +228,13 @@ def test_a_bottlenecks_stride_stands_on_its_3x3():
     assert (block.conv1.stride, block.conv2.stride, block.downsample[0].stride) == (1, 2, 2)
 
 
+@pytest.mark.parametrize('wrong', ['photo.jpg', np.zeros((4, 4, 3), np.uint8), None])
+@pytest.mark.parametrize('model', [models.VGG16, models.ResNet50])
+def test_preprocess_says_how_to_make_a_picture(model, wrong):
+    with pytest.raises(TypeError, match=rf'got {type(wrong).__name__}; use PIL\.Image\.open'):
+        model.preprocess(wrong)
+
+
 def test_resnet_preprocess_is_torchvisions():
     image = pytest.importorskip('PIL.Image')
     y = models.ResNet50.preprocess(image.new('RGB', (300, 512), (255, 0, 51)))

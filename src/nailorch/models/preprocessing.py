@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['caffe', 'torchvision']
@@ -27,7 +28,7 @@ def caffe(image: Any, size: tuple[int, int] | None = (224, 224), dtype: Any = np
 
     Source: Simonyan & Zisserman 2014, section 2.1; the published Caffe model's description.
     """
-    image = image.convert('RGB')
+    image = rgb(image)
     if size:
         image = image.resize(size)
     pixels = np.asarray(image, dtype)[:, :, ::-1]
@@ -50,7 +51,7 @@ def torchvision(image: Any, size: int = 224, resize: int = 256, dtype: Any = np.
     """
     from PIL import Image
 
-    image = image.convert('RGB')
+    image = rgb(image)
     W, H = image.size
     W, H = (resize, resize * H // W) if W <= H else (resize * W // H, resize)
     left, top = round((W - size) / 2), round((H - size) / 2)
@@ -58,3 +59,10 @@ def torchvision(image: Any, size: int = 224, resize: int = 256, dtype: Any = np.
     pixels = np.asarray(image, dtype) / 255
     pixels = (pixels - np.array([0.485, 0.456, 0.406], dtype)) / np.array([0.229, 0.224, 0.225], dtype)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def rgb(image: Any) -> Any:
+    """Return a PIL image in red, green and blue."""
+    if not hasattr(image, 'convert'):
+        raise TypeError(message('preprocess.image', kind=type(image).__name__))
+    return image.convert('RGB')
