@@ -301,6 +301,11 @@ def test_momentum_has_the_ancestors_name_and_bounds():
         Momentum(momentum=1.5)
 
 
+def test_setup_of_parameters_says_what_to_call():
+    with pytest.raises(TypeError, match=r'SGD\.setup: .* got generator; call setup\(model\)'):
+        optimizers.SGD().setup(Layer().params())
+
+
 def test_update_before_setup_says_what_to_call():
     with pytest.raises(ValueError, match=r'call Adam\(\.\.\.\)\.setup\(model\) first'):
         Adam().update()

@@ -49,8 +49,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     'size.kernel': (
         'the kernel, {kernel} pixels wide{dilated}, does not fit into {size} + {pad} of padding; '
-        'pad more, or use a smaller kernel',
-        '卷积核宽 {kernel} 个像素{dilated}，放不进 {size} + 填充 {pad}；请增大填充，或换用更小的卷积核',
+        'pad more, use a smaller kernel, or give larger images',
+        '卷积核宽 {kernel} 个像素{dilated}，放不进 {size} + 填充 {pad}；请增大填充、换用更小的卷积核，或给更大的图像',
     ),
     'size.dilated': (' ({spread} when dilated)', '（空洞展开后为 {spread}）'),
     'size.output': (
@@ -307,6 +307,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'optimizer.setup': (
         '{optimizer}: it knows no parameters yet; call {optimizer}(...).setup(model) first',
         '{optimizer}：还没有要更新的参数；请先调用 {optimizer}(...).setup(model)',
+    ),
+    'optimizer.target': (
+        '{optimizer}.setup: expected the layer or model that owns the parameters, got {kind}; call setup(model)',
+        '{optimizer}.setup：应给出参数所属的层或模型，得到的是 {kind}；请用 setup(model)',
     ),
     'optimizer.number': (
         '{name}: expected a number, got {kind}. The parameters are set up after that: Adam(alpha=0.001).setup(model)',

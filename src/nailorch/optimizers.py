@@ -59,7 +59,13 @@ class Optimizer:
         self._lr = checked('lr', value)
 
     def setup(self: Self, target: Any) -> Self:
-        """Take charge of the parameters of `target`, a layer or model; return self."""
+        """Take charge of the parameters of `target`, a layer or model; return self.
+
+        Raises:
+            TypeError: it owns no parameters by name; a list of parameters does not.
+        """
+        if not hasattr(target, 'named_parameters'):
+            raise TypeError(message('optimizer.target', optimizer=type(self).__name__, kind=type(target).__name__))
         if target is not self.target:
             self.steps, self.kept = {}, {kind: {} for kind in self.keeps}
         self.target = target
