@@ -197,6 +197,13 @@ def test_dark_digits_on_light_paper_are_noticed():
     assert not predict.looks_inverted(1 - paper, digits)
 
 
+def test_dark_digits_on_light_paper_are_told_of_once(program, monkeypatch, trained, pictures):
+    monkeypatch.setattr(predict, 'BATCH', 1)
+    monkeypatch.setattr(predict, 'looks_inverted', lambda x, opened: True)
+    assert program('predict', trained, pictures / 'day')[2].count('--invert') == 1
+    assert program('predict', trained, pictures / 'day', '--invert')[2] == ''
+
+
 # runs
 
 

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Answer for every image that can be read; a line on standard error, and the code 1, for those that cannot."""
     opened, paths = open_model(options), find_images(options.images)
-    answers, failed = [], 0
+    answers, failed, inverted = [], 0, options.invert
     for start in range(0, len(paths), BATCH):
         read: list[tuple[Path, npt.NDArray[Any]]] = []
         for path in paths[start:start + BATCH]:
@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
             except (OSError, ValueError) as error:
                 failed += 1
                 print(f'nailorch: {error}', file=sys.stderr)
-        if not options.invert and any(looks_inverted(x, opened) for _, x in read):
+        if not inverted and any(looks_inverted(x, opened) for _, x in read):
+            inverted = True  # said once, not for each batch
             print(f'nailorch: {text("predict.inverted")}', file=sys.stderr)
         answers += list(answer(opened, read, options.top))
     show(answers, 'json' if options.json else options.format)
