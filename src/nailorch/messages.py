@@ -235,6 +235,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'the initial array has shape {got}, the parameter {expected}',
         '给出的初始数组形状是 {got}，而参数的形状是 {expected}',
     ),
+    'layer.parameter': (
+        '{layer}.{name} is a Parameter; an array in its place would be neither trained nor saved. '
+        'To give it other numbers: layer.{name}.data = array',
+        '{layer}.{name} 是一个 Parameter；换成数组后，它既不会被训练，也不会被保存。'
+        '若要改变其中的数：layer.{name}.data = array',
+    ),
     'weights.unknown': (
         '{layer}: nothing to save yet, the sizes of {names} are unknown. Call the model once on an example, then save',
         '{layer}：还没有可保存的权重，{names} 的大小未知。请先用一个样本调用一次模型，再保存',

@@ -274,3 +274,14 @@ def test_repr_shows_sizes_once_they_are_known():
 
 def test_repr_of_layers_in_lists_names_their_places():
     assert '\n  blocks/1/0: Linear(2, in_size=2)' in repr(Tower())
+
+
+def test_a_parameter_is_not_replaced_by_an_array():
+    layer = L.Linear(2, in_size=3)
+    for value in (np.zeros((3, 2)), layer.W * 2):
+        with pytest.raises(TypeError, match=r'Linear.W is a Parameter.*layer.W.data = array'):
+            layer.W = value
+    layer.W.data = np.zeros((3, 2), np.float32)
+    layer.W = Parameter(np.ones((3, 2)))
+    layer.b = None
+    assert [name for name, _ in layer.named_parameters()] == ['W']

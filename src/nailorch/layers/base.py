@@ -53,6 +53,12 @@ class Layer:
     training = True
     _hooks: tuple[Hook, ...] = ()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        array = isinstance(value, np.ndarray | Variable) and not isinstance(value, Parameter)
+        if array and isinstance(vars(self).get(name), Parameter):
+            raise TypeError(message('layer.parameter', layer=type(self).__name__, name=name))
+        super().__setattr__(name, value)
+
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         token = _running.set((*_running.get(), self))
         try:
