@@ -273,4 +273,90 @@ TEXTS: dict[str, tuple[str, str]] = {
     'doctor.language': ('language', '语言'),
     'doctor.cache': ('cache folder', '缓存文件夹'),
     'doctor.missing': ('missing: {install}', '未安装：{install}'),
+    # bench
+    'bench.about': ('measure nailorch beside other frameworks on this machine', '在本机上与其他框架比较速度'),
+    'bench.examples': (
+        'Everyone gets the same work, numbers and threads, in a process of its own, in\n'
+        'turn. Whoever computes something else than nailorch is disqualified.\n\n'
+        'examples:\n'
+        '  nailorch bench --quick              try everything out, in small sizes\n'
+        '  nailorch bench                      VGG16 and MNISTNet, inference and training\n'
+        '  nailorch bench vgg16-inference --peers pytorch,ncnn\n'
+        '  nailorch bench other-layers --save layers.json\n'
+        '  nailorch bench ladder --sources     one convolution, rung by rung',
+        '每个参与者在自己的进程里，用同样的数据和线程数，轮流完成同样的工作。\n'
+        '结果与 nailorch 不一致的，取消成绩。\n\n'
+        '示例：\n'
+        '  nailorch bench --quick              用小尺寸把一切试一遍\n'
+        '  nailorch bench                      VGG16 与 MNISTNet 的推理和训练\n'
+        '  nailorch bench vgg16-inference --peers pytorch,ncnn\n'
+        '  nailorch bench other-layers --save layers.json\n'
+        '  nailorch bench ladder --sources     同一个卷积的几种写法',
+    ),
+    'bench.workloads': (
+        'a group, a name, its beginning or a pattern (see --list); all; ladder (default: models)',
+        '组名、名称、名称的开头或通配符（见 --list）；all；ladder（默认 models）',
+    ),
+    'bench.list': ('list the workloads and exit', '列出所有测试项目并退出'),
+    'bench.peers': ('who is measured beside nailorch: {peers}; none (default: all)',
+                    '与谁比较：{peers}；none 表示不比较（默认 all）'),
+    'bench.engines': ("nailorch's engines, or all; peers are compared with the first (default: the one in force)",
+                      'nailorch 的计算引擎，或 all；与第一个比较（默认为当前引擎）'),
+    'bench.modes': ("those of PyTorch's modes that take part: {modes} (default: all)",
+                    '参加比较的 PyTorch 模式：{modes}（默认全部）'),
+    'bench.rounds': ('how often everyone is measured (default: 5; quick: 2)', '每个参与者测几轮（默认 5，quick 为 2）'),
+    'bench.seconds': ('how long in each round (default: 0.5; quick: 0.05)', '每轮测多少秒（默认 0.5，quick 为 0.05）'),
+    'bench.threads': ('of everyone (default: NAILORCH_NUM_THREADS, else the cores)',
+                      '所有参与者的线程数（默认取 NAILORCH_NUM_THREADS，其次取核心数）'),
+    'bench.quick': ('small sizes, to try everything out; such times say nothing about speed',
+                    '用小尺寸试一遍；这样的时间不能说明速度'),
+    'bench.save': ('write machine, versions and all numbers to this JSON file',
+                   '把机器、版本和全部数字写入这个 JSON 文件'),
+    'bench.sources': ("ladder: show each implementation's source", 'ladder：显示每种实现的源代码'),
+    'bench.unknown': ('there is no {word}: {remedy}', '没有 {word}：{remedy}'),
+    'bench.least': ('{name}: a number above 0, not {value}', '{name}：应大于 0，而不是 {value}'),
+    'bench.machine': ('{cpu}, {cores} cores; threads: {threads}, {dtype}, engine {engine}, {rounds} rounds',
+                      '{cpu}，{cores} 核；线程数 {threads}，{dtype}，引擎 {engine}，{rounds} 轮'),
+    'bench.versions': ('Versions: {versions}', '版本：{versions}'),
+    'bench.limits': (
+        'Limits: {gflops} GFLOP/s ({by}; NumPy sgemm {sgemm}), {triad} GB/s triad, {read} GB/s reading',
+        '极限：{gflops} GFLOP/s（{by}；NumPy sgemm {sgemm}），{triad} GB/s triad，读 {read} GB/s',
+    ),
+    'bench.quick_note': ('Small sizes (--quick) say nothing about speed. PyTorch compiles only if --modes names it.',
+                         '小尺寸（--quick）不能说明速度。只有 --modes 指明时 PyTorch 才编译。'),
+    'bench.no_huge': ('Huge pages for PyTorch: not here, {reason}', 'PyTorch 的大页内存：这里没有，{reason}'),
+    'bench.busy': ('Somebody else is at work here, a load of {load}: neither times nor limits can be trusted.',
+                   '机器上还有别的任务，负载 {load}：时间和极限都不可信。'),
+    'bench.ignored': ('{name}={value} is set here; nobody gets it.', '环境里设有 {name}={value}；参与者都不使用它。'),
+    'bench.missing': ('{peer} is missing: {install}', '缺少 {peer}：{install}'),
+    'bench.round': ('round {number}', '第 {number} 轮'),
+    'bench.check': ('preparing and checking', '准备与核对'),
+    'bench.who': ('participant', '参与者'),
+    'bench.middle': ('middle half', '中间一半'),
+    'bench.times_ours': ('x ours', '倍数'),
+    'bench.of_peak': ('of peak', '占峰值'),
+    'bench.peak_mb': ('peak MB', '内存峰值 MB'),
+    'bench.first_s': ('first s', '首次 s'),
+    'bench.best_pytorch': ('best PyTorch', 'PyTorch 最快'),
+    'bench.best_runtime': ('best runtime', '其他最快'),
+    'bench.failed': ('failed: {reason}', '失败：{reason}'),
+    'bench.disqualified': ('DISQUALIFIED: {reason}', '取消成绩：{reason}'),
+    'bench.loud': ('{name}: {who} is DISQUALIFIED, {reason}', '{name}：{who} 取消成绩，{reason}'),
+    'bench.workload': ('workload', '项目'),
+    'bench.group': ('group', '组'),
+    'bench.shape': ('sizes', '尺寸'),
+    'bench.its_best': ('its best', '最快模式'),
+    'bench.ratio': ('ratio', '比值'),
+    'bench.runtime_ms': ('runtime ms', '其他 ms'),
+    'bench.which': ('which', '哪一个'),
+    'bench.ratio_note': ("Medians. Ratio: the other's time over ours; above 1, nailorch is faster.",
+                         '时间为中位数。比值 = 对方时间 / nailorch 时间，大于 1 表示 nailorch 更快。'),
+    'bench.geometric': ('Geometric mean of {count} ratios to PyTorch: {ratio}',
+                        '与 PyTorch 的 {count} 个比值的几何平均：{ratio}'),
+    'bench.ladder': ('Images {images}, filters {filters}; threads: {threads}',
+                     '图像 {images}，滤波器 {filters}；线程数 {threads}'),
+    'bench.too_slow': ('left out', '略过'),
+    'bench.rung': ('implementation', '实现'),
+    'bench.equal': ('All results are equal within 1e-5; memory is what a call held at most, its result included.',
+                    '所有结果在 1e-5 内相等；内存是一次调用最多占用的量，包括结果。'),
 }

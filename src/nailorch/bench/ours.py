@@ -1,0 +1,113 @@
+"""nailorch's part in the contest: how it prepares each kind of workload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import nailorch.functions as F
+from nailorch import kernels, models, optimizers
+from nailorch.bench.workloads import Convolution, Dense, Network, Workload
+from nailorch.config import Config, no_grad, test_mode, using_config
+from nailorch.shapes import Array, Window
+
+__all__ = ['Runner', 'modes', 'prepare']
+
+MOST_SAMPLES = 10_000  # elements of each gradient that are compared
+
+
+class Runner(NamedTuple):
+    """A prepared workload: `check` computes it once and returns what is compared, `run` is what is timed."""
+
+    check: Callable[[], dict[str, Array]]
+    run: Callable[[], Any]
+
+
+def modes(workload: Workload) -> list[str]:
+    """Return the engines there are, the one in force first."""
+    return [Config.engine, *(name for name in kernels.ENGINES if name != Config.engine)]
+
+
+def prepare(workload: Workload, mode: str, threads: int) -> Runner:
+    """Prepare a workload for the engine `mode`; the threads are those of the environment."""
+    Config.engine = mode
+    if isinstance(workload, Network):
+        return training(workload) if workload.job == 'training' else inference(workload)
+    assert isinstance(workload, Convolution | Dense)
+    call = convolution(workload) if isinstance(workload, Convolution) else dense(workload)
+    return Runner(lambda: {'result': call()}, call)
+
+
+def build(workload: Network) -> Any:
+    net = getattr(models, workload.model)(**workload.options)
+    names = [name for name, _ in net.named_parameters()]
+    net.load_state_dict(dict(zip(names, workload.weights(), strict=True)))
+    return net
+
+
+def inference(workload: Network) -> Runner:
+    """Eager: the model is called as it is."""
+    net, (x, _) = build(workload), workload.inputs()
+
+    def call() -> Array:
+        with no_grad(), test_mode():
+            result: Array = net(x).data
+            return result
+
+    return Runner(lambda: {'result': call()}, call)
+
+
+def training(workload: Network) -> Runner:
+    net, (x, t) = build(workload), workload.inputs()
+    rule: Any = optimizers.Momentum(lr=0.001) if workload.optimizer == 'momentum' else optimizers.Adam(alpha=0.001)
+    rule.setup(net)
+
+    def step() -> float:
+        loss = F.softmax_cross_entropy(net(x), t)
+        net.cleargrads()
+        loss.backward()
+        rule.update()
+        return float(loss.data)
+
+    def check() -> dict[str, Array]:
+        with using_config('train', False):  # dropout differs from one to the other: it is off while they are compared
+            found = {'loss': np.array(step())}
+            for index, parameter in enumerate(net.params()):
+                found[f'gradient {index}'] = sample(parameter.grad.data)
+            found['loss after the update'] = np.array(float(F.softmax_cross_entropy(net(x), t).data))
+        return found
+
+    return Runner(check, step)
+
+
+def sample(gradient: Array) -> Array:
+    """Return elements spread evenly over an array, few enough to be sent."""
+    flat = gradient.reshape(-1)
+    return flat[::-(-flat.size // MOST_SAMPLES)].copy()
+
+
+def convolution(workload: Convolution) -> Callable[[], Array]:
+    x, W, gy = workload.arrays()
+    # Inside a network, x and gy come from a neighbour: in the memory order in which this engine hands its results on.
+    x, gy = as_handed_on(x), as_handed_on(gy)
+    window = workload.window.on(x.shape[2:])
+    if workload.job == 'forward':
+        return lambda: kernels.conv2d(x, W, None, window, workload.groups)
+    if workload.job == 'data-grad':
+        return lambda: kernels.conv2d_data_grad(gy, W, x.shape[2:], window, workload.groups)
+    return lambda: kernels.conv2d_weight_grad(x, gy, window, workload.groups)
+
+
+def as_handed_on(images: Array) -> Array:
+    """Return images in the order of axes in memory that the engine's own results have."""
+    tiny = np.ones((2, 16, 8, 8), np.float32)
+    result = kernels.conv2d(tiny, np.ones((16, 16, 3, 3), np.float32), None, Window(3, 1, 1), 1)
+    order = np.argsort([-stride for stride in result.strides], kind='stable')
+    return np.ascontiguousarray(images.transpose(order)).transpose(np.argsort(order))
+
+
+def dense(workload: Dense) -> Callable[[], Array]:
+    x, W, _ = workload.arrays()
+    return lambda: kernels.linear(x, W, None)

@@ -1,0 +1,151 @@
+"""What `nailorch bench` shows: a table for each workload as it is done, and one of all."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from nailorch.bench.peers import OURS, Participant
+from nailorch.bench.statistics import geometric_mean
+from nailorch.cli.output import percent, show_table, without_nan
+from nailorch.cli.texts import text
+
+__all__ = ['Live', 'Progress', 'as_json', 'show_ladder', 'show_sources', 'show_summary']
+
+
+def as_json(report: dict[str, Any]) -> str:
+    return json.dumps(without_nan(report), ensure_ascii=False, indent=1) + '\n'
+
+
+def number(value: float | None) -> str:
+    """Return three significant digits, without an exponent."""
+    return '-' if value is None else f'{value:.0f}' if value >= 100 else f'{value:#.3g}'.rstrip('.')
+
+
+class Progress:
+    """One line on a terminal's standard error: who is at work."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.shown = sys.stderr.isatty() and not options.quiet
+
+    def tell(self, name: str, who: Participant, round_number: int) -> None:
+        if self.shown:
+            doing = text('bench.round', number=round_number) if round_number else text('bench.check')
+            print(f'\r\x1b[K{name}: {who}, {doing}', end='', file=sys.stderr, flush=True)
+
+
+class Live:
+    """The machine and its limits first, then a table for each workload as soon as it is done."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+
+    def show(self, found: dict[str, Any]) -> None:
+        if Progress(self.options).shown:
+            print('\r\x1b[K', end='', file=sys.stderr, flush=True)
+        if not self.options.quiet and not self.options.json:
+            if 'machine' in found:
+                show_machine(found)
+            else:
+                show_workload(found)
+            sys.stdout.flush()
+
+
+def show_machine(report: dict[str, Any]) -> None:
+    machine, limits, settings = report['machine'], report['limits'], report['settings']
+    versions = ', '.join(f'{name} {number}' for name, number in machine['versions'].items() if number)
+    print(text('bench.machine', cpu=machine['cpu'], cores=machine['cores'], threads=machine['threads'],
+               dtype=settings['dtype'], engine=settings['engine'], rounds=settings['rounds']))
+    print(text('bench.versions', versions=versions))
+    print(text('bench.limits', gflops=number(limits['gflops']), by=limits['gflops_by'],
+               sgemm=number(limits['sgemm_gflops']), triad=number(limits['triad_gb_s']),
+               read=number(limits['read_gb_s'])))
+    if settings['quick']:
+        print(text('bench.quick_note'))
+    if machine['huge_pages'] != 'yes':
+        print(text('bench.no_huge', reason=machine['huge_pages']))
+    if machine['load'] and machine['load'] > 0.5:
+        print(text('bench.busy', load=f'{machine["load"]:.1f}'))
+    for name, value in machine['ignored'].items():
+        print(text('bench.ignored', name=name, value=value))
+    for peer, install in report['missing'].items():
+        print(text('bench.missing', peer=peer, install=install))
+
+
+def show_workload(found: dict[str, Any]) -> None:
+    """Print everyone's numbers for one workload."""
+    print(f'\n{found["name"]}  ({found["shape"]}, {found["gflop"]:.3g} GFLOP, {found["megabytes"]:.3g} MB)')
+    ours = next((row['median_ms'] for row in found['results'] if row['participant'] == found['ours']), None)
+    marks = {found['best_pytorch']: text('bench.best_pytorch'), found['best_runtime']: text('bench.best_runtime')}
+    rows = []
+    for row in found['results']:
+        if row['status'] != 'ok':
+            said = text(f'bench.{row["status"]}', reason=' '.join(row['reason'].split())[:200])
+            rows.append((row['participant'], *['-'] * 8, said))
+            continue
+        rows.append((row['participant'], number(row['median_ms']), '–'.join(map(number, row['quartiles_ms'])),
+                     number(row['median_ms'] / ours if ours else None), number(row['gflops']), percent(row['of_peak']),
+                     number(row['gb_s']), number(row['peak_mb']), number(row['first_s']),
+                     marks.get(row['participant'], '')))
+    columns = (text('bench.who'), 'ms', text('bench.middle'), text('bench.times_ours'), 'GFLOP/s',
+               text('bench.of_peak'), 'GB/s', text('bench.peak_mb'), text('bench.first_s'), '')
+    show_table(columns, rows, right=range(1, 9))
+
+
+def show_summary(report: dict[str, Any]) -> None:
+    """Print one line a workload: ours, the best of PyTorch, the best of the runtimes, and the ratios."""
+    rows, ratios = [], []
+    for found in report['workloads']:
+        by_name = {row['participant']: row for row in found['results']}
+        ours = by_name.get(found['ours'])
+        cells = [found['name'], number(ours and ours['median_ms']), percent(ours and ours['of_peak'])]
+        for kind in ('pytorch', 'runtime'):
+            rival = by_name.get(found[f'best_{kind}'])
+            name = '' if rival is None else rival['participant'].removeprefix('pytorch ').removesuffix(' float32')
+            cells += [number(rival and rival['median_ms']), name, number(found[f'ratio_{kind}'])]
+        rows.append(cells)
+        ratios += [found['ratio_pytorch']] if found['ratio_pytorch'] else []
+    print()
+    show_table((text('bench.workload'), f'{OURS} ms', text('bench.of_peak'), 'PyTorch ms', text('bench.its_best'),
+                text('bench.ratio'), text('bench.runtime_ms'), text('bench.which'), text('bench.ratio')),
+               rows, right={1, 2, 3, 5, 6, 8})
+    print(text('bench.ratio_note'))
+    if len(ratios) > 1:
+        print(text('bench.geometric', ratio=number(geometric_mean(ratios)), count=len(ratios)))
+    for found in report['workloads']:
+        for row in found['results']:
+            if row['status'] == 'disqualified':
+                print(text('bench.loud', name=found['name'], who=row['participant'], reason=row['reason']))
+
+
+def show_ladder(found: list[dict[str, Any]], threads: int) -> None:
+    for part in found:
+        (N, C, H, W), (OC, _, KH, KW) = part['images'], part['filters']
+        print(text('bench.ladder', images=f'{N}x{C}x{H}x{W}', filters=f'{OC}x{C}x{KH}x{KW}', threads=threads))
+        rows = []
+        for rung in part['rungs']:
+            if rung['seconds'] is None:
+                rows.append((rung['name'], text('bench.too_slow'), '', ''))
+            else:
+                low, middle, high = (1e3 * value for value in rung['seconds'])
+                rows.append((rung['name'], number(middle), f'{number(low)}–{number(high)}',
+                             number(rung['bytes'] / 1e6)))
+        show_table((text('bench.rung'), 'ms', text('bench.middle'), text('bench.peak_mb')), rows, right={1, 2, 3})
+        print()
+    print(text('bench.equal'))
+
+
+def show_sources() -> None:
+    """Print the sources of all rungs, as many beside each other as the terminal has room for."""
+    from rich.columns import Columns
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.syntax import Syntax
+
+    from nailorch.bench.ladder import rungs
+
+    panels = [Panel(Syntax(rung.source, 'python', background_color='default'), title=rung.name, expand=False)
+              for rung in rungs()]
+    Console(highlight=False).print(Columns(panels, padding=(0, 1)))

@@ -1,0 +1,83 @@
+"""Sizes against numbers from elsewhere; names find what they say; everyone can do it."""
+
+import numpy as np
+import pytest
+
+from nailorch.bench import ours
+from nailorch.bench.catalogue import GROUPS, catalogue, chosen
+from nailorch.bench.statistics import apart
+from nailorch.bench.workloads import Convolution
+
+FULL, QUICK = catalogue(), catalogue(quick=True)
+
+
+def test_vgg16_has_the_multiply_adds_of_the_literature():
+    assert FULL['vgg16-inference-b1'].flops / 2 == pytest.approx(15.47e9, rel=1e-3)  # 15.5 G multiply-adds
+    assert FULL['vgg16-inference-b1'].bytes == pytest.approx(4 * 138_357_544, rel=2e-3)
+
+
+def test_training_counts_both_gradients_but_none_of_the_images():
+    # MNISTNet: 28*28*16*9 + 14*14*32*16*9 + 1568*128 + 128*10 multiply-adds an image, thrice, less the first gradient
+    first, others = 28 * 28 * 16 * 9, 14 * 14 * 32 * 16 * 9 + 1568 * 128 + 128 * 10
+    assert FULL['mnistnet-training-b100'].flops == 200 * (2 * first + 3 * others)
+
+
+def test_a_convolution_counts_its_groups():
+    work = Convolution('x', 'forward', 2, 'other-layers', (4, 5, 5), 6, 3, 2, 1, 1, 2)
+    assert work.shapes() == ((2, 4, 5, 5), (6, 2, 3, 3), (2, 6, 3, 3))
+    assert work.flops == 2 * (2 * 6 * 3 * 3) * (2 * 3 * 3)
+    assert work.bytes == 4 * (200 + 108 + 108)
+
+
+def test_quick_has_the_same_names_and_less_work():
+    assert list(QUICK) == list(FULL)
+    assert all(QUICK[name].flops < FULL[name].flops for name in FULL)
+    assert {work.group for work in FULL.values()} == set(GROUPS)
+
+
+@pytest.mark.parametrize(('word', 'count'), [
+    ('vgg16-inference', 2), ('models', 5), ('mnistnet-training-b100', 1), ('vgg16-conv1_1', 6),
+    ('*-weight-grad-b1', 25), ('all', len(FULL)),
+])
+def test_words_choose_workloads(word, count):
+    assert len(chosen([word], FULL)) == count
+
+
+def test_a_word_that_names_nothing_is_an_error():
+    with pytest.raises(LookupError, match='vgg17'):
+        chosen(['models', 'vgg17'], FULL)
+
+
+LAYERS = [name for name, work in QUICK.items() if isinstance(work, Convolution) and name.endswith('b8')]
+
+
+@pytest.mark.parametrize('name', LAYERS)
+def test_layers_agree_with_pytorch(name):
+    pytest.importorskip('torch')
+    from nailorch.bench import pytorch
+    found, expected = (part.prepare(QUICK[name], mode, 1).check()['result']
+                       for part, mode in ((ours, 'reference'), (pytorch, 'channels_last')))
+    assert apart(found, expected) < 1e-5
+
+
+NETWORKS = ['vgg16-inference-b8', 'vgg16-training-b8', 'mnistnet-training-b100', 'vgg16-fc6-forward-b8']
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_networks_agree_with_pytorch(name):
+    pytest.importorskip('torch')
+    from nailorch.bench import pytorch
+    runners = [part.prepare(QUICK[name], mode, 1) for part, mode in ((ours, 'reference'), (pytorch, 'NCHW'))]
+    found, expected = (runner.check() for runner in runners)
+    assert found.keys() == expected.keys()
+    assert max(apart(found[key], expected[key]) for key in found) < 1e-4
+    for runner in runners:
+        runner.run()
+
+
+def test_training_learns_with_dropout_on():
+    runner = ours.prepare(QUICK['mnistnet-training-b100'], 'reference', 1)
+    found = runner.check()
+    assert found['loss after the update'] < found['loss']
+    losses = [runner.run() for _ in range(2)]
+    assert np.isfinite(losses).all() and losses[0] != float(found['loss after the update'])

@@ -1,0 +1,84 @@
+"""`nailorch bench`: what it shows, keeps and refuses."""
+
+import json
+
+import pytest
+
+from nailorch.bench import peers
+
+FAST = ['--quick', '--rounds', '1', '--seconds', '0.001', '--threads', '1', '--peers', 'none']
+
+
+@pytest.fixture
+def no_limits(monkeypatch):
+    """Limits that take no time to measure."""
+    found = {'gflops': 100.0, 'gflops_by': 'fma loop', 'sgemm_gflops': 80.0, 'triad_gb_s': 20.0, 'read_gb_s': 30.0}
+    monkeypatch.setattr('nailorch.bench.campaign.in_a_process', lambda *_: found)
+
+
+def test_bench_shows_a_table_and_saves_json(program, tmp_path, no_limits):
+    file = tmp_path / 'found.json'
+    code, out, _ = program('bench', 'stem7x7-forward-b1', *FAST, '--save', file)
+    assert code == 0
+    assert 'Limits: 100 GFLOP/s (fma loop; NumPy sgemm 80.0), 20.0 GB/s triad, 30.0 GB/s reading' in out
+    assert 'stem7x7-forward-b1  (1x3x28x28 -> 8, 7x7/2' in out
+    assert 'nailorch reference' in out
+    found = json.loads(file.read_text('utf-8'))
+    assert [work['name'] for work in found['workloads']] == ['stem7x7-forward-b1']
+
+
+def test_bench_answers_in_json(program, no_limits):
+    code, out, _ = program('bench', 'vgg16-fc8', *FAST, '--json')
+    assert code == 0
+    assert [work['group'] for work in json.loads(out)['workloads']] == ['dense-layers'] * 2
+
+
+def test_a_missing_peer_is_named(program, no_limits, monkeypatch):
+    monkeypatch.setattr(peers, 'installed', lambda package: None)
+    code, out, _ = program('bench', 'stem7x7-forward-b1', *FAST[:-1], 'ncnn,onnxruntime')
+    assert code == 0
+    assert 'ncnn is missing: pip install ncnn' in out
+    assert 'onnxruntime is missing: pip install onnxruntime onnx' in out
+
+
+def test_a_disqualified_participant_is_loud_and_fails_the_command(program, no_limits, monkeypatch):
+    from nailorch.bench.contest import Contest, Result
+    from nailorch.bench.peers import Participant
+    results = [Result(Participant('nailorch', 'reference'), times=[1.0]),
+               Result(Participant('ncnn', 'float32'), 'disqualified', 'result is 5.0e-01 from ours')]
+    monkeypatch.setattr(Contest, 'run', lambda *_: results)
+    code, out, _ = program('bench', 'stem7x7-forward-b1', *FAST, '--quiet')
+    assert code == 1
+    assert 'stem7x7-forward-b1: ncnn float32 is DISQUALIFIED, result is 5.0e-01 from ours' in out
+
+
+def test_bench_lists_workloads(program):
+    code, out, _ = program('bench', '--list')
+    assert code == 0
+    assert 'depthwise-stride2-weight-grad-b8  other-layers  8x96x112x112 -> 96, 3x3/2 groups 96' in out
+
+
+@pytest.mark.parametrize(('arguments', 'expected'), [
+    (['bench', 'vgg16-infrence-b1'], 'there is no vgg16-infrence-b1: did you mean vgg16-inference-b1?'),
+    (['bench', 'qqq'], 'there is no qqq: nailorch bench --list'),
+    (['bench', '--peers', 'torch'], 'there is no --peers torch: did you mean pytorch?'),
+    (['bench', '--engines', 'imaginary'], 'there is no --engines imaginary: there are reference'),
+    (['bench', '--threads', '0'], '--threads: a number above 0, not 0'),
+    (['bench', '--seconds', '0'], '--seconds: a number above 0, not 0.0'),
+])
+def test_what_is_misspelt_ends_with_2(complaint, arguments, expected):
+    code, line = complaint(*arguments)
+    assert code == 2
+    assert expected in line
+
+
+def test_the_ladder_is_shown_with_its_sources(program, monkeypatch):
+    part = {'images': [1, 8, 30, 30], 'filters': [8, 8, 3, 3],
+            'rungs': [{'name': 'seven_loops', 'seconds': [0.5, 0.5, 0.75], 'bytes': 25088},
+                      {'name': 'cells', 'seconds': None, 'bytes': None}]}
+    monkeypatch.setattr('nailorch.bench.campaign.in_a_process', lambda *_: [part])
+    code, out, _ = program('bench', 'ladder', '--sources', '--threads', '1')
+    assert code == 0
+    assert 'Images 1x8x30x30, filters 8x8x3x3; threads: 1' in out
+    assert 'seven_loops' in out and '500–750' in out and '0.0251' in out and 'left out' in out
+    assert 'sliding_window_view' in out
