@@ -30,6 +30,7 @@ class Configuration:
         train: True while learning: dropout drops, batch norm measures its batch.
         enable_backprop: True where calls are recorded for `backward()`.
         engine: the name of the kernels that compute ('reference' is plain NumPy).
+        winograd: how the fast engine convolves 3x3 filters: 'fast', 'accurate' (a third of the error) or 'off'.
         dtype: the type that new parameters get.
         lang: 'en' or 'zh', the language of messages; None asks NAILORCH_LANG, then the locale.
     """
@@ -37,11 +38,13 @@ class Configuration:
     train: bool
     enable_backprop: bool
     engine: str
+    winograd: str
     dtype: Any
     lang: str | None
 
     def __init__(self) -> None:
-        defaults = {'train': True, 'enable_backprop': True, 'engine': 'reference', 'dtype': np.float32, 'lang': None}
+        defaults = {'train': True, 'enable_backprop': True, 'engine': 'reference', 'winograd': 'fast',
+                    'dtype': np.float32, 'lang': None}
         object.__setattr__(self, '_defaults', defaults)
 
     def __getattr__(self, name: str) -> Any:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from nailorch.config import Config
-from nailorch.kernels import reference
+from nailorch.kernels import fast, reference
 from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
 
-ENGINES: dict[str, ModuleType] = {'reference': reference}
+ENGINES: dict[str, ModuleType] = {'reference': reference, 'fast': fast}
 
 
 def engine() -> ModuleType:

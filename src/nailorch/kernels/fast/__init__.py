@@ -1,0 +1,188 @@
+"""The fast engine: kernels generated from Python for the CPU at hand.
+
+float32 convolutions run here; whatever this engine does not cover it hands to `reference`, and `watch` says so. Its
+parts import numba, so they are imported at the first call.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from nailorch.kernels import reference
+from nailorch.kernels.fast.dispatch import record, watch
+from nailorch.shapes import Array, Window
+
+Arrays = Sequence[Array]
+
+__all__ = ['conv2d', 'conv2d_data_grad', 'conv2d_weight_grad', 'watch']
+
+
+@functools.cache
+def generated(family: str = 'convolution') -> ModuleType | None:
+    """Return a module of generated kernels; None without numba, or on a CPU without fused multiply-add."""
+    try:
+        from nailorch.kernels.fast import target
+    except ImportError:
+        return None
+    if target.target() is None:
+        return None
+    return importlib.import_module(f'nailorch.kernels.fast.{family}')
+
+
+def covers(*arrays: Array | None) -> bool:
+    """Return whether generated kernels take these arrays: float32 in this CPU's byte order, and not empty."""
+    return all(a is None or (a.dtype == np.float32 and a.dtype.isnative and a.size) for a in arrays)
+
+
+def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+    kernels = generated()
+    if kernels is None or not covers(image, weight, bias):
+        record('conv2d', 'reference')
+        return reference.conv2d(image, weight, bias, window, groups)
+    return kernels.conv2d(image, weight, bias, window, groups)
+
+
+def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Window, groups: int = 1) -> Array:
+    kernels = generated()
+    if kernels is None or not covers(gy, weight) or not all(size):
+        record('conv2d_data_grad', 'reference')
+        return reference.conv2d_data_grad(gy, weight, size, window, groups)
+    return kernels.conv2d_data_grad(gy, weight, size, window, groups)
+
+
+def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+    kernels = generated()
+    if kernels is None or not covers(image, gy):
+        record('conv2d_weight_grad', 'reference')
+        return reference.conv2d_weight_grad(image, gy, window, groups)
+    return kernels.conv2d_weight_grad(image, gy, window, groups)
+
+
+def served(function: str, family: str, covered: bool, *args: Any) -> Any:
+    """Call a generated kernel if there is one that covers the arguments, else the reference; and note which."""
+    kernels = generated(family) if covered else None
+    record(function, 'reference' if kernels is None else family)
+    return getattr(reference if kernels is None else kernels, function)(*args)
+
+
+# pooling: the cells of a window must be numbers that fit in a byte
+
+
+def max_pool(image: Array, window: Window) -> tuple[Array, Array]:
+    return served('max_pool', 'pools', covers(image) and math.prod(window.kernel_size) <= 256, image, window)
+
+
+def max_pool_scatter(gy: Array, index: Array, size: Sequence[int], window: Window) -> Array:
+    covered = covers(gy) and index.dtype == np.uint8
+    return served('max_pool_scatter', 'pools', covered, gy, index, size, window)
+
+
+def max_pool_gather(image: Array, index: Array, window: Window) -> Array:
+    return served('max_pool_gather', 'pools', covers(image) and index.dtype == np.uint8, image, index, window)
+
+
+def average_pool(image: Array, window: Window, count: Array) -> Array:
+    return served('average_pool', 'pools', covers(image), image, window, count)
+
+
+def average_pool_grad(gy: Array, size: Sequence[int], window: Window, count: Array) -> Array:
+    return served('average_pool_grad', 'pools', covers(gy), gy, size, window, count)
+
+
+# dense layers, and element by element
+
+
+def matmul(a: Array, b: Array) -> Array:
+    return served('matmul', 'dense', covers(a, b) and a.ndim > 1 and b.ndim > 1, a, b)
+
+
+def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    return served('linear', 'dense', covers(x, weight, bias), x, weight, bias)
+
+
+def select(condition: Array, a: Array, b: Array) -> Array:
+    covered = condition.dtype == bool and covers(a, b) and elementwise(condition, a, b)
+    return served('select', 'choice', covered, condition, a, b)
+
+
+def elementwise(*arrays: Array) -> bool:
+    """Return whether all arrays have the shape and memory order of the first, without gaps, or are a single number."""
+    first = arrays[0]
+    return gapless(first) and all(a.ndim == 0 or (a.shape == first.shape and order(a) == order(first)) for a in arrays)
+
+
+def order(array: Array) -> list[int]:
+    """Return how many numbers lie between neighbours, axis by axis."""
+    return [step // array.itemsize for n, step in zip(array.shape, array.strides, strict=True) if n > 1]
+
+
+def gapless(array: Array) -> bool:
+    """Return whether an array's numbers lie side by side, in the order of its axes or with the channels last."""
+    return array.flags.c_contiguous or array.flags.f_contiguous or (
+        array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous)
+
+
+def softmax(x: Array, axis: int) -> Array:
+    return served('softmax', 'rows', covers(x), x, axis)
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    return served('log_softmax', 'rows', covers(x), x, axis)
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
+    return served('batch_norm', 'normalization', covers(x, gamma, beta) and 1 < x.ndim < 5, x, gamma, beta, eps)
+
+
+def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
+                    eps: float) -> tuple[Array, Array, Array]:
+    covered = covers(x, gamma, gy, mean, var) and 1 < x.ndim < 5
+    return served('batch_norm_grad', 'normalization', covered, x, gamma, gy, mean, var, eps)
+
+
+# updates: what the generated kernels cannot write to, the reference does
+
+
+def updated(function: str, arrays: Sequence[Arrays], *settings: Any, each: Sequence[Any] = ()) -> None:
+    """Call an update on the rows of params, grads, state ... that generated kernels cover, then on the other rows."""
+    rows = list(zip(*arrays, strict=True))
+    covered = [covers(p, g, *state) and gapless(p) and all(order(a) == order(p) for a in state) and
+               all(a.flags.writeable and a.flags.aligned for a in (p, *state)) for p, g, *state in rows]
+    for kind in (True, False):
+        chosen = [i for i, is_covered in enumerate(covered) if is_covered == kind]
+        if chosen:
+            served(function, 'updates', kind, *([column[i] for i in chosen] for column in (*arrays, *each)), *settings)
+
+
+def sgd_update(params: Arrays, grads: Arrays, lr: float) -> None:
+    updated('sgd_update', [params, grads], lr)
+
+
+def momentum_update(params: Arrays, grads: Arrays, velocity: Arrays, lr: float, momentum: float,
+                    nesterov: bool) -> None:
+    updated('momentum_update', [params, grads, velocity], lr, momentum, nesterov)
+
+
+def adagrad_update(params: Arrays, grads: Arrays, square: Arrays, lr: float, eps: float) -> None:
+    updated('adagrad_update', [params, grads, square], lr, eps)
+
+
+def adadelta_update(params: Arrays, grads: Arrays, square: Arrays, change: Arrays, lr: float, rho: float,
+                    eps: float) -> None:
+    updated('adadelta_update', [params, grads, square, change], lr, rho, eps)
+
+
+def rmsprop_update(params: Arrays, grads: Arrays, square: Arrays, lr: float, rho: float, eps: float) -> None:
+    updated('rmsprop_update', [params, grads, square], lr, rho, eps)
+
+
+def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, steps: Sequence[int], lr: float,
+                beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> None:
+    updated('adam_update', [params, grads, mean, square], lr, beta1, beta2, eps, weight_decay, each=[steps])

@@ -1,0 +1,100 @@
+"""Which of the generated kernels convolves: Winograd's, depthwise, or the product without columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nailorch.config import Config
+from nailorch.kernels.fast import depthwise, gemm, outer, packs, winograd
+from nailorch.kernels.fast.dispatch import record
+from nailorch.kernels.fast.target import LANES
+
+SIDES = {'fast': 4, 'accurate': 2, 'off': 0}
+
+
+def side(window, groups, C, OC):
+    """Return the side of Winograd's tiles for a convolution, 4 or 2; 0 where it does not serve."""
+    try:
+        m = SIDES[Config.winograd]
+    except KeyError:
+        raise ValueError(f'Config.winograd is {Config.winograd!r}; there are {", ".join(SIDES)}') from None
+    plain = window.kernel_size == (3, 3) and window.stride == window.dilation == (1, 1) and groups == 1
+    return m if plain and min(C, OC) >= LANES else 0
+
+
+def one_each(groups, C, OC):
+    """Return whether each channel has a filter of its own, and nothing else."""
+    return groups > 1 and groups == C == OC
+
+
+def together(groups, depth, channels):
+    """Return how many groups of few channels are best taken as one, whose weights between them are 0.
+
+    A vector is filled, and all of a tile's overhead shared, at no more multiplications than a group alone would cost.
+    """
+    few = 1
+    while groups % (2 * few) == 0 and 2 * few * max(depth, channels) <= LANES:
+        few *= 2
+    return few
+
+
+def merged(weight, groups, few):
+    """Return weights of groups // few groups: those of `few` groups on the diagonal, zeros elsewhere."""
+    OC, depth = weight.shape[:2]
+    wide = np.zeros((groups // few, few, OC // groups, few, depth, *weight.shape[2:]), weight.dtype)
+    for i in range(few):
+        wide[:, i, :, i] = weight.reshape(groups // few, few, OC // groups, depth, *weight.shape[2:])[:, i]
+    return wide.reshape(OC, few * depth, *weight.shape[2:])
+
+
+def merge(weight, groups):
+    """Return weights and groups, small groups merged."""
+    few = together(groups, weight.shape[1], weight.shape[0] // groups)
+    if few == 1:
+        return weight, groups
+    return packs.packed(('merged', few), weight, lambda: merged(weight, groups, few)), groups // few
+
+
+def diagonal(wide, groups, few):
+    """Return what `merged` put on the diagonal."""
+    OC, depth = wide.shape[0], wide.shape[1] // few
+    wide = wide.reshape(groups // few, few, OC // groups, few, depth, *wide.shape[2:])
+    return np.stack([wide[:, i, :, i] for i in range(few)], axis=1).reshape(OC, depth, *wide.shape[5:])
+
+
+def conv2d(image, weight, bias, window, groups=1, relu=False):
+    """Convolve; with `relu`, set what is negative to 0."""
+    if one_each(groups, image.shape[1], weight.shape[0]):
+        record('conv2d', 'depthwise')
+        return depthwise.conv2d(image, weight, bias, window, relu)
+    m = side(window, groups, image.shape[1], weight.shape[0])
+    y = winograd.conv2d(image, weight, bias, window, m, relu) if m else None
+    record('conv2d', 'gemm' if y is None else f'winograd{m}')
+    return gemm.conv2d(image, *merge(weight, groups), bias, window, relu) if y is None else y
+
+
+def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
+    """Return the images' gradient; with `gate`, an activation of their shape, 0 where that is not positive."""
+    if one_each(groups, gy.shape[1], weight.shape[1] * groups):
+        record('conv2d_data_grad', 'depthwise')
+        return depthwise.conv2d_data_grad(gy, weight, size, window, gate)
+    m = side(window, groups, weight.shape[1], weight.shape[0])
+    gx = winograd.conv2d_data_grad(gy, weight, size, window, m, gate) if m else None
+    record('conv2d_data_grad', 'gemm' if gx is None else f'winograd{m}')
+    return gemm.conv2d_data_grad(gy, *merge(weight, groups), size, window, gate) if gx is None else gx
+
+
+def conv2d_weight_grad(image, gy, window, groups=1):
+    """Return the weights' gradient."""
+    C, OC = image.shape[1], gy.shape[1]
+    if one_each(groups, C, OC):
+        record('conv2d_weight_grad', 'depthwise')
+        return depthwise.conv2d_weight_grad(image, gy, window)
+    m = side(window, groups, C, OC)
+    gW = winograd.conv2d_weight_grad(image, gy, window, m) if m else None
+    record('conv2d_weight_grad', 'gemm' if gW is None else f'winograd{m}')
+    if gW is not None:
+        return gW
+    few = together(groups, C // groups, OC // groups)
+    gW = outer.conv2d_weight_grad(image, gy, window, groups // few)
+    return gW if few == 1 else diagonal(gW, groups, few)

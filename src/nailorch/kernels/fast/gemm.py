@@ -1,0 +1,387 @@
+"""Convolution as a matrix product whose left matrix is never written down.
+
+im2col copies every window into a row, and multiplies rows by filters. But a window is just KH * KW stretches of memory,
+the C channels of a pixel each, and a register tile can fetch its rows from anywhere: so the driver hands it a *table of
+addresses*, one for each cell of the kernel and each place. Cells outside the image point at zeros; stride and dilation
+are only arithmetic on addresses.
+
+    y[n, oh, ow, :] = sum over kh, kw of x[n, oh*SH + kh*DH - top, ow*SW + kw*DW - left, :] @ W[kh, kw]
+
+The data gradient is the same walk. A pixel of gx was seen by the cells kh for which h + top - kh*DH is a multiple of
+SH; those are the same for every SHth row. So there are SH * SW kinds of pixels, each a convolution of gy with step 1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nailorch.kernels.fast import packs, threads
+from nailorch.kernels.fast.emit import SIZE, peek, take
+from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.memory import address, channels_last, floats, images, strides, zeros
+from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
+
+PLACES = 96  # a piece of work: so many rows of the left matrix (their stretches stay in the second cache)
+DEPTH = 512  # and so many columns of it at a time
+NARROW = 8  # rows of the tiles for what is left of the channels
+SPARE = 8  # a last tile may be taller than what is left
+
+wide_6, wide_5, wide_4 = row_tile(6, WIDE), row_tile(5, WIDE), row_tile(4, WIDE)
+narrow_1, narrow_2, narrow_3 = row_tile(NARROW, 1), row_tile(NARROW, 2), row_tile(NARROW, 3)
+
+
+class Walk(NamedTuple):
+    """One pass of a kernel over images: addresses, and steps in bytes."""
+
+    out: int
+    out_n: int
+    out_h: int
+    out_w: int
+    N: int
+    OH: int
+    OW: int
+    source: int
+    source_n: int
+    source_h: int
+    source_w: int
+    H: int
+    W: int
+    step_h: int  # pixels of the source from one row of places to the next
+    step_w: int
+    depth: int  # numbers in a stretch: the channels of a pixel (of its group)
+    weight: int  # panels of WIDE vectors of output channels: (groups, panels, cells * depth, channels of the panel)
+    channels: int  # of the output, in a group
+    groups: int
+    bias: int
+    relu: int
+    gated: int
+    gate: int
+    zeros: int
+    cells: int  # stretches to a window, and where they are: tables of pixels from its place, down and across
+    dy: int
+    dx: int
+    places: int  # to a piece of work
+    panels_each: int  # panels of output channels to a piece of work
+    parts: int = 1  # the weight gradient's: pieces of its own that each part of the places has
+
+
+@jit
+def tall(rows, vectors):
+    """Return how high the next tile is, for so many rows: 6, or 5 and 4 where they come out even."""
+    if vectors < WIDE:
+        return NARROW
+    tiles = -(-rows // 6)
+    return max(-(-rows // tiles), 4)
+
+
+@jit
+def tile(rows, vectors, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
+         gate):
+    """Compute one tile."""
+    if vectors == WIDE:
+        if rows == 6:
+            wide_6(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+        elif rows == 5:
+            wide_5(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+        else:
+            wide_4(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+    elif vectors == 1:
+        narrow_1(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+    elif vectors == 2:
+        narrow_2(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+    else:
+        narrow_3(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+
+
+@jit
+def look_up(g, first, count, group, stretch, out):
+    """Fill the tables of a piece of work: where each place's stretches and its result lie.
+
+    The last tile may be higher than what is left: then it computes the last place several times over.
+    """
+    n, oh, ow = first // (g.OH * g.OW), first // g.OW % g.OH, first % g.OW
+    i = 0
+    while i < count:
+        run = min(count - i, g.OW - ow)  # places side by side
+        result = g.out + n * g.out_n + oh * g.out_h + ow * g.out_w + 4 * group * g.channels
+        out_w, step, source_w, W, outside = g.out_w, g.step_w, g.source_w, g.W, g.zeros
+        for j in range(run):
+            out[i + j] = result + j * out_w
+        for cell in range(g.cells):
+            y, x = oh * g.step_h + peek(g.dy + 8 * cell), ow * step + peek(g.dx + 8 * cell)
+            at = g.source + n * g.source_n + y * g.source_h + 4 * group * g.depth
+            row = stretch[cell]
+            if y < 0 or y >= g.H:
+                row[i:i + run] = outside
+            else:
+                for j in range(run):
+                    row[i + j] = at + (x + j * step) * source_w if x + j * step >= 0 and x + j * step < W else outside
+        i, ow = i + run, 0
+        oh += 1
+        if oh == g.OH:
+            n, oh = n + 1, 0
+    out[count:count + SPARE] = out[count - 1]
+    for cell in range(g.cells):
+        stretch[cell, count:count + SPARE] = stretch[cell, count - 1]
+
+
+@jit
+def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
+    """Compute the places that the tables hold, for some panels of output channels."""
+    a, outs, cells, wide = stretch.ctypes.data, out.ctypes.data, g.cells, WIDE * LANES
+    a_step = 8 * stretch.shape[1]
+    together = max(DEPTH // g.depth, 1)  # whole cells at a time, or a part of one
+    padded = -(-g.channels // LANES) * LANES
+    for cell in range(0, cells, together):
+        segments = min(together, cells - cell)
+        for k in range(0, g.depth, DEPTH):
+            depth = min(DEPTH, g.depth - k) if together == 1 else g.depth
+            begin, end = cell == 0 and k == 0, cell + segments == cells and k + depth == g.depth
+            for panel in range(first_panel, last_panel):
+                numbers = min(wide, g.channels - panel * wide)
+                vectors = -(-numbers // LANES)
+                part = numbers - (vectors - 1) * LANES
+                b = g.weight + 4 * cells * g.depth * (group * padded + panel * wide)
+                b += 4 * vectors * LANES * (cell * g.depth + k)
+                offset = 4 * panel * wide
+                i = 0
+                while i < count:
+                    rows = tall(count - i, vectors)
+                    to = outs + 8 * i
+                    tile(rows, vectors, a + a_step * cell + 8 * i, a_step, 4 * k, segments, depth, b,
+                         bias.ctypes.data if begin else to, offset, to, offset, part, g.relu * end,
+                         g.gated * end, g.gate)
+                    i += rows
+            if together > 1:
+                break
+
+
+@worker(Walk)
+def walk(_, job):
+    """Take pieces of work, places by groups by panels, until none is left."""
+    g = opened(job)
+    stretch = np.empty((g.cells, g.places + SPARE), np.int64)
+    out, bias = np.empty(g.places + SPARE, np.int64), np.empty(SPARE, np.int64)
+    total, panels = g.N * g.OH * g.OW, -(-g.channels // (WIDE * LANES))
+    pieces, shares = -(-total // g.places), -(-panels // g.panels_each)
+    while True:
+        work = take(g.counter)
+        if work >= pieces * shares * g.groups:
+            return
+        # Groups follow one another, since they read the same pixels; then come other places.
+        first, group, share = work // (shares * g.groups) * g.places, work // shares % g.groups, work % shares
+        count, panel = min(g.places, total - first), share * g.panels_each
+        look_up(g, first, count, group, stretch, out)
+        bias[:] = g.bias + 4 * group * g.channels * (g.bias != g.zeros)
+        walk_piece(g, count, group, panel, min(panels, panel + g.panels_each), stretch, out, bias)
+
+
+def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=None, relu=False, gate=None):
+    """Cut a walk over N images into pieces, and let the threads take them."""
+    total, panels = N * out.shape[2] * out.shape[3], -(-channels // (WIDE * LANES))
+    nothing = zeros(max(depth, channels) + WIDE * LANES)
+    pieces, enough = -(-total // PLACES) * groups, 6 * threads.count()
+    shares = min(panels, -(-enough // pieces)) if pieces < enough else 1
+    bias = nothing if bias is None else np.ascontiguousarray(bias)
+    threads.run(walk, Walk(
+        address(out), *strides(out), N, *out.shape[2:], address(source), *strides(source), *source.shape[2:], *step,
+        depth, address(weight), channels, groups, address(bias), int(relu), *distance(gate, out), address(nothing),
+        len(dy), address(dy), address(dx), min(PLACES, total), -(-panels // shares)))
+
+
+def distance(gate, out):
+    """Return whether there is a gate, and how many bytes lie between it and out."""
+    return (0, 0) if gate is None else (1, address(gate) - address(out))
+
+
+# Weights: panels of WIDE vectors of output channels, so that a tile reads them from beginning to end
+
+
+class Packing(NamedTuple):
+    """Weights on their way into panels: addresses, and steps in bytes."""
+
+    out: int
+    cells: int  # how many, and a table of their addresses
+    cell: int
+    depth: int
+    depth_step: int
+    channels: int
+    channel_step: int
+    groups: int
+    group_step: int
+    low: int  # the address of the first cell in memory, and how many numbers the cells span
+    span: int
+
+
+@jit
+def pack_block(g, source, depth, numbers, to, row, plane, tables):
+    """Pack LANES output channels, of which `numbers` are real: rows `row` bytes apart, cells `plane`."""
+    source_rows, out_rows, out_steps = tables[0], tables[1], tables[2]
+    waste = tables[3].ctypes.data
+    for i in range(LANES):
+        source_rows[i] = source + min(i, numbers - 1) * g.channel_step
+    if g.cells == 1 and g.depth_step == 4:  # a row of depths: LANES of them are a square
+        for i in range(LANES):
+            out_rows[i], out_steps[i] = to + i * row, LANES * row
+        whole, rest = depth // LANES, depth % LANES
+        turn(source_rows.ctypes.data, SIZE, LANES, out_rows.ctypes.data, out_steps.ctypes.data, numbers, whole)
+        if rest:
+            for i in range(LANES):
+                source_rows[i] += whole * SIZE
+                out_rows[i] = to + (whole * LANES + i) * row if i < rest else waste
+            turn(source_rows.ctypes.data, 0, rest, out_rows.ctypes.data, out_steps.ctypes.data, numbers, 1)
+    else:  # a row of cells
+        for first in range(0, g.span, LANES):
+            out_rows[:], out_steps[:] = waste, 0
+            for c in range(g.cells):
+                i = (peek(g.cell + 8 * c) - g.low) // 4 - first
+                if i >= 0 and i < LANES:
+                    out_rows[i], out_steps[i] = to + c * plane, row
+            turn(source_rows.ctypes.data, g.depth_step, min(LANES, g.span - first), out_rows.ctypes.data,
+                 out_steps.ctypes.data, numbers, depth)
+            for i in range(LANES):
+                source_rows[i] += SIZE
+
+
+@worker(Packing)
+def pack(_, job):
+    """Copy weights into panels: (groups, panels, cells * depth, channels of the panel)."""
+    g = opened(job)
+    wide, tables = WIDE * LANES, np.empty((4, LANES), np.int64)
+    blocks, padded = -(-g.channels // LANES), -(-g.channels // LANES) * LANES
+    while True:
+        work = take(g.counter)
+        if work >= g.groups * blocks:
+            return
+        group, first = work // blocks, work % blocks * LANES
+        panel, numbers = first // wide * wide, min(LANES, g.channels - first)
+        row = 4 * min(wide, padded - panel)
+        to = g.out + 4 * g.cells * g.depth * (group * padded + panel) + 4 * (first - panel)
+        at = group * g.group_step + first * g.channel_step
+        pack_block(g, g.low + at, g.depth, numbers, to, row, g.depth * row, tables)
+
+
+def panels(cell, depth, depth_step, channels, channel_step, groups, group_step):
+    """Return weights in panels: `cell` holds the address of each cell of the kernel, steps are in bytes."""
+    packed = floats(groups * len(cell) * depth * -(-channels // LANES) * LANES)
+    if channels % LANES:
+        packed[:] = 0
+    low, high = int(cell.min()), int(cell.max())
+    threads.run(pack, Packing(address(packed), len(cell), address(cell), depth, depth_step, channels, channel_step,
+                              groups, group_step, low, (high - low) // 4 + 1))
+    return packed
+
+
+# The two walks
+
+
+def conv2d(image, weight, groups, bias, window, relu=False):
+    """Convolve: one walk, cell (kh, kw) of the kernel a stretch of C channels."""
+    N, OC, (OH, OW) = len(image), weight.shape[0], window.outsize(image.shape[2:])
+    x, dy, dx, depth = stretches(image, window, groups)
+    y = images(N, OC, OH, OW)
+    start(N, y, x, window.stride, dy, dx, depth, pack_forward(weight, groups), OC // groups, groups, bias, relu)
+    return y
+
+
+def stretches(image, window, groups):
+    """Return the images, how far each stretch of a window is from its place, in rows and columns, and its length.
+
+    A stretch is the channels of one pixel; but few channels make short stretches. So they are copied into images with
+    the padding around them, where a whole row of the kernel is one stretch.
+    """
+    (KH, KW), (DH, DW), depth = window.kernel_size, window.dilation, image.shape[1] // groups
+    if depth < LANES and KW > 1 and DW == 1 and groups == 1:
+        return padded(image, window), np.arange(KH) * DH, np.zeros(KH, np.int64), depth * KW
+    return channels_last(image), *distances(window), depth
+
+
+def distances(window):
+    """Return how far every cell of the kernel is from its place, in rows and in columns."""
+    (KH, KW), (DH, DW), ((top, _), (left, _)) = window.kernel_size, window.dilation, window.pad
+    return np.repeat(np.arange(KH) * DH - top, KW), np.tile(np.arange(KW) * DW - left, KH)
+
+
+def pack_forward(weight, groups):
+    """Return the weights for conv2d."""
+    return packs.packed(('gemm', groups), weight, lambda: forward_panels(weight, groups))
+
+
+def forward_panels(weight, groups):
+    weight = np.ascontiguousarray(weight)
+    cells = cell_addresses(weight, np.ndindex(*weight.shape[2:]))
+    oc, c = weight.strides[:2]
+    each = weight.shape[0] // groups
+    return panels(cells, weight.shape[1], c, each, oc, groups, each * oc)
+
+
+def cell_addresses(weight, cells):
+    return np.array([address(weight) + kh * weight.strides[2] + kw * weight.strides[3] for kh, kw in cells], np.int64)
+
+
+def padded(image, window):
+    """Copy images into zeros, their channels side by side."""
+    (N, C, H, W), ((top, bottom), (left, right)) = image.shape, window.pad
+    x = images(N, C, H + top + bottom, W + left + right)
+    for edge in (x[:, :, :top], x[:, :, top + H:], x[..., :left], x[..., left + W:]):
+        edge[...] = 0
+    for c in range(C):
+        x[:, c, top:top + H, left:left + W] = image[:, c]
+    return x
+
+
+def conv2d_data_grad(gy, weight, groups, size, window, gate=None):
+    """Return the gradient of conv2d's images: one walk over gy for each kind of pixel.
+
+    With `gate`, an activation of the result's shape, the gradient stops where it is not positive: ReLU's derivative.
+    """
+    (N, OC, _, _), C, (H, W) = gy.shape, weight.shape[1] * groups, size
+    gx, gy = images(N, C, H, W), channels_last(gy)
+    gate = None if gate is None else like(gate, gx)
+    rows, cols = (list(kinds(window, axis)) for axis in (0, 1))
+    for h, kh, dy in rows:
+        for w, kw, dx in cols:
+            here = gx[:, :, h::window.stride[0], w::window.stride[1]]
+            if not len(kh) or not len(kw):
+                here[...] = 0
+            elif here.size:
+                start(N, here, gy, (1, 1), np.repeat(dy, len(dx)), np.tile(dx, len(dy)), OC // groups,
+                      pack_backward(weight, kh, kw, groups), C // groups, groups,
+                      gate=None if gate is None else gate[:, :, h::window.stride[0], w::window.stride[1]])
+    return gx
+
+
+def kinds(window, axis):
+    """Yield the first pixel of each kind along an axis, the cells that saw it, and how far off in gy they stood."""
+    step, dilation, before = window.stride[axis], window.dilation[axis], window.pad[axis][0]
+    cells = np.arange(window.kernel_size[axis])
+    for first in range(step):
+        distance = first + before - cells * dilation
+        seen = distance % step == 0
+        yield first, cells[seen], distance[seen] // step
+
+
+def pack_backward(weight, kh, kw, groups):
+    """Return the weights of some cells for the data gradient, channels in and out exchanged."""
+    kind = 'gemm back', groups, tuple(kh), tuple(kw)
+    return packs.packed(kind, weight, lambda: backward_panels(weight, kh, kw, groups))
+
+
+def backward_panels(weight, kh, kw, groups):
+    weight = np.ascontiguousarray(weight)
+    oc, c = weight.strides[:2]
+    each = weight.shape[0] // groups
+    cells = cell_addresses(weight, [(h, w) for h in kh for w in kw])
+    return panels(cells, each, oc, weight.shape[1], c, groups, each * oc)
+
+
+def like(array, model):
+    """Return `array` with the memory order of `model`: itself, or a copy."""
+    if array.strides == model.strides and array.flags.aligned:
+        return array
+    y = images(*model.shape)
+    np.copyto(y, array)
+    return y

@@ -1,0 +1,76 @@
+"""Jitted functions, kept on disk, and workers: what every thread runs.
+
+A kept function is good for exactly the sources it was made from. Numba would look at its own file alone; but a kernel
+here is written by several, the emitter and the tiles among them, so the stamp is a digest of all.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+import numba
+import numpy as np
+from numba import types
+from numba.core import caching
+
+HERE = Path(__file__).parent
+
+
+@functools.cache
+def digest() -> str:
+    """Return a digest of every source of this package."""
+    sources = [path.name.encode() + path.read_bytes() for path in sorted(HERE.glob('*.py'))]
+    return hashlib.sha256(b''.join(sources)).hexdigest()
+
+
+def stamped(locator):
+    """Return a place where numba keeps functions, with our stamp on what it keeps."""
+    class Stamped(locator):
+        def get_source_stamp(self):
+            return digest()
+
+        @classmethod
+        def from_function(cls, py_func, py_file):
+            return super().from_function(py_func, py_file) if Path(py_file).parent == HERE else None
+
+    return Stamped
+
+
+# Wherever numba would keep a function: where NUMBA_CACHE_DIR says, beside its source, or in the user's cache.
+caching.CacheImpl._locator_classes[:0] = map(stamped, list(caching.CacheImpl._locator_classes))
+
+kept = not numba.config.CACHE_LOCATOR_CLASSES  # where somebody chose other places, the stamp would be theirs
+jit = numba.njit(cache=kept, nogil=True)
+parallel = numba.njit(cache=kept, nogil=True, parallel=True)
+
+
+class Worker:
+    """A function of a worker's number and a job, run by every thread at once; `job` names the words that a job holds.
+
+    It is compiled at its first use, to a plain C function: one driver runs them all, and is compiled only once.
+    """
+
+    def __init__(self, body, job):
+        # Work is shared out by a counter; its word follows its address.
+        self.body, self.dtype = body, np.dtype([(name, np.int64) for name in ('counter', 'taken', *job._fields)])
+
+    @functools.cached_property
+    def address(self):
+        pointer = types.CPointer(numba.from_dtype(self.dtype))
+        return numba.cfunc(types.void(types.int64, pointer), cache=kept)(self.body).address
+
+
+def worker(job):
+    return lambda body: Worker(body, job)
+
+
+@jit
+def record(job):
+    """Return the job at an address."""
+    return numba.carray(job, (1,))[0]
+
+
+# What a worker is given: the address of its job, or without a compiler the job.
+opened = (lambda job: job) if numba.config.DISABLE_JIT else record

@@ -1,0 +1,151 @@
+"""The weight gradient: for each cell of the kernel, the sum over all places of the pixel it saw times gy.
+
+    gW[kh, kw] = sum over n, oh, ow of x[n, oh*SH + kh*DH - top, ow*SW + kw*DW - left, :]^T gy[n, oh, ow, :]
+
+One matrix product a cell, with the places in the middle; its left matrix is again no more than a table of addresses.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nailorch.kernels.fast import threads
+from nailorch.kernels.fast.emit import SIZE, take
+from nailorch.kernels.fast.gemm import SPARE, Walk, look_up, stretches
+from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.memory import address, channels_last, floats, strides, zeros
+from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.tiles import HIGH, add_numbers, copy_rows, outer_tile, turn
+
+PLACES = 192  # places at a time: their gy, for one panel, stays in the first cache
+PANEL = 2 * LANES
+SMALL = 1 << 20  # bytes of gW
+
+outer_8, outer_4, outer_2, outer_1 = (outer_tile(rows, 2) for rows in (HIGH, 4, 2, 1))
+narrow_8, narrow_1 = outer_tile(8, 1), outer_tile(1, 1)
+
+
+@jit
+def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step, numbers):
+    """Add a product to `rows` rows of out, tile by tile: the highest that still fits."""
+    r = 0
+    while r < rows:
+        left, at, first, to = rows - r, a_offset + 4 * r, start + r * start_step, out + r * out_step
+        if numbers <= LANES:
+            if left >= 8:
+                narrow_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+                r += 8
+            else:
+                narrow_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+                r += 1
+        elif left >= HIGH:
+            outer_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+            r += HIGH
+        elif left >= 4:
+            outer_4(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+            r += 4
+        elif left >= 2:
+            outer_2(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+            r += 2
+        else:
+            outer_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+            r += 1
+
+
+@worker(Walk)
+def collect(_, job):
+    """Take pieces of work: parts of the places, by groups, by panels of channels. Each part has sums of its own."""
+    g = opened(job)
+    total, panels = g.N * g.OH * g.OW, -(-g.channels // PANEL)
+    stretch, out = np.empty((g.cells, PLACES + SPARE), np.int64), np.empty(PLACES + SPARE, np.int64)
+    right = np.empty((PLACES, PANEL), np.float32)
+    shares, row = -(-panels // g.panels_each), 4 * g.channels
+    while True:
+        work = take(g.counter)
+        if work >= g.parts * g.groups * shares:
+            return
+        part, group, share = work // (g.groups * shares), work // shares % g.groups, work % shares
+        result = g.weight + 4 * (part * g.groups + group) * g.cells * g.depth * g.channels
+        begin, end = part * total // g.parts, (part + 1) * total // g.parts
+        for first in range(begin, end, PLACES):
+            count, fresh = min(PLACES, end - first), first == begin
+            look_up(g, first, count, group, stretch, out)
+            for panel in range(share * g.panels_each, min(panels, (share + 1) * g.panels_each)):
+                numbers = min(PANEL, g.channels - panel * PANEL)
+                vectors, b = -(-numbers // LANES), right.ctypes.data
+                part_of_last = numbers - (vectors - 1) * LANES
+                copy_rows(out.ctypes.data, 4 * panel * PANEL, count, b, 4 * PANEL, vectors, part_of_last)
+                for cell in range(g.cells):
+                    to = result + cell * g.depth * row + 4 * panel * PANEL
+                    outer(stretch.ctypes.data + 8 * cell * stretch.shape[1], 0, g.depth, count, b, 4 * PANEL,
+                          g.zeros if fresh else to, 0 if fresh else row, to, row, numbers)
+
+
+class Delivery(NamedTuple):
+    """Sums on their way into the weights' own order."""
+
+    source: int
+    parts: int
+    cells: int
+    depth: int
+    channels: int
+    groups: int
+    out: int
+
+
+@jit
+def turn_rows(source_rows, count, channels, out, out_row, tables):
+    """Write `count` rows of `channels` numbers, at most LANES, as columns: out's rows are `out_row` bytes apart."""
+    rows, outs, steps = tables[0], tables[1], tables[2]
+    for i in range(LANES):
+        rows[i], outs[i], steps[i] = source_rows[min(i, count - 1)], out + i * out_row, LANES * out_row
+    whole, rest = channels // LANES, channels % LANES
+    turn(rows.ctypes.data, SIZE, LANES, outs.ctypes.data, steps.ctypes.data, count, whole)
+    if rest:
+        for i in range(LANES):
+            rows[i] += whole * SIZE
+            outs[i] = out + (whole * LANES + i) * out_row if i < rest else tables[3].ctypes.data
+        turn(rows.ctypes.data, 0, rest, outs.ctypes.data, steps.ctypes.data, count, 1)
+
+
+@worker(Delivery)
+def deliver(_, job):
+    """Add the parts up, and turn (groups, cells, depth, channels) into (groups, channels, depth, cells)."""
+    g = opened(job)
+    each, size = g.cells * g.depth * g.channels, 4 * g.groups * g.cells * g.depth * g.channels
+    total, tables, source = g.cells * g.depth, np.empty((4, LANES), np.int64), np.empty(LANES, np.int64)
+    blocks = -(-total // LANES)
+    while True:
+        work = take(g.counter)
+        if work >= g.groups * blocks:
+            return
+        group, first = work // blocks, work % blocks * LANES
+        count = min(LANES, total - first)
+        for i in range(count):
+            k, cell = (first + i) // g.cells, (first + i) % g.cells
+            source[i] = g.source + 4 * (group * each + (cell * g.depth + k) * g.channels)
+            for part in range(1, g.parts):
+                add_numbers(source[i] + part * size, source[i], g.channels)
+        turn_rows(source, count, g.channels, g.out + 4 * (group * each + first), 4 * total, tables)
+
+
+def conv2d_weight_grad(image, gy, window, groups=1):
+    """Return the gradient of conv2d's weights, (OC, C // groups, KH, KW), in C order, that of the weights."""
+    C, (N, OC, OH, OW), (KH, KW) = image.shape[1], gy.shape, window.kernel_size
+    x, dy, dx, depth = stretches(image, window, groups)
+    gy, nothing, workers = channels_last(gy), zeros(max(C * KW, OC) + PANEL), threads.count()
+    count, panels = (OC // groups) * depth * len(dy), -(-(OC // groups) // PANEL)
+    # Either each thread takes a part of the places, and reads them once, with sums of its own for all of gW, which must
+    # stay in its second cache; or panels of gW, and then it reads all places for each.
+    size = 4 * groups * count
+    once = 2 * PLACES * workers <= N * OH * OW and size <= SMALL
+    parts, panels_each = (workers, panels) if once else (1, 1)
+    sums, gW = floats(parts * groups * count), floats(groups * count).reshape(OC, C // groups, KH, KW)
+    threads.run(collect, Walk(
+        address(gy), *strides(gy), N, OH, OW, address(x), *strides(x), *x.shape[2:], *window.stride, depth,
+        address(sums), OC // groups, groups, address(nothing), 0, 0, 0, address(nothing),
+        len(dy), address(dy), address(dx), PLACES, panels_each, parts))
+    threads.run(deliver, Delivery(address(sums), parts, KH * KW, C // groups, OC // groups, groups, address(gW)))
+    return gW

@@ -1,0 +1,100 @@
+"""Packed weights, kept while the weights stay what they are.
+
+Whoever owns an array may write into it at any time, through any alias. So a packed copy is kept together with a
+checksum of all that it was made from, and used only as long as the weights still have it: reading them is far cheaper
+than packing. In training, weights differ at every call, and nothing is kept: a copy is, when the same weights come
+twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nailorch.kernels.fast import threads
+from nailorch.kernels.fast.emit import SIZE, kernel, take
+from nailorch.kernels.fast.jit import opened, worker
+from nailorch.kernels.fast.memory import address
+
+CHUNK = 1 << 16  # bytes, whose checksum is one vector
+STEP = 4 * SIZE  # bytes that are read at a time
+
+lock = threading.Lock()
+# By the array that owns the memory: {kind and place of the weights: (checksum, copy or None)}
+kept: dict[int, dict[Any, Any]] = {}
+
+
+@kernel
+def checksum(m, at, steps, out):
+    """Mix so many steps of memory into one vector, order and every bit of it."""
+    def step(i, *sums):
+        return [m.mix(s, m.load_words(at + i * STEP + k * SIZE)) for k, s in enumerate(sums)]
+
+    first, *rest = m.loop(steps, step, *(m.words(k) for k in range(4)))
+    for other in rest:
+        first = m.mix(first, other)
+    m.store_words(out, first)
+
+
+class Reading(NamedTuple):
+    """Memory to be summed up."""
+
+    source: int
+    steps: int
+    out: int
+
+
+@worker(Reading)
+def read(_, job):
+    g = opened(job)
+    each = CHUNK // STEP
+    while True:
+        begin = take(g.counter) * each
+        if begin >= g.steps:
+            return
+        checksum(g.source + begin * STEP, min(each, g.steps - begin), g.out + begin // each * SIZE)
+
+
+def fingerprint(weight):
+    """Return bytes that differ whenever the weights do, or None for an array with holes in it."""
+    low = sum(min((n - 1) * s, 0) for n, s in zip(weight.shape, weight.strides, strict=True))
+    high = sum(max((n - 1) * s, 0) for n, s in zip(weight.shape, weight.strides, strict=True))
+    if high - low + weight.itemsize != weight.nbytes:
+        return None
+    steps, rest = divmod(weight.nbytes, STEP)
+    sums = np.empty(-(-steps * STEP // CHUNK) * SIZE + rest, np.uint8)
+    start = address(weight) + low
+    if steps:
+        threads.run(read, Reading(start, steps, address(sums)))
+    if rest:
+        flat = np.lib.stride_tricks.as_strided(weight, (weight.size,), (weight.itemsize,)) if low == 0 else None
+        if flat is None:
+            return None
+        sums[len(sums) - rest:] = flat[-(rest // 4):].view(np.uint8)
+    return sums.tobytes()
+
+
+def packed(kind, weight, make):
+    """Return make(), a packed copy of the weights for some kind of use, or the one that was kept."""
+    owner = weight
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    now = fingerprint(weight)
+    if now is None:
+        return make()
+    key = id(owner)
+    place = kind, address(weight), weight.shape, weight.strides
+    with lock:
+        if key not in kept:
+            weakref.finalize(owner, kept.pop, key, None)
+        entries = kept.setdefault(key, {})
+        before, copy = entries.get(place, (None, None))
+    if before == now and copy is not None:
+        return copy
+    copy = make()
+    with lock:
+        entries[place] = now, copy if before == now else None
+    return copy

@@ -1,0 +1,139 @@
+"""Register tiles: the products at the bottom of everything, as many sums at once as registers hold.
+
+A tile is `rows` x `vectors`: each step of the inner loop loads `vectors` vectors of B and multiplies them with `rows`
+numbers of A. With 6 x 4 = 24 sums in 32 registers the multipliers never wait: neither for memory (10 loads feed 24
+multiply-adds) nor for one another (a sum is touched again 24 instructions later).
+"""
+
+from __future__ import annotations
+
+from nailorch.kernels.fast.emit import SIZE, kernel
+from nailorch.kernels.fast.target import LANES, REGISTERS
+
+WIDE = 4 if REGISTERS == 32 else 2  # vectors in a row of the widest tile
+HIGH = 8 if REGISTERS == 32 else 4  # rows of a tile of outer products, two vectors wide
+
+
+def row_tile(rows, vectors):
+    """Return the kernel of one tile: out[r] = relu(start[r] + sum over segments s and k of A[s][r][k] * B[s, k]).
+
+    `a`, `start` and `out` are tables of addresses: where A's rows lie is anybody's choice, so a convolution's windows
+    need not be copied into columns. From one segment to the next, a's table moves on `a_step` bytes, and B, a single
+    panel, by `depth` rows. The offsets, in bytes, are added to every address of a table. `part` numbers of the
+    last vector are real. `relu` is 0 or 1. If `gated` is 1, out is set to 0 where the number `gate` bytes from it is
+    not positive: ReLU's derivative.
+    """
+
+    def tile(m, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate):
+        def load(address, v):
+            return m.load(address + SIZE * v) if v < vectors - 1 else m.load_part(address + SIZE * v, part)
+
+        def segment(s, *sums):
+            row = [m.word(a + s * a_step + 8 * r) + a_offset for r in range(rows)]
+            panel = b + depth * s * (SIZE * vectors)
+
+            def several(steps):
+                def body(i, *sums):
+                    for k in range(steps):
+                        at = panel + i * (SIZE * vectors * steps) + SIZE * vectors * k
+                        right = [m.load(at + SIZE * v) for v in range(vectors)]
+                        for r in range(rows):
+                            left = m.broadcast(row[r] + i * (4 * steps) + 4 * k)
+                            these = [m.fma(left, right[v], sums[vectors * r + v]) for v in range(vectors)]
+                            sums = (*sums[:vectors * r], *these, *sums[vectors * (r + 1):])
+                    return sums
+                return body
+
+            return rolled(m, depth, several, *sums)
+
+        cells = [(r, v) for r in range(rows) for v in range(vectors)]
+        starts = [m.word(start + 8 * r) + start_offset for r in range(rows)]
+        sums = m.loop(segments, segment, *(load(starts[r], v) for r, v in cells))
+        zero = m.splat(0)
+        sums = m.loop(relu, lambda _, *sums: [m.below(x, zero, zero, x) for x in sums], *sums)
+        outs = [m.word(out + 8 * r) + offset for r in range(rows)]
+
+        def shut(_, *sums):
+            return [m.below(zero, load(outs[r] + gate, v), x, zero) for (r, v), x in zip(cells, sums, strict=True)]
+
+        sums = m.loop(gated, shut, *sums)
+        for (r, v), x in zip(cells, sums, strict=True):
+            if v < vectors - 1:
+                m.store(outs[r] + SIZE * v, x)
+            else:
+                m.store_part(outs[r] + SIZE * v, x, part)
+
+    return kernel(tile)
+
+
+def outer_tile(rows, vectors):
+    """Return the kernel of one tile of a sum of outer products: out[r] = start[r] + sum over k of A[k][r] * B[k].
+
+    `a` is a table of addresses, one for every k, `b` a matrix whose rows are `b_step` bytes apart; start and out are
+    matrices too (a start of zeros has step 0), of which `numbers` columns are real. This is the weight gradient: k runs
+    over pixels.
+    """
+
+    def tile(m, a, a_offset, count, b, b_step, start, start_step, out, out_step, numbers):
+        def several(steps):
+            def body(i, *sums):
+                for k in range(steps):
+                    left = m.word(a + i * (8 * steps) + 8 * k) + a_offset
+                    at = b + (i * steps + k) * b_step
+                    right = [m.load(at + SIZE * v) for v in range(vectors)]
+                    column = [m.broadcast(left + 4 * r) for r in range(rows)]
+                    sums = [m.fma(column[r], right[v], sums[vectors * r + v]) for r, v in cells]
+                return sums
+            return body
+
+        cells = [(r, v) for r in range(rows) for v in range(vectors)]
+        parts = [numbers - LANES * v for v in range(vectors)]
+        sums = [m.load_part(start + start_step * r + SIZE * v, parts[v]) for r, v in cells]
+        for (r, v), x in zip(cells, rolled(m, count, several, *sums), strict=True):
+            m.store_part(out + out_step * r + SIZE * v, x, parts[v])
+
+    return kernel(tile)
+
+
+@kernel
+def copy_rows(m, source, offset, count, out, out_step, vectors, part):
+    """Copy `count` rows from a table's addresses into a matrix: so many vectors each, `part` of the last one real."""
+    def row(k):
+        at, to = m.word(source + 8 * k) + offset, out + k * out_step
+        m.loop(vectors - 1, lambda v: m.store(to + v * SIZE, m.load(at + v * SIZE)))
+        last = (vectors - 1) * SIZE
+        m.store(to + last, m.load_part(at + last, part))
+
+    m.loop(count, row)
+
+
+@kernel
+def turn(m, source, source_step, columns, out, out_steps, rows, count):
+    """Transpose `count` squares of LANES x LANES numbers, or the `rows` x `columns` in their corners.
+
+    `source` and `out` are tables of LANES addresses, the rows of a square; from one square to the next, a row of the
+    source moves on `source_step` bytes, and one of out as many as the table `out_steps` says.
+    """
+    def square(k):
+        vectors = [m.load_part(m.word(source + 8 * i) + k * source_step, columns) for i in range(LANES)]
+        for i, vector in enumerate(m.transpose(vectors)):
+            m.store_part(m.word(out + 8 * i) + k * m.word(out_steps + 8 * i), vector, rows)
+
+    m.loop(count, square)
+
+
+@kernel
+def add_numbers(m, source, out, count):
+    """Add so many numbers to others."""
+    rest = count % LANES
+    m.loop(count // LANES, lambda i: m.store(out + i * SIZE, m.load(out + i * SIZE) + m.load(source + i * SIZE)))
+    at, to = source + count // LANES * SIZE, out + count // LANES * SIZE
+    m.store_part(to, m.load_part(to, rest) + m.load_part(at, rest), rest)
+
+
+def rolled(m, count, several, *carried):
+    """Run a loop four steps at a time, then the one to three that are left."""
+    def rest(i, *values):
+        return several(1)(count // 4 * 4 + i, *values)
+
+    return m.loop(count % 4, rest, *m.loop(count // 4, several(4), *carried))

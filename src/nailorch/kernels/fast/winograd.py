@@ -1,0 +1,389 @@
+"""3x3 convolution with stride 1 by Winograd's minimal filtering: 36 products where the definition has 144.
+
+Images are cut into tiles that overlap by two pixels. Forward, for tiles t, points p, channels c and output channels k:
+
+    V[p, t, c] = B^T d B     U[p, c, k] = G g G^T     M[p] = V[p] @ U[p]     Y = A^T M A
+
+so the sum over channels, the bulk of the work, is 36 matrix products. The data gradient is a convolution too, with the
+filters flipped and transposed. The weight gradient is the transposed problem: with D = A gy A^T,
+
+    gU[p] = V[p]^T @ D[p]     gW = G^T gU G
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nailorch.kernels.fast import packs, threads
+from nailorch.kernels.fast.emit import poke, take
+from nailorch.kernels.fast.gemm import SPARE, cell_addresses, like, pack_block, tall, tile
+from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.memory import address, channels_last, floats, images, strides, zeros
+from nailorch.kernels.fast.outer import outer, turn_rows
+from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.tiles import WIDE
+from nailorch.kernels.fast.transforms import cook_toom, transform, transposed
+
+PANEL = WIDE * LANES  # output channels that are computed together
+OWN = 48  # tiles that a thread takes for itself: their V and M stay in its second cache
+SHARED = 192  # tiles whose V all threads share
+PADDING = 16  # numbers between planes: powers of two apart they would compete for the same places of the cache
+
+BT, G, AT = cook_toom(['0', '3/4', '-3/4', '3/2', '-3/2'])
+BT_2, G_2, AT_2 = cook_toom(['0', '1', '-1'])
+image_4, image_2 = transform(BT, from_table=True), transform(BT_2, from_table=True)
+gradient_4, gradient_2 = transform(transposed(AT), from_table=True), transform(transposed(AT_2), from_table=True)
+filter_4, filter_2 = transform(G), transform(G_2)
+back_4 = transform(transposed(G), paired=True, check=True)
+back_2 = transform(transposed(G_2), paired=True, check=True)
+result_4 = transform(AT, to_table=True, paired=True, check=True)
+result_2 = transform(AT_2, to_table=True, paired=True, check=True)
+
+
+class Tiling(NamedTuple):
+    """A Winograd convolution: addresses, and steps in bytes."""
+
+    out: int
+    out_n: int
+    out_h: int
+    out_w: int
+    OH: int
+    OW: int
+    channels: int
+    source: int
+    source_n: int
+    source_h: int
+    source_w: int
+    H: int
+    W: int
+    depth: int
+    top: int
+    left: int
+    TH: int  # tiles of an image, down and across
+    TW: int
+    m: int  # pixels of a tile's side, 4 or 2
+    weight: int  # U: (panels, points, depth, channels of the panel)
+    bias: int
+    relu: int
+    gate: int  # like out; or 0
+    zeros: int
+    waste: int  # where results beyond the edges go
+    first: int = 0  # the present tiles: the first, how many, and how many at a time
+    total: int = 0
+    tiles: int = 0
+    V: int = 0  # B^T d B, and D = A gy A^T, shared by all threads, and the bytes from tile to tile, point to point
+    V_row: int = 0
+    V_plane: int = 0
+    D: int = 0
+    D_row: int = 0
+    D_plane: int = 0
+    M_plane: int = 0
+    scratch: int = 0  # each worker has so many bytes there, and a word to say whether what it wrote is finite
+    size: int = 0
+    finite: int = 0
+
+
+@jit
+def place(g, t, size, step, table, base, n_step, h_step, w_step, H, W, top, left, outside):
+    """Fill the table of one tile's pixels."""
+    n, y, x = t // (g.TH * g.TW), t // g.TW % g.TH * step - top, t % g.TW * step - left
+    corner = base + n * n_step
+    for i in range(size):
+        for j in range(size):
+            inside = y + i >= 0 and y + i < H and x + j >= 0 and x + j < W
+            table[size * i + j] = corner + (y + i) * h_step + (x + j) * w_step if inside else outside
+
+
+@jit
+def to_points(g, t, table, out, plane):
+    """Transform one tile of the images: B^T d B."""
+    size = g.m + 2
+    place(g, t, size, g.m, table, g.source, g.source_n, g.source_h, g.source_w, g.H, g.W, g.top, g.left, g.zeros)
+    if g.m == 4:
+        image_4(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0)
+    else:
+        image_2(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0)
+
+
+@jit
+def from_points(g, t, table, gates, source, plane, first, channels):
+    """Transform one tile of results back, A^T M A, for some channels; return 1 if it is finite."""
+    place(g, t, g.m, g.m, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.waste)
+    if g.gate:
+        place(g, t, g.m, g.m, gates, g.gate, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.zeros)
+    bias, gated = g.bias + 4 * first * (g.bias != g.zeros), int(g.gate != 0)
+    to, gate = table.ctypes.data, gates.ctypes.data
+    if g.m == 4:
+        return result_4(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, gate)
+    return result_2(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, gate)
+
+
+@jit
+def multiply(g, first, count, V, M, rows, outs, nothing, table, gates, panel):
+    """Compute `count` tiles for one panel of output channels: the products at every point, and the way back."""
+    numbers = min(PANEL, g.channels - panel * PANEL)
+    vectors = -(-numbers // LANES)
+    width = 4 * vectors * LANES
+    for i in range(count + SPARE):
+        rows[i], outs[i] = V + min(i, count - 1) * g.V_row, M + i * width
+    points = (g.m + 2)**2
+    b = g.weight + 4 * points * g.depth * panel * PANEL
+    for p in range(points):
+        i = 0
+        while i < count:
+            high = tall(count - i, vectors)
+            tile(high, vectors, rows.ctypes.data + 8 * i, 0, p * g.V_plane, 1, g.depth, b + p * g.depth * width,
+                 nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0)
+            i += high
+    finite = 1
+    for i in range(count):
+        finite *= from_points(g, first + i, table, gates, M + i * width, g.M_plane, panel * PANEL, numbers)
+    return finite
+
+
+@worker(Tiling)
+def convolve_tiles(number, job):
+    """Take some tiles, by panels of output channels where V is shared, and compute their results.
+
+    Otherwise V is the worker's own: the tiles are carried from pixels to pixels, every step of a convolution.
+    """
+    g = opened(job)
+    points, panels = (g.m + 2)**2, -(-g.channels // PANEL)
+    rows, outs = np.empty(g.tiles + SPARE, np.int64), np.empty(g.tiles + SPARE, np.int64)
+    nothing, table, gates = np.full(SPARE, g.zeros), np.empty(points, np.int64), np.empty(points, np.int64)
+    shares = panels if g.V else 1
+    M = g.scratch + number * g.size
+    own, finite = M + points * g.M_plane, 1
+    while True:
+        work = take(g.counter)
+        begin, panel = work // shares * g.tiles, work % shares
+        if begin >= g.total:
+            break
+        first, count = g.first + begin, min(g.tiles, g.total - begin)
+        if g.V:
+            finite *= multiply(g, first, count, g.V + begin * g.V_row, M, rows, outs, nothing, table, gates, panel)
+        else:
+            for i in range(count):
+                to_points(g, first + i, table, own + i * g.V_row, g.V_plane)
+            for panel in range(panels):
+                finite *= multiply(g, first, count, own, M, rows, outs, nothing, table, gates, panel)
+    if not finite:
+        poke(g.finite, 0)
+
+
+@worker(Tiling)
+def share_points(_, job):
+    """Take single tiles of the images, and transform them into a V that all threads will read."""
+    g = opened(job)
+    table = np.empty((g.m + 2)**2, np.int64)
+    while True:
+        i = take(g.counter)
+        if i >= g.total:
+            return
+        to_points(g, g.first + i, table, g.V + i * g.V_row, g.V_plane)
+
+
+def start(g, total):
+    """Convolve: return whether all results are finite."""
+    workers, points, row, finite = threads.count(), (g.m + 2)**2, 4 * g.depth, np.ones(1, np.int64)
+    M_plane = 4 * ((OWN + SPARE) * PANEL + PADDING)
+    size = points * M_plane
+    if total >= 2 * OWN * workers and g.depth * g.channels <= OWN_WEIGHTS:
+        plane = OWN * row + 4 * PADDING
+        size += points * plane
+        scratch = floats(workers * size // 4)
+        threads.run(convolve_tiles, g._replace(total=total, tiles=OWN, V_row=row, V_plane=plane, M_plane=M_plane,
+                                               size=size, scratch=address(scratch), finite=address(finite)))
+        return finite.all()
+    shared = min(SHARED, total)
+    plane = shared * row + 4 * PADDING
+    scratch, V = floats(workers * size // 4), floats(points * plane // 4)
+    g = g._replace(tiles=OWN, V=address(V), V_row=row, V_plane=plane, M_plane=M_plane, size=size,
+                   scratch=address(scratch), finite=address(finite))
+    for first in range(0, total, shared):
+        g = g._replace(first=first, total=min(shared, total - first))
+        threads.run(share_points, g)
+        threads.run(convolve_tiles, g)
+    return finite.all()
+
+
+OWN_WEIGHTS = 256 * 256
+
+
+# filters
+
+
+class Packing(NamedTuple):
+    """Filters on their way to the points, as in gemm.py."""
+
+    m: int
+    out: int
+    cells: int
+    cell: int
+    depth: int
+    depth_step: int
+    channels: int
+    channel_step: int
+    low: int
+    span: int
+
+
+@worker(Packing)
+def pack(_, job):
+    """Transform filters, G g G^T, into panels: (panels, points, depth, channels of the panel)."""
+    g = opened(job)
+    few, points, row = 8, (g.m + 2)**2, 4 * PANEL
+    taps, tables = np.zeros(9 * few * PANEL, np.float32).ctypes, np.empty((4, LANES), np.int64)
+    blocks = -(-g.depth // few)
+    while True:
+        work = take(g.counter)
+        if work >= -(-g.channels // PANEL) * blocks:
+            return
+        panel, k = work // blocks * PANEL, work % blocks * few
+        here, numbers = min(few, g.depth - k), min(PANEL, g.channels - panel)
+        width = -(-numbers // LANES) * LANES
+        for first in range(0, numbers, LANES):
+            at = g.low + (panel + first) * g.channel_step + k * g.depth_step
+            pack_block(g, at, here, min(LANES, numbers - first), taps.data + 4 * first, row, few * row, tables)
+        for i in range(here):
+            to = g.out + 4 * (points * g.depth * panel + (k + i) * width)
+            if g.m == 4:
+                filter_4(taps.data + i * row, few * row, 0, to, 4 * g.depth * width, 0, width, 0, 0, 0, 0)
+            else:
+                filter_2(taps.data + i * row, few * row, 0, to, 4 * g.depth * width, 0, width, 0, 0, 0, 0)
+
+
+def pack_forward(weight, m):
+    """Return the filters for conv2d."""
+    return packs.packed(('winograd', m), weight, lambda: panels(m, np.ascontiguousarray(weight), 1, 0, 1))
+
+
+def pack_backward(weight, m):
+    """Return the filters for the data gradient: turned half around, channels in and out exchanged."""
+    return packs.packed(('winograd back', m), weight, lambda: panels(m, np.ascontiguousarray(weight), 0, 1, -1))
+
+
+def panels(m, weight, depth, channel, order):
+    """Return the filters' values at the points, in panels; `depth` and `channel` are axes of the weight."""
+    channels, cells = weight.shape[channel], cell_addresses(weight, list(np.ndindex(3, 3))[::order])
+    packed = floats((m + 2)**2 * weight.shape[depth] * -(-channels // LANES) * LANES)
+    threads.run(pack, Packing(m, address(packed), 9, address(cells), weight.shape[depth], weight.strides[depth],
+                              channels, weight.strides[channel], address(weight), 9))
+    return packed
+
+
+def convolve(image, packed, channels, top, left, OH, OW, m, bias=None, relu=False, gate=None):
+    """Return a 3x3 convolution's result, or None if it is not finite: then one bad pixel has spoilt its tile."""
+    x, (N, C, H, W) = channels_last(image), image.shape
+    y, nothing, waste = images(N, channels, OH, OW), zeros(max(C, channels) + PANEL), floats(channels + PANEL)
+    bias = None if bias is None else np.ascontiguousarray(bias)
+    gate = None if gate is None else like(gate, y)
+    TH, TW = -(-OH // m), -(-OW // m)
+    done = start(Tiling(
+        address(y), *strides(y), OH, OW, channels, address(x), *strides(x), H, W, C, top, left, TH, TW, m,
+        address(packed), address(nothing if bias is None else bias), int(relu), 0 if gate is None else address(gate),
+        address(nothing), address(waste)), N * TH * TW)
+    return y if done else None
+
+
+def conv2d(image, weight, bias, window, m=4, relu=False):
+    (top, _), (left, _) = window.pad
+    OH, OW = window.outsize(image.shape[2:])
+    return convolve(image, pack_forward(weight, m), weight.shape[0], top, left, OH, OW, m, bias, relu)
+
+
+def conv2d_data_grad(gy, weight, size, window, m=4, gate=None):
+    (top, _), (left, _) = window.pad
+    return convolve(gy, pack_backward(weight, m), weight.shape[1], 2 - top, 2 - left, *size, m, gate=gate)
+
+
+# the weight gradient
+
+
+@worker(Tiling)
+def share_gradients(_, job):
+    """Take single tiles of gy, and transform them, A gy A^T."""
+    g = opened(job)
+    table = np.empty(g.m**2, np.int64)
+    while True:
+        i = take(g.counter)
+        if i >= g.total:
+            return
+        place(g, g.first + i, g.m, g.m, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.zeros)
+        if g.m == 4:
+            gradient_4(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0)
+        else:
+            gradient_2(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0)
+
+
+@worker(Tiling)
+def accumulate(_, job):
+    """Take points, by some rows of gU each, and add these tiles' products to gU: V[p]^T @ D[p]."""
+    g = opened(job)
+    few, rows = 128, np.empty(g.total, np.int64)
+    for i in range(g.total):
+        rows[i] = g.V + i * g.V_row
+    blocks, out_row = -(-g.depth // few), 4 * g.channels
+    while True:
+        work = take(g.counter)
+        if work >= (g.m + 2)**2 * blocks:
+            return
+        p, k = work // blocks, work % blocks * few
+        for channel in range(0, g.channels, 2 * LANES):
+            to = g.weight + (p * g.depth + k) * out_row + 4 * channel
+            outer(rows.ctypes.data, p * g.V_plane + 4 * k, min(few, g.depth - k), g.total,
+                  g.D + p * g.D_plane + 4 * channel, g.D_row, to if g.first else g.zeros, out_row if g.first else 0,
+                  to, out_row, min(2 * LANES, g.channels - channel))
+
+
+@worker(Tiling)
+def finish(_, job):
+    """Take some input channels, transform gU back, G^T gU G, and write gW in C order."""
+    g = opened(job)
+    few, row, finite = 8, g.channels + PADDING, 1
+    taps = np.empty(few * 9 * row, np.float32).ctypes
+    tables, rows = np.empty((4, LANES), np.int64), np.empty(LANES, np.int64)
+    while True:
+        k = take(g.counter) * few
+        if k >= g.depth:
+            break
+        here = min(few, g.depth - k)
+        for i in range(here):
+            at, to = g.weight + 4 * (k + i) * g.channels, taps.data + 4 * 9 * i * row
+            if g.m == 4:
+                finite *= back_4(at, 4 * g.depth * g.channels, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0)
+            else:
+                finite *= back_2(at, 4 * g.depth * g.channels, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0)
+        for j in range(0, 9 * here, LANES):
+            count = min(LANES, 9 * here - j)
+            for i in range(count):
+                rows[i] = taps.data + 4 * (j + i) * row
+            turn_rows(rows, count, g.channels, g.scratch + 4 * (9 * k + j), 36 * g.depth, tables)
+    if not finite:
+        poke(g.finite, 0)
+
+
+def conv2d_weight_grad(image, gy, window, m=4):
+    """Return the gradient of the weights, or None if it is not finite."""
+    x, gy, (N, C, H, W), (_, OC, OH, OW) = channels_last(image), channels_last(gy), image.shape, gy.shape
+    ((top, _), (left, _)), points, finite = window.pad, (m + 2)**2, np.ones(1, np.int64)
+    TH, TW, nothing = -(-OH // m), -(-OW // m), zeros(max(C, OC) + PANEL)
+    sums, gW = floats(points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
+    total, V_row, D_row = N * TH * TW, 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
+    shared = min(total, max(GRADIENT_BYTES // (points * (V_row + D_row)), 48))
+    V_plane, D_plane = shared * V_row + 4 * PADDING, shared * D_row + 4 * PADDING
+    V, D = floats(points * V_plane // 4), floats(points * D_plane // 4)
+    g = Tiling(address(gy), *strides(gy), OH, OW, OC, address(x), *strides(x), H, W, C, top, left, TH, TW, m,
+               address(sums), address(nothing), 0, 0, address(nothing), 0, V=address(V), V_row=V_row, V_plane=V_plane,
+               D=address(D), D_row=D_row, D_plane=D_plane, scratch=address(gW), finite=address(finite))
+    for first in range(0, total, shared):
+        g = g._replace(first=first, total=min(shared, total - first))
+        for step in (share_points, share_gradients, accumulate):
+            threads.run(step, g)
+    threads.run(finish, g)
+    return gW if finite.all() else None
+
+
+GRADIENT_BYTES = 12 << 20  # of V and D together: they should stay in the third cache

@@ -1,0 +1,228 @@
+"""Generated convolutions against the float64 reference, on shapes nobody chose by hand."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip('numba')
+
+from nailorch import using_config
+from nailorch.kernels import fast, reference
+from nailorch.kernels.fast import convolution, memory, target, transforms
+from nailorch.shapes import Window
+
+pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
+UNIT = 2.0**-24  # float32's rounding: at most so much of every result
+
+
+def amplification(points):
+    """Return how much larger than a direct sum's terms Winograd's can be: the square of one axis's worst row."""
+    BT, G, AT = (np.abs(np.array(matrix, float)) for matrix in transforms.cook_toom(points))
+    return np.einsum('p,pj,p->j', AT.max(axis=0), G, BT.sum(axis=1)).max()**2
+
+
+AMPLIFIED = {'gemm': 1, 'depthwise': 1, 'winograd4': amplification(['0', '3/4', '-3/4', '3/2', '-3/2']),
+             'winograd2': amplification(['0', '1', '-1'])}
+
+
+def agree(got, expected, terms, kernel, size):
+    """Assert that errors are within `terms` roundings of sums whose terms' magnitudes add up to `size`."""
+    bound = UNIT * (terms + 20) * AMPLIFIED[kernel] * size
+    assert got.shape == expected.shape and got.dtype == np.float32
+    assert (np.abs(got - expected) <= bound).all(), np.abs(got - expected).max() / bound.min()
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape).astype('f')
+
+
+def strided(array, order):
+    """Return the array in another memory order, amid NaN: what is read beyond its edges spoils the result."""
+    axes = {'C': (0, 1, 2, 3), 'last': (0, 2, 3, 1), 'odd': (3, 1, 0, 2)}[order]
+    back = np.argsort(axes)
+    wide = np.full([array.shape[a] + 2 for a in axes], np.nan, 'f')
+    inside = wide[1:-1, 1:-1, 1:-1, 1:-1]
+    inside[...] = array.transpose(axes)
+    return inside.transpose(back) if order != 'last' else np.ascontiguousarray(inside).transpose(back)
+
+
+@st.composite
+def cases(draw):
+    """Return (N, C, H, W, OC, window, groups)."""
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    if draw(st.booleans()):  # one for Winograd
+        groups, window = 1, Window(3, 1, tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in '12'))
+    else:
+        kernel, stride, dilation = (draw(st.tuples(st.integers(1, most), st.integers(1, most))) for most in (5, 3, 3))
+        pad = tuple((draw(st.integers(0, k)), draw(st.integers(0, k))) for k in kernel)
+        window = Window(kernel, stride, pad, dilation)
+    H, W = (draw(st.integers(max(k - sum(p), 1), 40)) for k, p in zip(window.spread, window.pad, strict=True))
+    C, OC = (groups * draw(st.integers(1, 130 // groups)) for _ in '12')
+    if draw(st.integers(0, 3)) == 0 and C > 1:
+        groups, OC = C, C
+    return draw(st.integers(1, 3)), C, H, W, OC, window, groups
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases(), st.sampled_from(['C', 'last', 'odd']), st.sampled_from(['fast', 'accurate', 'off']), st.booleans())
+def test_convolution_and_its_gradients_agree_with_the_float64_reference(case, order, winograd, biased):
+    N, C, H, W, OC, window, groups = case
+    x, weight, b = normal(0, N, C, H, W), normal(1, OC, C // groups, *window.kernel_size), normal(2, OC)
+    gy = normal(3, N, OC, *window.outsize((H, W)))
+    with using_config('winograd', winograd), fast.watch() as log:
+        y = fast.conv2d(strided(x, order), strided(weight, order), b if biased else None, window, groups)
+        gx = fast.conv2d_data_grad(strided(gy, order), strided(weight, order), (H, W), window, groups)
+        gW = fast.conv2d_weight_grad(strided(x, order), strided(gy, order), window, groups)
+    (_, forward), (_, data), (_, weights) = log
+    assert 'reference' not in (forward, data, weights)
+    x, weight, b, gy = (a.astype('d') for a in (x, weight, b, gy))
+
+    each = np.abs(weight).sum(axis=(1, 2, 3)).max() + np.abs(b).max()
+    agree(y, reference.conv2d(x, weight, b if biased else None, window, groups), weight[0].size, forward,
+          np.abs(x).max() * each + np.abs(b).max())
+    seen = np.abs(weight).reshape(groups, OC // groups, -1).sum(axis=(1, 2)).max()
+    agree(gx, reference.conv2d_data_grad(gy, weight, (H, W), window, groups), OC // groups * weight[0, 0].size, data,
+          np.abs(gy).max() * seen)
+    agree(gW, reference.conv2d_weight_grad(x, gy, window, groups), gy[:, 0].size, weights,
+          np.abs(x).max() * np.abs(gy).sum(axis=(0, 2, 3)).max())
+
+
+@pytest.mark.parametrize(('shape', 'OC', 'window', 'groups'), [
+    ((2, 19, 9, 11), 37, Window(3, 1, 1), 1), ((1, 20, 33, 30), 70, Window(3, 1, ((1, 0), (2, 1))), 1),
+    ((3, 16, 41, 45), 16, Window(3, 1, 1), 1), ((2, 5, 13, 9), 7, Window((2, 5), (1, 2), 1), 1),
+    ((2, 12, 13, 9), 18, Window(3, 2, 1, 2), 3), ((2, 24, 10, 14), 24, Window(3, 2, 1), 24),
+], ids=str)
+def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(shape, OC, window, groups, monkeypatch):
+    guarded, margin = [], 4096
+
+    def take(size):
+        raw = np.full(size + 2 * margin, 255, np.uint8)  # as numbers: NaN
+        guarded.append(raw)
+        return raw[margin:-margin]
+
+    monkeypatch.setattr(memory.POOL, 'take', take)
+    x, weight = normal(0, *shape), normal(1, OC, shape[1] // groups, *window.kernel_size)
+    gy = normal(2, shape[0], OC, *window.outsize(shape[2:]))
+    with fast.watch() as log:
+        results = [fast.conv2d(x, weight, None, window, groups),
+                   fast.conv2d_data_grad(gy, weight, shape[2:], window, groups),
+                   fast.conv2d_weight_grad(x, gy, window, groups)]
+    assert len({kernel for _, kernel in log}) == 1  # none fell back because it met a NaN
+    assert all(np.isfinite(result).all() for result in results)
+    assert len(guarded) >= 6
+    assert all((raw[:margin] == 255).all() and (raw[-margin:] == 255).all() for raw in guarded)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize('kernel', [3, 1])
+def test_what_is_not_finite_spreads_as_far_as_in_the_reference(bad, kernel):
+    window = Window(kernel, 1, kernel // 2)
+    x, weight = normal(0, 2, 16, 13, 14), normal(1, 32, 16, kernel, kernel)
+    x[1, 3, 6, 7] = bad
+    finite = normal(2, 2, 32, 13, 14)
+    gy = finite.copy()
+    gy[0, 2, 5, 5] = bad
+    with np.errstate(all='ignore'):
+        for name, args in (('conv2d', (x, weight, None, window)), ('conv2d_data_grad', (gy, weight, (13, 14), window)),
+                           ('conv2d_weight_grad', (x, finite, window))):
+            got, expected = getattr(fast, name)(*args), getattr(reference, name)(*args)
+            np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected), name)
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(expected), name)
+
+
+@pytest.mark.parametrize('groups', [1, 4, 32])
+@pytest.mark.parametrize('kernel', [1, 3, 5])
+def test_relu_and_its_gate_are_part_of_the_convolution(kernel, groups):
+    window = Window(kernel, 1, kernel // 2)
+    OC = 32 if groups == 32 else 64
+    x, weight, b = normal(0, 2, 32, 9, 10), normal(1, OC, 32 // groups, kernel, kernel), normal(2, OC)
+    plain = convolution.conv2d(x, weight, b, window, groups)
+    np.testing.assert_array_equal(convolution.conv2d(x, weight, b, window, groups, relu=True), np.maximum(plain, 0))
+    gy, below = normal(3, 2, OC, 9, 10), np.maximum(normal(4, 2, 32, 9, 10), 0)
+    plain = convolution.conv2d_data_grad(gy, weight, (9, 10), window, groups)
+    gated = convolution.conv2d_data_grad(gy, weight, (9, 10), window, groups, gate=below)
+    np.testing.assert_array_equal(gated, np.where(below > 0, plain, 0))
+
+
+def test_relu_keeps_nan():
+    x = normal(0, 1, 16, 8, 8)
+    x[0, 0, 4, 4] = np.nan
+    y = convolution.conv2d(x, normal(1, 16, 16, 3, 3), None, Window(3, 1, 1), relu=True)
+    assert np.isnan(y[:, :, 3:6, 3:6]).all() and np.isfinite(y[:, :, 0]).all()
+
+
+def test_results_are_the_same_from_run_to_run():
+    x, weight, window = normal(0, 4, 64, 40, 40), normal(1, 64, 64, 3, 3), Window(3, 1, 1)
+    for function, args in ((fast.conv2d, (x, weight, None, window)),
+                           (fast.conv2d_data_grad, (x, weight, (40, 40), window)),
+                           (fast.conv2d_weight_grad, (x, x, window)), (fast.conv2d_weight_grad, (x, x, Window(1)))):
+        first = function(*args)
+        for _ in range(5):
+            np.testing.assert_array_equal(function(*args), first)
+
+
+def test_memory_of_results_is_channels_last_and_weights_gradients_in_c_order():
+    x, weight, window = normal(0, 2, 16, 8, 9), normal(1, 32, 16, 3, 3), Window(3, 1, 1)
+    assert fast.conv2d(x, weight, None, window).transpose(0, 2, 3, 1).flags.c_contiguous
+    gx = fast.conv2d_data_grad(normal(2, 2, 32, 8, 9), weight, (8, 9), window)
+    assert gx.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert fast.conv2d_weight_grad(x, normal(2, 2, 32, 8, 9), window).flags.c_contiguous
+
+
+def test_several_threads_may_convolve_at_once():
+    x, window = normal(0, 2, 32, 20, 20), Window(3, 1, 1)
+    weights = [normal(seed, 48, 32, 3, 3) for seed in range(4)]
+    expected = [fast.conv2d(x, weight, None, window) for weight in weights]
+    failures = []
+
+    def convolve(i):
+        for _ in range(20):
+            if not np.array_equal(fast.conv2d(x, weights[i], None, window), expected[i]):
+                failures.append(i)
+
+    workers = [threading.Thread(target=convolve, args=(i,)) for i in range(4)]
+    for thread in workers:
+        thread.start()
+    for thread in workers:
+        thread.join()
+    assert not failures
+
+
+@pytest.mark.parametrize('kernel', [1, 3])
+def test_packed_weights_are_never_stale(kernel):
+    x, weight, window = normal(0, 1, 32, 9, 9), normal(1, 48, 32, kernel, kernel), Window(kernel, 1, kernel // 2)
+
+    def check():
+        expected = reference.conv2d(x.astype('d'), weight.astype('d'), None, window)
+        gx = reference.conv2d_data_grad(expected, weight.astype('d'), (9, 9), window)
+        for _ in range(3):  # the third call finds a kept copy
+            np.testing.assert_allclose(fast.conv2d(x, weight, None, window), expected, rtol=1e-4, atol=1e-3)
+            np.testing.assert_allclose(fast.conv2d_data_grad(expected.astype('f'), weight, (9, 9), window), gx,
+                                       rtol=1e-4, atol=1e-1)
+
+    check()
+    alias = weight.reshape(-1)
+    alias[-1] += 100
+    check()
+    weight[...] = -weight
+    check()
+    weight[[0, 1]] = weight[[1, 0]]
+    check()
+    np.copyto(weight, normal(5, *weight.shape))
+    check()
+
+
+def test_float64_is_served_by_the_reference():
+    with fast.watch() as log:
+        fast.conv2d(np.ones((1, 1, 4, 4)), np.ones((1, 1, 2, 2)), None, Window(2))
+    assert log == [('conv2d', 'reference')]
+
+
+def test_an_unknown_winograd_setting_is_an_error():
+    with using_config('winograd', 'quick'), pytest.raises(ValueError, match='there are fast, accurate, off'):
+        fast.conv2d(normal(0, 1, 16, 8, 8), normal(1, 16, 16, 3, 3), None, Window(3))

@@ -1,0 +1,127 @@
+"""The engine around the kernels: its cache, its threads, its twin without a compiler."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('numba')
+
+import nailorch
+from nailorch.kernels.fast import memory, packs, target, transforms
+
+pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
+
+DEPTHWISE = """
+import numpy as np
+from nailorch.kernels import fast
+from nailorch.shapes import Window
+x, weight = np.arange(64, dtype='f').reshape(1, 4, 4, 4), np.ones((4, 1, 1, 1), 'f')
+print(fast.conv2d(x, weight, None, Window(1), 4).sum())
+"""
+
+
+def python(code, src=None, **variables):
+    """Run code in another process, against another copy of the package if one is given; return what it prints."""
+    path = {'PYTHONPATH': str(src)} if src else {}
+    done = subprocess.run([sys.executable, '-c', code], env={**os.environ, **path, **variables}, capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_editing_any_source_leaves_no_stale_kernel(tmp_path):
+    package = tmp_path / 'nailorch'
+    shutil.copytree(Path(nailorch.__file__).parent, package, ignore=shutil.ignore_patterns('__pycache__'))
+    cache = {'src': tmp_path, 'NUMBA_CACHE_DIR': str(tmp_path / 'cache')}
+    assert python(DEPTHWISE, **cache) == '2016.0'
+    kept = set((tmp_path / 'cache').rglob('*.nbc'))
+    assert kept and python(DEPTHWISE, **cache) == '2016.0'
+    assert set((tmp_path / 'cache').rglob('*.nbc')) == kept  # the second run compiled nothing
+    source = package / 'kernels' / 'fast' / 'emit.py'
+    before = source.read_text()
+    source.write_text(before.replace('self.constant(b, VECTOR), c.ir)', 'self.constant(b, VECTOR), a.ir)'))  # a*b + a
+    assert source.read_text() != before
+    assert python(DEPTHWISE, **cache) == '4032.0'
+
+
+def test_kernels_have_a_twin_that_needs_no_compiler():
+    code = """
+import numpy as np
+from nailorch.kernels import fast, reference
+from nailorch.shapes import Window
+draw = lambda *shape: np.random.default_rng(0).standard_normal(shape).astype('f')
+for C, OC, kernel, stride, groups in (17, 18, 3, 1, 1), (3, 5, 3, 2, 1), (4, 4, 3, 2, 4), (4, 8, 2, 2, 2):
+    window = Window(kernel, stride, 1)
+    x, weight = draw(1, C, 5, 6), draw(OC, C // groups, kernel, kernel)
+    gy = draw(1, OC, *window.outsize((5, 6)))
+    for name, args in (('conv2d', (x, weight, draw(OC), window, groups)),
+                       ('conv2d_data_grad', (gy, weight, (5, 6), window, groups)),
+                       ('conv2d_weight_grad', (x, gy, window, groups))):
+        with fast.watch() as log:
+            np.testing.assert_allclose(getattr(fast, name)(*args), getattr(reference, name)(*args), atol=1e-4)
+        print(log[0][1])
+"""
+    served = python(code, NUMBA_DISABLE_JIT='1').split()
+    assert served == ['winograd4'] * 3 + ['gemm'] * 3 + ['depthwise'] * 3 + ['gemm'] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork here')
+def test_a_forked_child_computes_too():
+    assert python(DEPTHWISE + """
+import os
+child = os.fork()
+if child == 0:
+    os._exit(0 if fast.conv2d(x, weight, None, Window(1), 4).sum() == 2016 else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""", NAILORCH_NUM_THREADS='2').split() == ['2016.0', '0']
+
+
+def test_importing_the_package_does_not_import_numba():
+    assert python("import sys, nailorch; print('numba' in sys.modules)") == 'False'
+
+
+def test_cook_toom_computes_short_convolutions_exactly():
+    BT, G, AT = (np.array(matrix) for matrix in transforms.cook_toom(['0', '3/4', '-3/4', '3/2', '-3/2']))
+    d, g = np.array([Fraction(n) for n in (3, 1, 4, 1, 5, 9)]), np.array([Fraction(n) for n in (2, 6, 5)])
+    np.testing.assert_array_equal(AT @ ((G @ g) * (BT @ d)), [(d[i:i + 3] * g).sum() for i in range(4)])
+
+
+def test_matrices_of_tiles_are_exact_in_float32():
+    BT, _, AT = transforms.cook_toom(['0', '3/4', '-3/4', '3/2', '-3/2'])
+    assert all(Fraction(float(np.float32(float(c)))) == c for matrix in (BT, AT) for row in matrix for c in row)
+
+
+def test_a_block_returns_to_the_pool_when_its_last_view_is_gone():
+    count = 1 << 20
+    first = memory.floats(count)
+    place, view = memory.address(first), first[5:]
+    del first
+    other = memory.floats(count)
+    assert memory.address(other) != place
+    del view
+    assert memory.address(memory.floats(count)) == place
+
+
+def test_a_fingerprint_sees_every_bit_and_every_exchange():
+    weight = np.random.default_rng(0).standard_normal((37, 5, 3, 3)).astype('f')
+    before, flat = packs.fingerprint(weight), weight.reshape(-1)
+    bits = flat.view(np.uint32)
+    for i in range(0, flat.size, 13):
+        for bit in (0, 15, 31):
+            bits[i] ^= np.uint32(1 << bit)
+            assert packs.fingerprint(weight) != before
+            bits[i] ^= np.uint32(1 << bit)
+    weight *= -1
+    assert packs.fingerprint(weight) != before
+    weight *= -1
+    assert packs.fingerprint(weight) == before
+    flat[[100, 612]] = flat[[612, 100]]
+    assert packs.fingerprint(weight) != before

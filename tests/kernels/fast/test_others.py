@@ -1,0 +1,249 @@
+"""Everything generated but convolution, against the float64 reference, on shapes nobody chose by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip('numba')
+
+from nailorch.kernels import fast, reference
+from nailorch.kernels.fast import memory, target
+from nailorch.shapes import Window
+
+pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
+UNIT = 2.0**-24  # float32's rounding
+sizes = st.integers(1, 40)
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape).astype('f')
+
+
+def amid_nan(array, axes):
+    """Return the array with its axes in another memory order, NaN around it: reading beyond it spoils results."""
+    wide = np.full([array.shape[a] + 2 for a in axes], np.nan, 'f')
+    inside = wide[(slice(1, -1),) * array.ndim]
+    inside[...] = array.transpose(axes)
+    return inside.transpose(np.argsort(axes))
+
+
+def same_twice(function, *args):
+    """Return function(*args), the same to the bit when called again, and served by a generated kernel."""
+    with fast.watch() as log:
+        first, second = function(*args), function(*args)
+    assert all(kernel != 'reference' for _, kernel in log)
+    for a, b in zip(*(y if isinstance(y, tuple) else (y,) for y in (first, second)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    return first
+
+
+@st.composite
+def windows(draw):
+    """Return (window, (H, W)) that fit together."""
+    kernel, stride, dilation = (draw(st.tuples(st.integers(1, most), st.integers(1, most))) for most in (5, 4, 3))
+    pad = tuple((draw(st.integers(0, k - 1)), draw(st.integers(0, k - 1))) for k in kernel)
+    window = Window(kernel, stride, pad, dilation, draw(st.booleans()))
+    size = tuple(draw(st.integers(max(k - sum(p), 1), 24)) for k, p in zip(window.spread, pad, strict=True))
+    return window.on(size), size
+
+
+@settings(max_examples=80)
+@given(windows(), st.integers(1, 3), st.integers(1, 70), st.permutations(range(4)), st.booleans())
+def test_pooling_agrees_with_the_reference(case, N, C, axes, tied):
+    window, size = case
+    places = window.outsize(size)
+    x, gy, count = normal(0, N, C, *size), normal(1, N, C, *places), 1 + np.arange(np.prod(places)).reshape(places)
+    x = np.round(x) if tied else x
+    x_there, gy_there = amid_nan(x, axes), amid_nan(gy, axes)
+
+    y, index = same_twice(fast.max_pool, x_there, window)
+    expected, where = reference.max_pool(x, window)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(index, where, strict=True)
+    np.testing.assert_array_equal(same_twice(fast.max_pool_gather, x_there, where, window),
+                                  reference.max_pool_gather(x, where, window))
+    cells = window.kernel_size[0] * window.kernel_size[1]
+    bound = UNIT * (cells + 2) * cells * np.abs(gy).max()
+    np.testing.assert_allclose(same_twice(fast.max_pool_scatter, gy_there, where, size, window),
+                               reference.max_pool_scatter(gy.astype('d'), where, size, window), rtol=0, atol=bound)
+    np.testing.assert_allclose(same_twice(fast.average_pool_grad, gy_there, size, window, count),
+                               reference.average_pool_grad(gy.astype('d'), size, window, count), rtol=0, atol=bound)
+    np.testing.assert_allclose(same_twice(fast.average_pool, x_there, window, count),
+                               reference.average_pool(x.astype('d'), window, count), rtol=0,
+                               atol=UNIT * (cells + 2) * cells * np.abs(x).max())
+
+
+def test_pooling_keeps_nan_and_infinities_and_the_memory_order():
+    window = Window(2, 2).on((6, 6))
+    x = normal(0, 2, 19, 6, 6)
+    x[0, 0, 0, 1], x[0, 1, 1, 1], x[0, 2, :2, :2] = np.nan, np.inf, -np.inf
+    x[1, 0, 0, :2] = np.nan
+    y, index = fast.max_pool(x, window)
+    expected, where = reference.max_pool(x, window)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(index, where)
+    assert all(a.transpose(0, 2, 3, 1).flags.c_contiguous for a in (y, index))
+
+
+@settings(max_examples=120)
+@given(st.integers(1, 150), st.integers(1, 1200), st.integers(1, 150), st.booleans(), st.booleans(), st.booleans())
+def test_linear_agrees_with_the_reference(M, K, N, x_turned, weight_turned, biased):
+    x, weight, b = normal(0, M, K), normal(1, K, N), normal(2, N) if biased else None
+    y = same_twice(fast.linear, amid_nan(x, (1, 0) if x_turned else (0, 1)),
+                   amid_nan(weight, (1, 0) if weight_turned else (0, 1)), b)
+    x, weight = x.astype('d'), weight.astype('d')
+    bound = UNIT * (K + 20) * (np.abs(x) @ np.abs(weight) + 4)
+    assert (np.abs(y - reference.linear(x, weight, b)) <= bound).all()
+
+
+@pytest.mark.parametrize(('a', 'b'), [((2, 3, 4, 5), (5, 6)), ((2, 1, 4, 5), (3, 5, 6)), ((40, 50), (2, 50, 70)),
+                                      ((3, 1, 7), (3, 7, 1)), ((8, 5000), (5000, 70)), ((1, 9000), (9000, 200))])
+def test_matmul_broadcasts(a, b):
+    a, b = normal(0, *a), normal(1, *b)
+    expected = np.matmul(a.astype('d'), b)
+    turned = b.swapaxes(-1, -2).copy().swapaxes(-1, -2)
+    for x, weight in ((a, b), (a, turned), (np.repeat(a, 2, -1)[..., ::2], b[..., ::-1])):
+        want = expected if weight.strides[-1] >= 0 else expected[..., ::-1]
+        np.testing.assert_allclose(same_twice(fast.matmul, x, weight), want, rtol=0, atol=1e-6 * a.shape[-1])
+
+
+@pytest.mark.parametrize('axis', [0, 1, -1])
+@pytest.mark.parametrize('shape', [(100, 10), (3, 1), (2, 17, 3, 4), (5, 1000)])
+def test_softmax_agrees_with_the_reference(shape, axis):
+    x = 20 * normal(0, *shape)
+    for name in ('softmax', 'log_softmax'):
+        y, expected = same_twice(getattr(fast, name), x, axis), getattr(reference, name)(x.astype('d'), axis)
+        np.testing.assert_allclose(y, expected, rtol=2e-6 + UNIT * 200, atol=1e-38 if name == 'softmax' else 2e-5)
+
+
+def test_softmax_of_what_is_not_finite_is_the_references():
+    x = normal(0, 5, 37)
+    x[0, 3], x[1, 4], x[2, 5], x[3], x[4, 0] = np.nan, np.inf, -np.inf, -np.inf, 3e38
+    for name in ('softmax', 'log_softmax'):
+        with np.errstate(all='ignore'):
+            expected = getattr(reference, name)(x, 1)
+        np.testing.assert_allclose(getattr(fast, name)(x, 1), expected, rtol=1e-5, atol=1e-30)
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 5), st.integers(1, 130), st.integers(2, 30), sizes, st.permutations(range(4)),
+       st.sampled_from([(0, 1), (1e4, 3), (-5, 0.1)]))
+def test_batch_norm_agrees_with_the_reference(N, C, H, W, axes, place):
+    mean, deviation = place
+    x = (mean + deviation * normal(0, N, C, H, W)).astype('f')
+    gamma, beta, gy = normal(1, C), normal(2, C), normal(3, N, C, H, W)
+    y, m, v = same_twice(fast.batch_norm, amid_nan(x, axes), gamma, beta, 1e-3)
+    for got, want, mine in zip((y, m, v), reference.batch_norm(x.astype('d'), gamma, beta, 1e-3),
+                               reference.batch_norm(x, gamma, beta, 1e-3), strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=2 * np.abs(mine - want).max() + 1e-5)
+    gradients = same_twice(fast.batch_norm_grad, amid_nan(x, axes), gamma, amid_nan(gy, axes), m, v, 1e-3)
+    for got, want, mine in zip(gradients, reference.batch_norm_grad(x.astype('d'), gamma, gy.astype('d'),
+                                                                    m.astype('d'), v, 1e-3),
+                               reference.batch_norm_grad(x, gamma, gy, m, v, 1e-3), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=2 * np.abs(mine - want).max() + 1e-3)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('place', [(0, 1, 0, 0), (1, 1, 2, 2)])
+def test_batch_norm_of_what_is_not_finite_is_the_references(bad, place):
+    x, ones = normal(0, 2, 3, 4, 5), np.ones(3, 'f')
+    x[place] = bad
+    with np.errstate(all='ignore'):
+        both = fast.batch_norm(x, ones, ones, 1e-5), reference.batch_norm(x, ones, ones, 1e-5)
+        for got, want in zip(*both, strict=True):
+            np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_a_constant_channel_has_no_variance():
+    x = np.full((2, 3, 4, 5), 12345.678, 'f')
+    y, _, var = fast.batch_norm(x, np.ones(3, 'f'), np.zeros(3, 'f'), 1e-5)
+    assert not var.any() and np.abs(y).max() < 1
+
+
+@pytest.mark.parametrize('shape', [(), (1,), (1000,), (3, 17, 5, 7), (70000,)])
+@pytest.mark.parametrize('single', ['', 'a', 'b', 'ab'])
+def test_select_chooses_bit_by_bit(shape, single):
+    condition = normal(0, *shape) > 0
+    a, b = (normal(seed, *(() if name in single else shape)) for seed, name in enumerate('ab', 1))
+    if a.size > 2:
+        a.flat[:2] = np.nan, -0.0
+    y = same_twice(fast.select, condition, a, b)
+    np.testing.assert_array_equal(np.asarray(y).view(np.int32), np.where(condition, a, b).astype('f').view(np.int32))
+
+
+UPDATES = [('sgd_update', 0, (0.1,)), ('momentum_update', 1, (0.1, 0.9, False)),
+           ('momentum_update', 1, (0.1, 0.9, True)),
+           ('adagrad_update', 1, (0.1, 1e-8)), ('adadelta_update', 2, (1.0, 0.95, 1e-6)),
+           ('rmsprop_update', 1, (0.1, 0.99, 1e-8)), ('adam_update', 2, ([1, 7, 3, 2], 0.001, 0.9, 0.999, 1e-8, 0.1))]
+
+
+@pytest.mark.parametrize(('name', 'kept', 'arguments'), UPDATES)
+def test_updates_change_all_parameters_and_nothing_else(name, kept, arguments):
+    shapes = [(40000,), (17, 3), (1,), (4, 5, 3, 3)]
+    rooms = [[np.full(np.prod(shape) + 32, np.nan, 'f') for shape in shapes] for _ in range(1 + kept)]
+    params, *state = ([room[16:-16].reshape(shape) for room, shape in zip(of, shapes, strict=True)] for of in rooms)
+    for k, arrays in enumerate((params, *state)):
+        for i, array in enumerate(arrays):
+            array[...] = normal(i, *array.shape) if k == 0 else np.abs(normal(9 * k + i, *array.shape))
+    grads = [normal(20 + i, *shape) for i, shape in enumerate(shapes)]
+    grads[1] = np.asfortranarray(grads[1])  # in another memory order than its parameter
+    exact = [[array.astype('d') for array in arrays] for arrays in (params, *state)]
+    with fast.watch() as log:
+        getattr(fast, name)(params, grads, *state, *arguments)
+    assert log == [(name, 'updates')]
+    getattr(reference, name)(exact[0], [g.astype('d') for g in grads], *exact[1:], *arguments)
+    for got, want in zip((params, *state), exact, strict=True):
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
+    assert all(np.isnan(room[:16]).all() and np.isnan(room[-16:]).all() for of in rooms for room in of)
+
+
+def test_updates_of_what_is_not_covered_are_the_references():
+    params = [np.ones(3, 'f'), np.ones(3), np.ones(6, 'f')[::2]]
+    with fast.watch() as log:
+        fast.sgd_update(params, [np.ones(3, 'f'), np.ones(3), np.ones(3, 'f')], 0.5)
+    assert log == [('sgd_update', 'updates'), ('sgd_update', 'reference')]
+    assert all((p == 0.5).all() for p in params)
+    locked = np.ones(3, 'f')
+    locked.flags.writeable = False
+    with pytest.raises(ValueError, match='read-only'):
+        fast.sgd_update([locked], [np.ones(3, 'f')], 0.5)
+
+
+def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(monkeypatch):
+    guarded, margin = [], 4096
+
+    def take(size):
+        raw = np.full(size + 2 * margin, 255, np.uint8)  # as numbers: NaN
+        guarded.append(raw)
+        return raw[margin:-margin]
+
+    monkeypatch.setattr(memory.POOL, 'take', take)
+    monkeypatch.setattr(memory, 'LARGE', 0)
+    x, window, ones = normal(0, 2, 19, 9, 11), Window(3, 2, 1).on((9, 11)), np.ones(19, 'f')
+    y, index = fast.max_pool(x, window)
+    count = np.full(y.shape[2:], 9)
+    results = [y, fast.max_pool_scatter(y, index, (9, 11), window), fast.average_pool(x, window, count),
+               fast.average_pool_grad(y, (9, 11), window, count), *fast.batch_norm(x, ones, ones, 1e-5),
+               fast.batch_norm_grad(x, ones, x, ones, ones, 1e-5)[0], fast.softmax(x, 1),
+               fast.select(x > 0, x, ones[0])]
+    for M, K, N in ((1, 1000, 130), (8, 1500, 65), (37, 530, 70), (100, 20, 10)):
+        results += [fast.matmul(normal(1, M, K), normal(2, K, N)), fast.matmul(normal(1, M, K), normal(2, N, K).T)]
+    assert all(np.isfinite(result).all() for result in results)
+    assert len(guarded) >= 16
+    assert all((raw[:margin] == 255).all() and (raw[-margin:] == 255).all() for raw in guarded)
+
+
+@pytest.mark.parametrize('name', ['max_pool', 'average_pool', 'linear', 'select', 'softmax', 'batch_norm'])
+def test_float64_is_served_by_the_reference(name):
+    x, window = np.ones((2, 3, 4, 4)), Window(2).on((4, 4))
+    arguments = {'max_pool': (x, window), 'average_pool': (x, window, np.ones((3, 3))),
+                 'linear': (x[0, 0], x[0, 0], None), 'select': (x > 0, x, x), 'softmax': (x, 1),
+                 'batch_norm': (x, np.ones(3), np.ones(3), 1e-5)}[name]
+    with fast.watch() as log:
+        getattr(fast, name)(*arguments)
+    assert log == [(name, 'reference')]
