@@ -14,9 +14,10 @@ import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
-from nailorch.kernels.fast.gemm import Walk, distance, distances, kinds, like
+from nailorch.kernels.fast.gemm import Walk, distance, distances, kinds
 from nailorch.kernels.fast.jit import jit, opened, worker
-from nailorch.kernels.fast.memory import address, channels_last, images, strides, zeros
+from nailorch.kernels.fast.layout import channels_last, like
+from nailorch.kernels.fast.memory import address, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 
 TOGETHER = 9  # cells whose gradients are summed at a time

@@ -20,7 +20,8 @@ import numpy as np
 from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.emit import SIZE, peek, take
 from nailorch.kernels.fast.jit import jit, opened, worker
-from nailorch.kernels.fast.memory import address, channels_last, floats, images, strides, zeros
+from nailorch.kernels.fast.layout import channels_last, like
+from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
 
@@ -376,12 +377,3 @@ def backward_panels(weight, kh, kw, groups):
     each = weight.shape[0] // groups
     cells = cell_addresses(weight, [(h, w) for h in kh for w in kw])
     return panels(cells, each, oc, weight.shape[1], c, groups, each * oc)
-
-
-def like(array, model):
-    """Return `array` with the memory order of `model`: itself, or a copy."""
-    if array.strides == model.strides and array.flags.aligned:
-        return array
-    y = images(*model.shape)
-    np.copyto(y, array)
-    return y

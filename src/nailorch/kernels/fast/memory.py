@@ -86,15 +86,6 @@ def zeros(count: int) -> Array:
 ZEROS = [np.zeros(1 << 14, np.float32)]
 
 
-def channels_last(image: Array) -> Array:
-    """Return the images with the channels of a pixel side by side: themselves, or a copy."""
-    if image.flags.aligned and (image.shape[1] == 1 or image.strides[1] == 4):
-        return image
-    y = images(*image.shape)
-    np.copyto(y, image)
-    return y
-
-
 def strides(image: Array) -> tuple[int, int, int]:
     """Return the bytes from image to image, row to row and pixel to pixel."""
     n, _, h, w = image.strides

@@ -15,7 +15,8 @@ from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, take
 from nailorch.kernels.fast.gemm import SPARE, Walk, look_up, stretches
 from nailorch.kernels.fast.jit import jit, opened, worker
-from nailorch.kernels.fast.memory import address, channels_last, floats, strides, zeros
+from nailorch.kernels.fast.layout import channels_last
+from nailorch.kernels.fast.memory import address, floats, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import HIGH, add_numbers, copy_rows, outer_tile, turn
 

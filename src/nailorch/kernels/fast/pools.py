@@ -17,7 +17,8 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, peek, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address, channels_last, images, strides
+from nailorch.kernels.fast.layout import channels_last
+from nailorch.kernels.fast.memory import address, images, strides
 from nailorch.kernels.fast.vectors import load, store, sweep
 
 LARGEST, PICK, SPREAD, AVERAGE, SHARE = range(5)

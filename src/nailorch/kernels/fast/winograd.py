@@ -18,9 +18,10 @@ import numpy as np
 
 from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.emit import poke, take
-from nailorch.kernels.fast.gemm import SPARE, cell_addresses, like, pack_block, tall, tile
+from nailorch.kernels.fast.gemm import SPARE, cell_addresses, pack_block, tall, tile
 from nailorch.kernels.fast.jit import jit, opened, worker
-from nailorch.kernels.fast.memory import address, channels_last, floats, images, strides, zeros
+from nailorch.kernels.fast.layout import channels_last, like
+from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
 from nailorch.kernels.fast.outer import outer, turn_rows
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE

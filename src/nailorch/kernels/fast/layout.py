@@ -1,0 +1,86 @@
+"""From images with a channel after the other to images whose channels lie side by side, and back.
+
+The kernels read and write pixels: the channels of one place, next to each other, (N, H, W, C) in memory. What comes
+from elsewhere has whole planes, (N, C, H, W). Between the two lies a transposition, of squares of LANES x LANES numbers
+that fit into registers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nailorch.kernels.fast import threads
+from nailorch.kernels.fast.emit import SIZE, take
+from nailorch.kernels.fast.jit import opened, worker
+from nailorch.kernels.fast.memory import address, images
+from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.tiles import turn
+
+FEW = 16  # squares to a piece of work
+SMALL = 1 << 16  # numbers that one thread has turned before two would have begun
+
+
+class Turning(NamedTuple):
+    """Matrices on their way to their transposes: addresses, and steps in bytes."""
+
+    source: int
+    source_n: int
+    source_row: int
+    out: int
+    out_n: int
+    out_row: int
+    N: int
+    rows: int
+    columns: int
+
+
+@worker(Turning)
+def turn_matrices(_, job):
+    """Take pieces of work, LANES rows by some columns of a matrix."""
+    g = opened(job)
+    sources, outs, steps = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    steps[:], waste = LANES * g.out_row, np.empty(LANES, np.float32)
+    blocks, pieces = -(-g.rows // LANES), -(-g.columns // (FEW * LANES))
+    while True:
+        work = take(g.counter)
+        if work >= g.N * pieces * blocks:
+            return
+        n, column, row = work // (pieces * blocks), work // blocks % pieces * FEW * LANES, work % blocks * LANES
+        rows, columns = min(LANES, g.rows - row), min(FEW * LANES, g.columns - column)
+        squares, rest = columns // LANES, columns % LANES
+        for i in range(LANES):
+            sources[i] = g.source + n * g.source_n + (row + min(i, rows - 1)) * g.source_row + 4 * column
+            outs[i] = g.out + n * g.out_n + (column + i) * g.out_row + 4 * row
+        turn(sources.ctypes.data, SIZE, LANES, outs.ctypes.data, steps.ctypes.data, rows, squares)
+        if rest:
+            for i in range(LANES):
+                sources[i] += squares * SIZE
+                outs[i] = outs[i] + squares * LANES * g.out_row if i < rest else waste.ctypes.data
+            turn(sources.ctypes.data, 0, rest, outs.ctypes.data, steps.ctypes.data, rows, 1)
+
+
+def channels_last(image):
+    """Return the images with the channels of a pixel side by side: themselves, or a copy."""
+    if image.flags.aligned and (image.shape[1] == 1 or image.strides[1] == 4):
+        return image
+    return copied(image)
+
+
+def copied(image):
+    """Return a copy of the images, the channels of a pixel side by side."""
+    N, C, H, W = image.shape
+    n, c, h, w = image.strides
+    y = images(N, C, H, W)
+    if w == 4 and (h == 4 * W or H == 1) and image.flags.aligned:  # whole planes
+        threads.run(turn_matrices, Turning(address(image), n, c, address(y), y.strides[0], 4 * C, N, C, H * W),
+                    y.size // SMALL)
+    else:
+        np.copyto(y, image)
+    return y
+
+
+def like(array, model):
+    """Return `array` with the memory order of `model`, channels side by side: itself, or a copy."""
+    return array if array.strides == model.strides and array.flags.aligned else copied(array)
