@@ -1,6 +1,6 @@
-"""One convolution, stride 1 and no padding, rung by rung: from the definition's seven loops to the engines.
+"""One convolution, 3x3, stride 1 and no padding, rung by rung: from the definition's seven loops to the engines.
 
-Every rung takes images x (N, C, H, W) and filters W (OC, C, KH, KW) and returns (N, OC, OH, OW); all are equal.
+Every rung takes images x (N, C, H, W) and filters W (OC, C, 3, 3) and returns (N, OC, OH, OW); all are equal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,7 @@ Shape = tuple[int, ...]
 SMALL: tuple[Shape, Shape] = (1, 8, 30, 30), (8, 8, 3, 3)  # the loops take a quarter of a second
 LARGE: tuple[Shape, Shape] = (8, 64, 58, 58), (64, 64, 3, 3)  # they would take ten minutes
 TOLERANCE = 1e-5
+ENOUGH = 0.2  # seconds
 
 
 def seven_loops(x: Array, W: Array) -> Array:
@@ -73,13 +74,48 @@ def cells(x: Array, W: Array) -> Array:
     return y.reshape(N, OC, OH, OW)
 
 
+def winograd(x: Array, W: Array) -> Array:
+    """Fewer products: 16 for a tile of 2x2 results, where their definition has 36. Winograd's F(2x2, 3x3)."""
+    BT = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], x.dtype)
+    G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], x.dtype)
+    AT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], x.dtype)
+    (N, C, H, W_), OC = x.shape, len(W)
+    TH, TW = -(-(H - 2) // 2), -(-(W_ - 2) // 2)
+    x = np.pad(x, [(0, 0), (0, 0), (0, 2 * TH + 2 - H), (0, 2 * TW + 2 - W_)])
+    tiles = sliding_window_view(x, (4, 4), axis=(2, 3))[:, :, ::2, ::2]  # (N, C, TH, TW, 4, 4): they overlap by 2
+
+    V = both_axes(BT, tiles.transpose(4, 5, 0, 2, 3, 1)).reshape(4, 4, N * TH * TW, C)
+    U = both_axes(G, W.transpose(2, 3, 1, 0))  # (4, 4, C, OC)
+    Y = both_axes(AT, V @ U)  # 16 matrix products, then (2, 2, N*TH*TW, OC)
+    y = Y.reshape(2, 2, N, TH, TW, OC).transpose(2, 5, 3, 0, 4, 1).reshape(N, OC, 2 * TH, 2 * TW)
+    return y[:, :, :H - 2, :W_ - 2]
+
+
+def both_axes(matrix: Array, x: Array) -> Array:
+    """Return matrix @ x @ matrix.T, where the matrices x are its first two axes."""
+    return np.tensordot(matrix, np.tensordot(matrix, x, (1, 1)), (1, 1))
+
+
+def as_it_is(x: Array) -> Array:
+    return x
+
+
+def channels_last(x: Array) -> Array:
+    """Return the images with the channels of a pixel side by side in memory."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
 @dataclass(frozen=True)
 class Rung:
-    """One implementation: its name, the call, and the function whose source is shown."""
+    """One implementation: its name, the call, the function whose source is shown, and how images are laid out for it.
+
+    The layout is what a layer before would have left in memory; it is no part of the measured call.
+    """
 
     name: str
     call: Callable[[Array, Array], Array]
     shown: Callable[..., object]
+    layout: Callable[[Array], Array] = as_it_is
 
     @property
     def source(self) -> str:
@@ -96,22 +132,36 @@ class Step:
 
 
 def rungs() -> list[Rung]:
-    """Return every rung, the engines last: all that there are."""
-    found = [Rung(function.__name__, function, function) for function in (seven_loops, columns, windows, cells)]
-    return found + [Rung(f'engine {name}', engine(name), module.conv2d) for name, module in kernels.ENGINES.items()]
+    """Return every rung, the engines last; the fast one by each of its ways."""
+    found = [Rung(function.__name__, function, function)
+             for function in (seven_loops, columns, windows, cells, winograd)]
+    found.append(Rung('engine reference', engine('reference'), kernels.reference.conv2d))
+    if kernels.fast.generated() is None:
+        return found
+    from nailorch.kernels.fast import gemm, tiles
+    from nailorch.kernels.fast import winograd as minimal
+
+    return [*found,
+            Rung('engine fast, winograd off', engine('fast', 'off'), gemm.walk_piece.py_func),
+            Rung('engine fast, winograd accurate', engine('fast', 'accurate'), minimal.multiply.py_func),
+            Rung('engine fast', engine('fast'), minimal.from_points.py_func),
+            Rung('engine fast, channels last', engine('fast'), tiles.row_tile, channels_last)]
 
 
-def engine(name: str) -> Callable[[Array, Array], Array]:
-    """Return kernels.conv2d as the engine `name` computes it."""
+def engine(name: str, mode: str = 'fast') -> Callable[[Array, Array], Array]:
+    """Return kernels.conv2d as an engine computes it, in one of Winograd's modes."""
     def conv2d(x: Array, W: Array) -> Array:
-        with using_config('engine', name):
+        with using_config('engine', name), using_config('winograd', mode):
             return kernels.conv2d(x, W, None, Window(W.shape[2:]))
 
     return conv2d
 
 
 def climb(shapes: tuple[Shape, Shape] = SMALL, rounds: int = 5, most_multiplications: float = 1e7) -> list[Step]:
-    """Measure every rung on images and filters of `shapes`, in turn; the loops only where they end in reasonable time.
+    """Measure every rung on images and filters of `shapes`; the loops only where they end in reasonable time.
+
+    Each has at least `rounds` calls and a fifth of a second, but the loops, which have one. They follow one another and
+    do not take turns: the threads of two libraries would take each other's time.
 
     Raises:
         ArithmeticError: a rung's result differs from the others'.
@@ -119,31 +169,33 @@ def climb(shapes: tuple[Shape, Shape] = SMALL, rounds: int = 5, most_multiplicat
     x, W = numbers(shapes[0], 1), numbers(shapes[1], 2)
     N, _, H, W_ = x.shape
     work = N * (H - W.shape[2] + 1) * (W_ - W.shape[3] + 1) * math.prod(W.shape)
-    found = rungs()
-    taking_part = [rung for rung in found if rung.call is not seven_loops or work <= most_multiplications]
-    check(taking_part, x, W)
-    memory = {rung.name: peak(lambda rung=rung: rung.call(x, W)) for rung in taking_part}  # type: ignore[misc]
-    times: dict[str, list[float]] = {rung.name: [] for rung in taking_part}
-    for number in range(rounds):
-        for rung in taking_part:
-            if rung.call is not seven_loops or number == 0:  # once is enough to see what the loops cost
-                began = time.perf_counter()
-                rung.call(x, W)
-                times[rung.name].append(time.perf_counter() - began)
-    return [Step(rung, spread(times[rung.name]) if rung in taking_part else None, memory.get(rung.name))
-            for rung in found]
+    steps, expected = list[Step](), None
+    for rung in rungs():
+        if rung.call is seven_loops and work > most_multiplications:
+            steps.append(Step(rung, None, None))
+            continue
+        images = rung.layout(x)
+        y = rung.call(images, W)
+        expected = y if expected is None else expected
+        if (error := apart(np.ascontiguousarray(y), expected)) > TOLERANCE:
+            raise ArithmeticError(f'{rung.name} is {error:.1e} from the first rung, more than {TOLERANCE:.0e}')
+        memory = peak(lambda: rung.call(images, W))  # noqa: B023  # called at once
+        times = [seconds(rung, images, W)]
+        while rung.call is not seven_loops and (len(times) < rounds or sum(times) < ENOUGH):
+            times.append(seconds(rung, images, W))
+        steps.append(Step(rung, spread(times), memory))
+    return steps
 
 
-def check(taking_part: Sequence[Rung], x: Array, W: Array) -> None:
-    """Compare every rung with the first."""
-    expected = taking_part[0].call(x, W)
-    for rung in taking_part[1:]:
-        if (error := apart(np.ascontiguousarray(rung.call(x, W)), expected)) > TOLERANCE:
-            raise ArithmeticError(f'{rung.name} is {error:.1e} from {taking_part[0].name}, more than {TOLERANCE:.0e}')
+def seconds(rung: Rung, x: Array, W: Array) -> float:
+    began = time.perf_counter()
+    rung.call(x, W)
+    return time.perf_counter() - began
 
 
 def peak(call: Callable[[], Array]) -> int:
     """Return the most bytes that a call held at once, result included: NumPy's arrays, or what the system saw."""
+    kernels.fast.release_memory()
     reset_peak_memory()
     before = peak_memory() or 0
     tracemalloc.start()

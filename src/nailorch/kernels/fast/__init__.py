@@ -36,6 +36,12 @@ def generated(family: str = 'convolution') -> ModuleType | None:
     return importlib.import_module(f'nailorch.kernels.fast.{family}')
 
 
+def release_memory() -> None:
+    """Give back to the system what memory of earlier results is kept for the next ones."""
+    from nailorch.kernels.fast.memory import POOL
+    POOL.clear()
+
+
 def covers(*arrays: Array | None) -> bool:
     """Return whether generated kernels take these arrays: float32 in this CPU's byte order, and not empty."""
     return all(a is None or (a.dtype == np.float32 and a.dtype.isnative and a.size) for a in arrays)

@@ -43,6 +43,11 @@ class Pool:
                 self.kept += raw.size
                 self.free.setdefault(raw.size, []).append(raw)
 
+    def clear(self) -> None:
+        with self.lock:
+            self.kept = 0
+            self.free.clear()
+
 
 POOL = Pool()
 
