@@ -56,7 +56,11 @@ def load_safetensors(path: Path) -> dict[str, Array]:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path)
+        arrays = load_file(path)
+        for array in arrays.values():
+            if array.dtype.isbuiltin != 1:  # a package such as ml_dtypes added it
+                raise TypeError(array.dtype.name)
+        return arrays
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f'{path}: not a whole safetensors file ({error})') from None
     except (TypeError, AttributeError) as error:
