@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import difflib
+import functools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-__all__ = ['Config', 'inherit', 'no_grad', 'test_mode', 'using_config']
+__all__ = ['Config', 'inherit', 'no_grad', 'test_mode', 'thread_count', 'using_config']
 
 P = ParamSpec('P')
 R = TypeVar('R')
@@ -29,8 +31,11 @@ class Configuration:
     Attributes:
         train: True while learning: dropout drops, batch norm measures its batch.
         enable_backprop: True where calls are recorded for `backward()`.
-        engine: the name of the kernels that compute ('reference' is plain NumPy).
+        engine: who computes: 'fast', kernels generated for this CPU, or 'reference', plain NumPy. NAILORCH_ENGINE
+            sets the default.
         winograd: how the fast engine convolves 3x3 filters: 'fast', 'accurate' (a third of the error) or 'off'.
+        threads: how many threads the fast engine computes with; None asks NAILORCH_NUM_THREADS, then takes every
+            processor that this process may use.
         dtype: the type that new parameters get.
         lang: 'en' or 'zh', the language of messages; None asks NAILORCH_LANG, then the locale.
     """
@@ -39,12 +44,13 @@ class Configuration:
     enable_backprop: bool
     engine: str
     winograd: str
+    threads: int | None
     dtype: Any
     lang: str | None
 
     def __init__(self) -> None:
-        defaults = {'train': True, 'enable_backprop': True, 'engine': 'reference', 'winograd': 'fast',
-                    'dtype': np.float32, 'lang': None}
+        defaults = {'train': True, 'enable_backprop': True, 'engine': os.environ.get('NAILORCH_ENGINE') or 'fast',
+                    'winograd': 'fast', 'threads': None, 'dtype': np.float32, 'lang': None}
         object.__setattr__(self, '_defaults', defaults)
 
     def __getattr__(self, name: str) -> Any:
@@ -56,6 +62,7 @@ class Configuration:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.check(name)
+        check_value(name, value)
         self._defaults[name] = value
 
     def check(self, name: str) -> None:
@@ -75,6 +82,27 @@ class Configuration:
 Config = Configuration()
 
 
+def check_value(name: str, value: Any) -> None:
+    """Raise ValueError where `value` can be seen to be none for this setting."""
+    if name == 'threads' and value is not None and not (isinstance(value, int | np.integer) and value >= 1):
+        raise ValueError(f'threads: a whole number from 1 or None, not {value!r}')
+
+
+def thread_count() -> int:
+    """Return how many threads are to compute: `Config.threads`, else NAILORCH_NUM_THREADS, else every processor."""
+    return Config.threads or default_threads()
+
+
+@functools.cache
+def default_threads() -> int:
+    asked = os.environ.get('NAILORCH_NUM_THREADS', '').strip()
+    if not asked:
+        return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    if not asked.isdecimal() or not int(asked):
+        raise ValueError(f'NAILORCH_NUM_THREADS: a whole number from 1, not {asked!r}')
+    return int(asked)
+
+
 @contextlib.contextmanager
 def using_config(name: str, value: Any) -> Iterator[None]:
     """Set `Config.name` to `value` inside a `with` block.
@@ -85,6 +113,7 @@ def using_config(name: str, value: Any) -> Iterator[None]:
         False
     """
     Config.check(name)
+    check_value(name, value)
     token = _overrides.set({**_overrides.get(_NOTHING), name: value})
     try:
         yield

@@ -67,6 +67,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'pooling: on {size} pixels, a pad of {pad} lets a window of {kernel} see nothing but padding; pad less',
         '池化：图像边长 {size}，填充 {pad} 会让大小为 {kernel} 的窗口只看到填充；请减小填充',
     ),
+    # the fast engine
+    'engine.numba': (
+        'numba cannot be imported ({error}): pip install numba',
+        '无法导入 numba（{error}）：pip install numba',
+    ),
+    'engine.fma': (
+        'this processor has no vectors with fused multiply-add (AVX2 and FMA, or NEON)',
+        '本机处理器没有带融合乘加的向量指令（AVX2 加 FMA，或 NEON）',
+    ),
     # axes and channels
     'axes.images': (
         '{op}: images have four axes (N, C, H, W), x has {ndim}; x.shape={shape}. {remedy}',

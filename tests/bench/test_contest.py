@@ -14,10 +14,11 @@ from nailorch.bench.child import Child, Failure
 from nailorch.bench.contest import Contest
 from nailorch.bench.peers import Participant
 from nailorch.bench.summary import summarise
+from nailorch.config import Config
 
 QUICK = catalogue(quick=True)
 WORK = QUICK['mnistnet-inference-b100']
-OURS, A, B = Participant('nailorch', 'reference'), Participant('pytorch', 'NCHW'), Participant('ncnn', 'float32')
+OURS, A, B = Participant('nailorch', Config.engine), Participant('pytorch', 'NCHW'), Participant('ncnn', 'float32')
 
 
 class Pretender:
@@ -94,7 +95,7 @@ def test_quick_leaves_out_what_compiles_unless_asked(monkeypatch):
     monkeypatch.setattr(peers, 'installed', lambda package: '1')
     modes = [{who.mode for who in Plan([WORK], ['pytorch'], 1, quick=True, modes=asked).participants(WORK)}
              for asked in ([], ['compiled+frozen'])]
-    assert modes == [{'reference', 'NCHW', 'channels_last', 'jit-frozen'}, {'reference', 'compiled+frozen'}]
+    assert modes == [{OURS.mode, 'NCHW', 'channels_last', 'jit-frozen'}, {OURS.mode, 'compiled+frozen'}]
 
 
 def test_who_waits_is_sent_away_while_memory_is_short(monkeypatch):
@@ -138,7 +139,7 @@ def test_modes_and_engines_narrow_who_takes_part(monkeypatch):
     monkeypatch.setattr(peers, 'installed', lambda package: '1')
     plan = Plan([WORK], ['pytorch', 'mnn'], 1, modes=['channels_last'])
     assert {str(who) for who in plan.participants(WORK)} - {'pytorch channels_last, huge pages'} == {
-        'nailorch reference', 'pytorch channels_last', 'mnn float32'}
+        str(OURS), 'pytorch channels_last', 'mnn float32'}
     assert [who.peer for who in plan.participants(QUICK['vgg16-conv1_1-data-grad-b8'])].count('mnn') == 0
 
 

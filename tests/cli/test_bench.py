@@ -5,6 +5,7 @@ import json
 import pytest
 
 from nailorch.bench import peers
+from nailorch.config import Config
 
 FAST = ['--quick', '--rounds', '1', '--seconds', '0.001', '--threads', '1', '--peers', 'none']
 
@@ -22,7 +23,7 @@ def test_bench_shows_a_table_and_saves_json(program, tmp_path, no_limits):
     assert code == 0
     assert 'Limits: 100 GFLOP/s (fma loop; NumPy sgemm 80.0), 20.0 GB/s triad, 30.0 GB/s reading' in out
     assert 'stem7x7-forward-b1  (1x3x28x28 -> 8, 7x7/2' in out
-    assert 'nailorch reference' in out
+    assert f'nailorch {Config.engine}' in out
     found = json.loads(file.read_text('utf-8'))
     assert [work['name'] for work in found['workloads']] == ['stem7x7-forward-b1']
 

@@ -14,6 +14,7 @@ from nailorch.cli.output import show_json, show_table
 from nailorch.cli.texts import TEXTS, text
 from nailorch.config import Config
 from nailorch.formats.assets import cache_folder
+from nailorch.kernels import fast
 from nailorch.messages import language
 from nailorch.training.runs import environment
 
@@ -64,6 +65,7 @@ def examine() -> dict[str, Any]:
         'threads': here['threads'],
         'blas': f'{blas["name"]} {blas["version"]}',
         'engine': Config.engine,
+        'kernels': fast.obstacle() or text('doctor.generated'),
         'language': language(),
         'cache': str(cache_folder()),
         'packages': {name: installed(name) for name in PACKAGES},

@@ -270,6 +270,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     'doctor.cores': ('cores', '核心数'),
     'doctor.threads': ('threads', '线程数'),
     'doctor.engine': ('engine', '计算引擎'),
+    'doctor.kernels': ('its kernels', '计算内核'),
+    'doctor.generated': ('generated for this processor', '为本机处理器生成'),
     'doctor.language': ('language', '语言'),
     'doctor.cache': ('cache folder', '缓存文件夹'),
     'doctor.missing': ('missing: {install}', '未安装：{install}'),

@@ -2,7 +2,7 @@
 
     runs/20250131-142305-mnistnet-7f3a/
         config.toml        what was asked for, resolved
-        env.json           which versions, which processor, how many threads
+        env.json           which versions, which processor, which engine, how many threads
         metrics.jsonl      one line an epoch
         best.safetensors   the best epoch's weights
         last.ckpt/         the newest checkpoints, to resume from
@@ -23,8 +23,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from nailorch.config import Config, thread_count
 from nailorch.formats.files import locked, replace_file
 from nailorch.formats.toml import parse_toml
+from nailorch.kernels import fast
 from nailorch.messages import message
 from nailorch.training.checkpoints import Checkpoints
 from nailorch.training.history import History, read_metrics
@@ -203,15 +205,15 @@ def began(path: Path) -> tuple[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Return what a result may depend on besides the code: versions, processor, threads."""
+    """Return what a result may depend on besides the code: versions, processor, engine, threads."""
     versions = {}
-    for package in ('nailorch', 'numpy', 'safetensors', 'pillow'):
+    for package in ('nailorch', 'numpy', 'numba', 'llvmlite', 'safetensors', 'pillow'):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:  # run from a source tree
             versions[package] = 'not installed'
     return {'versions': {'python': platform.python_version(), **versions}, 'platform': platform.platform(),
-            'cpu': processor(), 'cores': os.cpu_count(), 'threads': threads()}
+            'cpu': processor(), 'cores': os.cpu_count(), 'engine': Config.engine, 'threads': threads()}
 
 
 def processor() -> str:
@@ -226,7 +228,9 @@ def processor() -> str:
 
 
 def threads() -> int:
-    """Return how many threads the matrix products may use: what the environment says, else the usable cores."""
+    """Return how many threads compute: of the fast engine where it does, else of NumPy's matrix products."""
+    if Config.engine == 'fast' and not fast.obstacle():
+        return thread_count()
     for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
         if os.environ.get(name, '').isdecimal():
             return int(os.environ[name])

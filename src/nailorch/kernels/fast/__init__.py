@@ -17,6 +17,7 @@ import numpy as np
 
 from nailorch.kernels import reference
 from nailorch.kernels.fast.dispatch import record, watch
+from nailorch.messages import message
 from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
@@ -24,16 +25,19 @@ Arrays = Sequence[Array]
 __all__ = ['conv2d', 'conv2d_data_grad', 'conv2d_weight_grad', 'watch']
 
 
+def obstacle() -> str:
+    """Return why there are no generated kernels here, so that the reference computes: '' where there are."""
+    try:
+        from nailorch.kernels.fast import target
+    except ImportError as error:
+        return message('engine.numba', error=error)
+    return '' if target.target() else message('engine.fma')
+
+
 @functools.cache
 def generated(family: str = 'convolution') -> ModuleType | None:
     """Return a module of generated kernels; None without numba, or on a CPU without fused multiply-add."""
-    try:
-        from nailorch.kernels.fast import target
-    except ImportError:
-        return None
-    if target.target() is None:
-        return None
-    return importlib.import_module(f'nailorch.kernels.fast.{family}')
+    return None if obstacle() else importlib.import_module(f'nailorch.kernels.fast.{family}')
 
 
 def release_memory() -> None:

@@ -41,7 +41,8 @@ def stamped(locator):
 # Wherever numba would keep a function: where NUMBA_CACHE_DIR says, beside its source, or in the user's cache.
 caching.CacheImpl._locator_classes[:0] = map(stamped, list(caching.CacheImpl._locator_classes))
 
-kept = not numba.config.CACHE_LOCATOR_CLASSES  # where somebody chose other places, the stamp would be theirs
+# Where somebody chose other places, the stamp would be theirs. (Older versions of numba offer no such choice.)
+kept = not getattr(numba.config, 'CACHE_LOCATOR_CLASSES', '')
 jit = numba.njit(cache=kept, nogil=True)
 parallel = numba.njit(cache=kept, nogil=True, parallel=True)
 

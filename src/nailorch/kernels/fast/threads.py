@@ -1,6 +1,6 @@
 """How many threads compute, and how they are given work.
 
-NAILORCH_NUM_THREADS sets the number, by default that of the CPUs this process may use.
+`Config.threads` or NAILORCH_NUM_THREADS sets the number, by default that of the processors this process may use.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numba import config, prange
 
+from nailorch.config import thread_count
 from nailorch.kernels.fast.emit import call
 from nailorch.kernels.fast.jit import jit, parallel
 
@@ -25,8 +26,8 @@ def count() -> int:
     """Return the number of threads that the next kernel runs on."""
     if forked or config.DISABLE_JIT:
         return 1
-    wish = os.environ.get('NAILORCH_NUM_THREADS', '')
-    return min(int(wish), config.NUMBA_NUM_THREADS) if wish.isdigit() and int(wish) else numba.get_num_threads()
+    wish = thread_count()
+    return wish if wish == 1 else min(wish, numba.get_num_threads())
 
 
 def run(worker, job, most=2) -> None:

@@ -1,0 +1,59 @@
+"""Settings: where their defaults come from, and what they refuse."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import nailorch
+from nailorch.config import Config, thread_count, using_config
+
+
+def python(code, **variables):
+    """Run code in a process with these variables; return what it prints, or its last line of error."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith('NAILORCH_')}
+    done = subprocess.run([sys.executable, '-c', code], env={**known, **variables}, capture_output=True, text=True)
+    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+def test_the_environment_chooses_the_engine():
+    code = 'import nailorch; print(nailorch.Config.engine)'
+    assert python(code) == 'fast'
+    assert python(code, NAILORCH_ENGINE='reference') == 'reference'
+    assert python(code, NAILORCH_ENGINE='') == 'fast'
+
+
+def test_an_engine_that_is_not_there_is_named():
+    code = 'import numpy as np, nailorch.functions as F; F.matmul(np.eye(2), np.eye(2))'
+    assert python(code, NAILORCH_ENGINE='steam').startswith("ValueError: Config.engine is 'steam'; there are reference")
+
+
+def test_threads_are_those_of_the_setting_then_of_the_environment_then_all():
+    code = 'from nailorch.config import *; print(thread_count()); Config.threads = 2; print(thread_count())'
+    everything = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    assert python(code).split() == [str(everything), '2']
+    assert python(code, NAILORCH_NUM_THREADS='3').split() == ['3', '2']
+
+
+@pytest.mark.parametrize('asked', ['four', '0', '-1', '1.5'])
+def test_a_number_of_threads_that_is_none_is_named(asked):
+    code = 'from nailorch.config import thread_count; thread_count()'
+    said = python(code, NAILORCH_NUM_THREADS=asked)
+    assert said == f'ValueError: NAILORCH_NUM_THREADS: a whole number from 1, not {asked!r}'
+
+
+@pytest.mark.parametrize('asked', ['four', 0, -1, 1.5, '2'])
+def test_a_setting_of_threads_that_is_none_is_named_and_changes_nothing(asked):
+    with pytest.raises(ValueError, match='threads: a whole number from 1 or None, not'), using_config('threads', asked):
+        pass
+    with pytest.raises(ValueError, match='threads: a whole number from 1 or None, not'):
+        Config.threads = asked
+    assert Config.threads is None
+
+
+def test_threads_may_be_any_integer():
+    with using_config('threads', np.int64(3)):
+        assert thread_count() == 3
+    assert nailorch.Config.threads is None
