@@ -144,3 +144,12 @@ def test_select_takes_any_numbers_and_strides():
     turned = kernels.select(condition.T[::-1], odd.T[::-1], odd[::-1].T[::-1].astype(np.float32))
     np.testing.assert_array_equal(turned, expected.T[::-1], strict=True)
     np.testing.assert_array_equal(kernels.select(np.array([0, 2]), odd[:, 3], odd[:, 1]), [-0.0, 2.0])
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float16, np.float32, np.float64, np.int64])
+def test_relu_is_a_maximum_in_any_dtype(dtype):
+    x = (8 * draw(0, 3, 5)).astype(dtype) if dtype != np.uint8 else np.arange(15, dtype=np.uint8).reshape(3, 5)
+    y = kernels.relu(x)
+    np.testing.assert_array_equal(y, np.maximum(x, 0), strict=True)
+    np.testing.assert_array_equal(kernels.relu_grad(y, x + 1), np.where(y > 0, x + 1, 0).astype(dtype), strict=True)
+    assert kernels.relu(np.array([], dtype)).shape == (0,)

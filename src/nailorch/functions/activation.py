@@ -17,8 +17,8 @@ from nailorch.functions.arithmetic import clip, exp, where
 from nailorch.functions.reduction import max, sum
 from nailorch.shapes import Array
 
-__all__ = ['GELU', 'HardSwish', 'LeakyReLU', 'LogSoftmax', 'NormalCDF', 'ReLU', 'ReLU6', 'SiLU', 'Sigmoid', 'Softmax',
-           'Softplus', 'Tanh', 'gelu', 'hardswish', 'leaky_relu', 'log_softmax', 'relu', 'relu6', 'sigmoid',
+__all__ = ['GELU', 'HardSwish', 'LeakyReLU', 'LogSoftmax', 'NormalCDF', 'ReLU', 'ReLU6', 'ReLUGrad', 'SiLU', 'Sigmoid',
+           'Softmax', 'Softplus', 'Tanh', 'gelu', 'hardswish', 'leaky_relu', 'log_softmax', 'relu', 'relu6', 'sigmoid',
            'sigmoid_simple', 'silu', 'softmax', 'softmax_simple', 'softplus', 'tanh']
 
 
@@ -38,11 +38,24 @@ class ReLU(Function):
     saves = 'y',  # the next layer keeps it anyway: x, the result of a convolution, is let go
 
     def forward(self, x: Array) -> Array:
-        return np.maximum(x, 0)
+        return kernels.relu(x)
 
     def backward(self, gy: Variable) -> Any:
         y, = self.saved
-        return where(y.data > 0, gy, 0)
+        return ReLUGrad()(y.data, gy)
+
+
+class ReLUGrad(Function):
+    """Let gy pass where the gate, relu's result, is positive: relu's derivative, and its own too."""
+
+    saves = 'gate',
+
+    def forward(self, gate: Array, gy: Array) -> Array:
+        return kernels.relu_grad(gate, gy)
+
+    def backward(self, ggx: Variable) -> Any:
+        gate, = self.saved
+        return None, ReLUGrad()(gate.data, ggx)
 
 
 def leaky_relu(x: Any, slope: float = 0.2) -> Variable:

@@ -31,7 +31,7 @@ class Add(Function):
 
     def forward(self, x0: Array, x1: Array) -> Array:
         self.shapes = x0.shape, x1.shape
-        return x0 + x1
+        return kernels.elementwise(np.add, x0, x1)
 
     def backward(self, gy: Variable) -> Any:
         return (sum_to(gy, self.shapes[0]) if self.needs(0) else None,
@@ -53,7 +53,7 @@ class Sub(Function):
 
     def forward(self, x0: Array, x1: Array) -> Array:
         self.shapes = x0.shape, x1.shape
-        return x0 - x1
+        return kernels.elementwise(np.subtract, x0, x1)
 
     def backward(self, gy: Variable) -> Any:
         return (sum_to(gy, self.shapes[0]) if self.needs(0) else None,
@@ -69,7 +69,7 @@ class Mul(Function):
     saves = 'x0', 'x1'
 
     def forward(self, x0: Array, x1: Array) -> Array:
-        return x0 * x1
+        return kernels.elementwise(np.multiply, x0, x1)
 
     def backward(self, gy: Variable) -> Any:
         x0, x1 = self.saved

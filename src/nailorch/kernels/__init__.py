@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import ModuleType
 
+import numpy as np
+
 from nailorch.config import Config
 from nailorch.kernels import fast, reference
 from nailorch.shapes import Array, Window
@@ -76,6 +78,21 @@ def matmul(a: Array, b: Array) -> Array:
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """Return x @ weight + bias: (N, IN), (IN, OUT), (OUT,) -> (N, OUT)."""
     return engine().linear(x, weight, bias)
+
+
+def elementwise(ufunc: np.ufunc, a: Array, b: Array) -> Array:
+    """Return ufunc(a, b): a sum, difference or product of large arrays takes as long as its memory does."""
+    return engine().elementwise(ufunc, a, b)
+
+
+def relu(x: Array) -> Array:
+    """Return x where it is positive or NaN, else 0."""
+    return engine().relu(x)
+
+
+def relu_grad(y: Array, gy: Array) -> Array:
+    """Return gy where relu's result y is positive, else 0."""
+    return engine().relu_grad(y, gy)
 
 
 def select(condition: Array, a: Array, b: Array) -> Array:

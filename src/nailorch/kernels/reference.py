@@ -232,6 +232,20 @@ def select(condition: Array, a: Array, b: Array) -> Array:
     return (bits_b ^ (bits_a ^ bits_b) & mask).view(dtype)
 
 
+def elementwise(ufunc: np.ufunc, a: Array, b: Array) -> Array:
+    y: Array = ufunc(a, b)
+    return y
+
+
+def relu(x: Array) -> Array:
+    y: Array = np.maximum(x, 0)
+    return y
+
+
+def relu_grad(y: Array, gy: Array) -> Array:
+    return select(y > 0, gy, np.zeros((), gy.dtype))
+
+
 # dense layers and normalisation
 
 

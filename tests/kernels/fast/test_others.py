@@ -175,6 +175,57 @@ def test_select_chooses_bit_by_bit(shape, single):
     np.testing.assert_array_equal(np.asarray(y).view(np.int32), np.where(condition, a, b).astype('f').view(np.int32))
 
 
+ODD = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-42, 3e38]
+LAYOUTS = [np.ascontiguousarray, np.asfortranarray,
+           lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1),
+           lambda a: amid_nan(a, range(a.ndim)), lambda a: np.repeat(a, 2, -1)[..., ::2]]
+
+
+def odd(seed, *shape):
+    """Return random numbers, odd ones among them."""
+    x = normal(seed, *shape)
+    x.flat[:len(ODD)] = ODD[:x.size]
+    return np.random.default_rng(seed).permuted(x)
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('shape', [(1, 1), (33, 1), (5, 17, 3, 2), (2, 64, 9, 40), (3, 70000)])
+def test_relu_and_its_gradient_take_any_numbers_and_strides(shape, layout):
+    x, gy = odd(0, *shape), odd(1, *shape)
+    there = layout(x)
+    y = fast.relu(there)
+    np.testing.assert_array_equal(y, np.maximum(x, 0), strict=True)
+    assert fast.order(y) == fast.order(there) or not fast.gapless(there)
+    for upstream in (there, layout(gy), gy, np.broadcast_to(gy[:1, :1], gy.shape)):
+        np.testing.assert_array_equal(fast.relu_grad(y, upstream), np.where(y > 0, upstream, 0), strict=True)
+
+
+@pytest.mark.parametrize('kind', [np.add, np.subtract, np.multiply])
+@pytest.mark.parametrize('streamed', [False, True])
+def test_elementwise_is_the_ufunc_bit_by_bit(kind, streamed, monkeypatch):
+    from nailorch.kernels.fast import pointwise
+    monkeypatch.setattr(fast, 'SMALL', 0)
+    monkeypatch.setattr(pointwise, 'BEYOND', 0 if streamed else 1 << 60)
+    for shape in ((1,), (100, 7), (2, 19, 31, 33)):
+        a, b = odd(0, *shape), odd(1, *shape)
+        for layout in LAYOUTS[:1] if len(shape) == 1 else LAYOUTS[:3]:
+            for x, y in ((a, b), (a, b.reshape(-1)[-1:].reshape(())), (a.reshape(-1)[:1].reshape(()), b)):
+                x, y = (v if v.ndim == 0 else layout(v) for v in (x, y))
+                with np.errstate(all='ignore'):
+                    expected, got = kind(x, y), same_twice(fast.elementwise, kind, x, y)
+                np.testing.assert_array_equal(got, expected, strict=True)
+                assert fast.order(got) == fast.order(expected)
+
+
+def test_elementwise_leaves_other_arrays_to_numpy(monkeypatch):
+    monkeypatch.setattr(fast, 'SMALL', 0)
+    a, row = normal(0, 20, 30), normal(1, 30)
+    for x, y in ((a, row), (a[::2], a[::2]), (a, a.astype('d')), (a, np.asfortranarray(a)), (a[:0], a[:0])):
+        with fast.watch() as log:
+            np.testing.assert_array_equal(fast.elementwise(np.multiply, x, y), x * y, strict=True)
+        assert log == [('elementwise', 'reference')]
+
+
 UPDATES = [('sgd_update', 0, (0.1,)), ('momentum_update', 1, (0.1, 0.9, False)),
            ('momentum_update', 1, (0.1, 0.9, True)),
            ('adagrad_update', 1, (0.1, 1e-8)), ('adadelta_update', 2, (1.0, 0.95, 1e-6)),
@@ -230,7 +281,7 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(mon
     results = [y, fast.max_pool_scatter(y, index, (9, 11), window), fast.average_pool(x, window, count),
                fast.average_pool_grad(y, (9, 11), window, count), *fast.batch_norm(x, ones, ones, 1e-5),
                fast.batch_norm_grad(x, ones, x, ones, ones, 1e-5)[0], fast.softmax(x, 1),
-               fast.select(x > 0, x, ones[0])]
+               fast.select(x > 0, x, ones[0]), fast.relu(x), fast.relu_grad(x, x)]
     for M, K, N in ((1, 1000, 130), (8, 1500, 65), (37, 530, 70), (100, 20, 10)):
         results += [fast.matmul(normal(1, M, K), normal(2, K, N)), fast.matmul(normal(1, M, K), normal(2, N, K).T)]
     assert all(np.isfinite(result).all() for result in results)
@@ -238,12 +289,14 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(mon
     assert all((raw[:margin] == 255).all() and (raw[-margin:] == 255).all() for raw in guarded)
 
 
-@pytest.mark.parametrize('name', ['max_pool', 'average_pool', 'linear', 'select', 'softmax', 'batch_norm'])
+@pytest.mark.parametrize('name', ['max_pool', 'average_pool', 'linear', 'select', 'softmax', 'batch_norm', 'relu',
+                                  'relu_grad', 'elementwise'])
 def test_float64_is_served_by_the_reference(name):
     x, window = np.ones((2, 3, 4, 4)), Window(2).on((4, 4))
     arguments = {'max_pool': (x, window), 'average_pool': (x, window, np.ones((3, 3))),
                  'linear': (x[0, 0], x[0, 0], None), 'select': (x > 0, x, x), 'softmax': (x, 1),
-                 'batch_norm': (x, np.ones(3), np.ones(3), 1e-5)}[name]
+                 'batch_norm': (x, np.ones(3), np.ones(3), 1e-5), 'relu': (x,), 'relu_grad': (x, x),
+                 'elementwise': (np.add, x, x)}[name]
     with fast.watch() as log:
         getattr(fast, name)(*arguments)
     assert log == [(name, 'reference')]

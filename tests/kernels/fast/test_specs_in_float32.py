@@ -16,8 +16,9 @@ from tests.test_specs import CALLS, call, floats_of
 
 pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
 
-# What the reference serves in float32 too: choices between arrays of different shapes or memory orders.
-DECLARED = {('select', 'reference')}
+# What the reference serves in float32 too: choices between arrays of different shapes or memory orders, and what NumPy
+# has done at once.
+DECLARED = {('select', 'reference'), ('elementwise', 'reference')}
 
 
 def results(engine, spec, sample, dtype):

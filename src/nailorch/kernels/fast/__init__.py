@@ -22,6 +22,9 @@ from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
 
+UFUNCS = {np.add, np.subtract, np.multiply}
+SMALL = 1 << 18  # numbers
+
 __all__ = ['conv2d', 'conv2d_data_grad', 'conv2d_weight_grad', 'watch']
 
 
@@ -117,12 +120,26 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return served('linear', 'dense', covers(x, weight, bias), x, weight, bias)
 
 
+def elementwise(ufunc: np.ufunc, a: Array, b: Array) -> Array:
+    # what is small, NumPy has done before a call of ours would have begun
+    covered = ufunc in UFUNCS and max(a.size, b.size) >= SMALL and covers(a, b) and alike(*(a, b) if a.ndim else (b, a))
+    return served('elementwise', 'pointwise', covered, ufunc, a, b)
+
+
+def relu(x: Array) -> Array:
+    return served('relu', 'pointwise', covers(x) and gapless(x), x)
+
+
+def relu_grad(y: Array, gy: Array) -> Array:
+    return served('relu_grad', 'pointwise', covers(y, gy) and gapless(y) and y.shape == gy.shape, y, gy)
+
+
 def select(condition: Array, a: Array, b: Array) -> Array:
-    covered = condition.dtype == bool and covers(a, b) and elementwise(condition, a, b)
-    return served('select', 'choice', covered, condition, a, b)
+    covered = condition.dtype == bool and covers(a, b) and alike(condition, a, b)
+    return served('select', 'pointwise', covered, condition, a, b)
 
 
-def elementwise(*arrays: Array) -> bool:
+def alike(*arrays: Array) -> bool:
     """Return whether all arrays have the shape and memory order of the first, without gaps, or are a single number."""
     first = arrays[0]
     return gapless(first) and all(a.ndim == 0 or (a.shape == first.shape and order(a) == order(first)) for a in arrays)

@@ -94,6 +94,11 @@ class Machine:
     def store(self, address, vector):
         self.builder.store(vector.ir, self.pointer(address, VECTOR), align=4)
 
+    def stream(self, address, vector):
+        """Store past the caches; the address is a multiple of a vector's size."""
+        stored = self.builder.store(vector.ir, self.pointer(address, VECTOR), align=SIZE)
+        stored.set_metadata('nontemporal', self.builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+
     def lanes(self, count):
         """Return the mask of the first `count` lanes."""
         every = self.spread(count.ir, WORDS)
@@ -308,6 +313,8 @@ class Interpreter:
 
     def store(self, address, vector):
         self.memory(address, LANES)[:] = vector
+
+    stream = store
 
     def load_part(self, address, count):
         vector, count = self.splat(0), max(0, min(count, LANES))

@@ -14,7 +14,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address, images
+from nailorch.kernels.fast.memory import address, images, unwritten
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import turn
 
@@ -84,3 +84,15 @@ def copied(image):
 def like(array, model):
     """Return `array` with the memory order of `model`, channels side by side: itself, or a copy."""
     return array if array.strides == model.strides and array.flags.aligned else copied(array)
+
+
+def in_order(array, model):
+    """Return `array` with the memory order of a gapless `model`: itself, or a copy."""
+    if array.flags.aligned and all(n == 1 or here == there for n, here, there in
+                                   zip(model.shape, array.strides, model.strides, strict=True)):
+        return array
+    if model.ndim == 4 and model.transpose(0, 2, 3, 1).flags.c_contiguous:
+        return copied(array)
+    copy = unwritten(model)
+    np.copyto(copy, array)
+    return copy

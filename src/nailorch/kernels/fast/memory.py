@@ -81,6 +81,12 @@ def images(N: int, C: int, H: int, W: int) -> Array:
     return floats(N * C * H * W).reshape(N, H, W, C).transpose(0, 3, 1, 2)
 
 
+def unwritten(model: Array) -> Array:
+    """Return unwritten numbers of a gapless array's shape and memory order."""
+    steps = [step * 4 // model.itemsize for step in model.strides]
+    return np.ndarray(model.shape, np.float32, floats(model.size), strides=steps)
+
+
 def zeros(count: int) -> Array:
     """Return at least `count` zeros that many share: never write to them."""
     if ZEROS[0].size < count:

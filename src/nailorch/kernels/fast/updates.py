@@ -13,7 +13,8 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, peek, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address, floats
+from nailorch.kernels.fast.layout import in_order
+from nailorch.kernels.fast.memory import address
 from nailorch.kernels.fast.vectors import load, store, sweep
 
 PIECE = 1 << 14  # numbers
@@ -121,8 +122,7 @@ def update(_, job):
 
 def run(rule, params, grads, state, constants):
     """Update all parameters; `constants` has a row for each, or one for all."""
-    grads = [g if g.strides == p.strides and g.flags.aligned else in_order(g, p)
-             for p, g in zip(params, grads, strict=True)]
+    grads = [in_order(g, p) for p, g in zip(params, grads, strict=True)]
     numbers = np.zeros((len(params), CONSTANTS), np.float32)
     numbers[:, :np.shape(constants)[-1]] = constants
     nothing = [params] * (2 - len(state))
@@ -135,13 +135,6 @@ def run(rule, params, grads, state, constants):
     table[:, :4] += 4 * offset[:, None]
     table[:, 4] = np.minimum(table[:, 4] - offset, PIECE)
     threads.run(update, Update(rule, address(table), len(table)), len(table))
-
-
-def in_order(array, model):
-    """Return a copy in the memory order of `model`."""
-    copy = np.ndarray(model.shape, np.float32, floats(model.size), strides=model.strides)
-    np.copyto(copy, array)
-    return copy
 
 
 def sgd_update(params, grads, lr):

@@ -1,0 +1,127 @@
+"""Element by element: what stands between the layers that compute, and takes as long as memory does.
+
+So results lie in memory that was used before, in the order of what they are made from, whichever that is: all arrays of
+a call lie alike, and are one row of numbers here. A result too large for the caches goes straight to memory, which
+would otherwise be read before it is written.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nailorch.kernels.fast import threads
+from nailorch.kernels.fast.emit import kernel, take
+from nailorch.kernels.fast.jit import opened, worker
+from nailorch.kernels.fast.layout import in_order
+from nailorch.kernels.fast.memory import address, unwritten
+from nailorch.kernels.fast.vectors import load, store, sweep
+
+PIECE = 1 << 14  # numbers
+FEW = 1 << 15  # numbers that one thread computes before two would have begun
+BEYOND = 1 << 22  # numbers: more than caches hold until they are wanted again
+ADD, SUBTRACT, MULTIPLY, RELU, GATE, CHOOSE = range(6)
+UFUNCS = {np.add: ADD, np.subtract: SUBTRACT, np.multiply: MULTIPLY}
+
+
+class Elements(NamedTuple):
+    """Addresses; the steps of a and b are 4 bytes, or 0 for a single number that is everywhere."""
+
+    kind: int
+    a: int
+    a_step: int
+    b: int
+    b_step: int
+    condition: int
+    out: int
+    size: int
+    streamed: int
+
+
+def each(formula):
+    """Return the kernel that writes formula(m, a, b, condition), three functions that load a vector."""
+    def body(m, a, a_step, b, b_step, condition, out, count, streamed):
+        def loader(at, step, i, part):
+            def number():
+                single = m.broadcast(at)
+                return m.loop(step // 4, lambda _, value: [load(m, at + 4 * i, part)], single)[0]
+            return number
+
+        def holds(i, part):
+            flags = m.load_bytes(condition + i) if part is None else m.load_bytes(condition + i, part)
+            return m.equal(flags, m.ints(0))
+
+        def vector(i, part, save):
+            y = formula(m, loader(a, a_step, i, part), loader(b, b_step, i, part), lambda: holds(i, part))
+            save(out + 4 * i, y, part)
+
+        def stream(at, y, part):
+            m.stream(at, y) if part is None else m.store_part(at, y, part)
+
+        m.loop(streamed, lambda _: sweep(m, count, lambda i, part: vector(i, part, stream)))
+        m.loop(1 - streamed, lambda _: sweep(m, count, lambda i, part: vector(
+            i, part, lambda at, y, part: store(m, at, y, part))))
+
+    return kernel(body)
+
+
+def positive(m, x):
+    return m.below(x, m.splat(0), m.splat(0), x)  # NaN stays
+
+
+add = each(lambda m, a, b, no: a() + b())
+subtract = each(lambda m, a, b, no: a() - b())
+multiply = each(lambda m, a, b, no: a() * b())
+rectify = each(lambda m, a, b, no: positive(m, a()))
+gate = each(lambda m, a, b, no: m.below(m.splat(0), a(), b(), m.splat(0)))
+choose = each(lambda m, a, b, no: m.choose(no(), b(), a()))
+
+
+@worker(Elements)
+def walk(_, job):
+    """Take pieces until none is left."""
+    g = opened(job)
+    while True:
+        first = take(g.counter) * PIECE
+        if first >= g.size:
+            return
+        a, b, out, count = g.a + first * g.a_step, g.b + first * g.b_step, g.out + 4 * first, min(PIECE, g.size - first)
+        if g.kind == ADD:
+            add(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
+        elif g.kind == SUBTRACT:
+            subtract(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
+        elif g.kind == MULTIPLY:
+            multiply(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
+        elif g.kind == RELU:
+            rectify(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
+        elif g.kind == GATE:
+            gate(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
+        else:
+            choose(a, g.a_step, b, g.b_step, g.condition + first, out, count, g.streamed)
+
+
+def run(kind, model, a, b, condition=None):
+    """Compute over arrays that lie like `model`, or are single numbers."""
+    a, b, out = np.asarray(a), np.asarray(b), unwritten(model)  # a NumPy scalar has no address
+    threads.run(walk, Elements(kind, address(a), 4 * (a.ndim > 0), address(b), 4 * (b.ndim > 0),
+                               0 if condition is None else address(condition), address(out), out.size,
+                               int(out.size >= BEYOND)), out.size // FEW)
+    return out
+
+
+def elementwise(ufunc, a, b):
+    return run(UFUNCS[ufunc], b if a.ndim == 0 else a, a, b)
+
+
+def relu(x):
+    return run(RELU, x, x, x)
+
+
+def relu_grad(y, gy):
+    return run(GATE, y, y, in_order(gy, y))
+
+
+def select(condition, a, b):
+    condition = np.asarray(condition)
+    return run(CHOOSE, condition, a, b, condition)
