@@ -191,7 +191,7 @@ def test_names_exist():
     wrong = []
     for page in PAGES:
         for code in re.findall(r'`([^`\n]+)`', prose(page)):
-            for home, attribute in re.findall(rf'(?<![\w.])({"|".join(HOMES)})\.(\w+)', code):
+            for home, attribute in re.findall(rf'(?<![\w.])({"|".join(HOMES)})\.(?!py\b)(\w+)', code):
                 if not hasattr(HOMES[home], attribute):
                     wrong.append(f'{name(page)}: {home}.{attribute}')
     assert wrong == []
