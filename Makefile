@@ -4,7 +4,7 @@
 help:
 	@echo 'make demo    train a small network and show its report'
 	@echo 'make test    run the tests'
-	@echo 'make check   everything that CI checks: ruff, mypy, import-linter, tests'
+	@echo 'make check   everything that CI checks: ruff, mypy, import-linter, tests on both engines'
 	@echo 'make clean   remove .venv and caches'
 
 # One BLAS thread: its products are small (2,200 images/s with one or two threads on an idle machine of two cores), and

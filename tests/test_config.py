@@ -1,6 +1,7 @@
 """Settings: where their defaults come from, and what they refuse."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -57,3 +58,29 @@ def test_threads_may_be_any_integer():
     with using_config('threads', np.int64(3)):
         assert thread_count() == 3
     assert nailorch.Config.threads is None
+
+
+COMPUTE = """
+import numpy as np, nailorch.functions as F
+from nailorch.kernels import fast
+with fast.watch() as log:
+    y = F.conv2d(np.ones((1, 1, 4, 4), 'f'), np.ones((1, 1, 3, 3), 'f'))
+print(y.data.sum(), *log)
+from nailorch.cli import main
+main(['doctor'])
+"""
+
+
+def test_without_numba_the_reference_computes_and_doctor_says_so():
+    said = python('import sys; sys.modules["numba"] = None\n' + COMPUTE, NAILORCH_LANG='en')
+    assert said.startswith("36.0 ('conv2d', 'reference')")
+    assert 'pip install numba' in said
+
+
+def test_without_fused_multiply_add_the_reference_computes_and_doctor_says_so():
+    pytest.importorskip('numba')
+    if platform.machine().lower() not in ('x86_64', 'amd64'):
+        pytest.skip('no x86 processor')
+    said = python(COMPUTE, NUMBA_CPU_NAME='x86-64', NUMBA_CPU_FEATURES='', NAILORCH_LANG='en')
+    assert said.startswith("36.0 ('conv2d', 'reference')")
+    assert 'no vectors with fused multiply-add' in said
