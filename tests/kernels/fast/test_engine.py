@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -108,6 +109,40 @@ def test_a_block_returns_to_the_pool_when_its_last_view_is_gone():
     assert memory.address(other) != place
     del view
     assert memory.address(memory.floats(count)) == place
+
+
+def test_neighbours_that_are_free_serve_for_one_larger_block(monkeypatch):
+    monkeypatch.setattr(memory, 'STRETCH', 1 << 22)
+    pool, part = memory.Pool(), 1 << 20
+    blocks = [pool.take(part) for _ in range(4)]
+    places = [memory.address(block) for block in blocks]
+    assert places == [places[0] + i * part for i in range(4)]
+    for i in (0, 2, 1):  # the last joins what is free on both sides
+        pool.give_back(blocks[i])
+    larger = pool.take(3 * part)
+    assert memory.address(larger) == places[0] and len(pool.stretches) == 1
+    assert memory.address(pool.take(part)) not in places and len(pool.stretches) == 2
+    pool.give_back(larger)
+    pool.give_back(blocks[3])
+    pool.clear()
+    assert len(pool.stretches) == 1  # one is still in use
+    assert pool.take(2 << 22).size == 2 << 22  # more than a stretch
+
+
+def test_blocks_of_several_threads_never_overlap():
+    def work(seed):
+        rng, held = np.random.default_rng(seed), []
+        for _ in range(300):
+            array = memory.floats(int(rng.integers(1 << 16, 1 << 19)))
+            array[[0, -1]] = seed
+            held.append(array)
+            if len(held) > 8:
+                lost = held.pop(int(rng.integers(8)))
+                assert lost[0] == lost[-1] == seed
+        return sum(array[0] == array[-1] == seed for array in held)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(work, range(1, 5))) == [8] * 4
 
 
 def test_a_fingerprint_sees_every_bit_and_every_exchange():

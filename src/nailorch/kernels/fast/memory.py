@@ -1,12 +1,15 @@
 """Arrays by their addresses: what vector code reads and writes; and memory that is used again.
 
 A large array that is new costs the system a zeroed page for every 4 KB that is touched: for a VGG's first activation
-longer than its convolution. So blocks that nobody refers to any more are kept, and given out again.
+longer than its convolution. So blocks that nobody refers to any more are kept, and given out again; neighbours that
+are free grow together, and serve for larger ones.
 """
 
 from __future__ import annotations
 
+import bisect
 import threading
+from collections import deque
 from math import prod
 
 import numpy as np
@@ -15,7 +18,8 @@ from nailorch.shapes import Array
 
 ALIGN = 64  # bytes: a cache line, and the widest vector
 LARGE = 1 << 18  # bytes: smaller blocks are quick to get from the system
-KEPT = 1 << 30  # bytes of unused blocks that are kept
+STRETCH = 1 << 30  # bytes asked of the system at a time
+PAGE = 1 << 12
 
 
 def address(array: Array) -> int:
@@ -23,30 +27,87 @@ def address(array: Array) -> int:
     return array.__array_interface__['data'][0]
 
 
+class Stretch:
+    """A long piece of memory, given out in parts: those that are free, (begin, end), in order and never touching."""
+
+    def __init__(self, size: int) -> None:
+        self.memory = np.empty(size, np.uint8)  # the system lends no page of it before the first number is written
+        self.begin, self.free = address(self.memory), [(0, size)]
+
+    def take(self, size: int) -> Array | None:
+        """Return the first part that is large enough."""
+        for i, (begin, end) in enumerate(self.free):
+            if end - begin >= size:
+                self.free[i:i + 1] = [(begin + size, end)] if end - begin > size else []
+                return self.memory[begin:begin + size]
+        return None
+
+    def give_back(self, begin: int, end: int) -> None:
+        """Free a part, and join it with what is free beside it."""
+        i = bisect.bisect(self.free, (begin, end))
+        before, after = self.free[i - 1:i], self.free[i:i + 1]
+        first, last = i, i
+        if before and before[0][1] == begin:
+            begin, first = before[0][0], i - 1
+        if after and after[0][0] == end:
+            end, last = after[0][1], i + 1
+        self.free[first:last] = [(begin, end)]
+
+    def is_free(self) -> bool:
+        return self.free == [(0, self.memory.size)]
+
+
 class Pool:
-    """Blocks of memory that were used before, by size."""
+    """Memory that is given out again, always the lowest that is free, so that little is ever touched."""
 
     def __init__(self) -> None:
-        self.lock, self.free, self.kept = threading.RLock(), dict[int, list[Array]](), 0
+        self.lock = threading.Lock()
+        self.stretches: list[Stretch] = []
+        self.loans: dict[int, Stretch] = {}
+        self.returned: deque[tuple[int, int]] = deque()
 
     def take(self, size: int) -> Array:
+        if size < LARGE:
+            return np.empty(size, np.uint8)
+        size = -(-size // PAGE) * PAGE
         with self.lock:
-            blocks = self.free.get(size)
-            if blocks:
-                self.kept -= size
-                return blocks.pop()
-        return np.empty(size, np.uint8)
+            self.collect()
+            for stretch in self.stretches:
+                raw = stretch.take(size)
+                if raw is not None:
+                    break
+            else:
+                stretch = self.another(size)
+                raw = stretch.take(size)
+                assert raw is not None
+            self.loans[address(raw)] = stretch
+            return raw
+
+    def another(self, size: int) -> Stretch:
+        try:
+            stretch = Stretch(max(size, STRETCH))
+        except MemoryError:  # where address space is counted
+            stretch = Stretch(size)
+        self.stretches.append(stretch)
+        return stretch
 
     def give_back(self, raw: Array) -> None:
-        with self.lock:
-            if self.kept + raw.size <= KEPT:
-                self.kept += raw.size
-                self.free.setdefault(raw.size, []).append(raw)
+        """Note that a part is free; the garbage collector may call this at any moment, even inside `take`."""
+        if raw.size >= LARGE:
+            self.returned.append((address(raw), raw.size))
+
+    def collect(self) -> None:
+        while self.returned:
+            begin, size = self.returned.popleft()
+            stretch = self.loans.pop(begin, None)
+            if stretch is not None:
+                stretch.give_back(begin - stretch.begin, begin - stretch.begin + size)
 
     def clear(self) -> None:
+        """Give stretches of which nothing is in use back to the system."""
         with self.lock:
-            self.kept = 0
-            self.free.clear()
+            self.collect()
+            self.stretches = [stretch for stretch in self.stretches if not stretch.is_free()]
 
 
 POOL = Pool()
@@ -56,8 +117,7 @@ class Block:
     """Memory on loan: an array made of it keeps it, and when the last one is gone, it returns to the pool."""
 
     def __init__(self, count: int) -> None:
-        step = max(ALIGN, 1 << max((4 * count).bit_length() - 3, 0))  # sizes within a quarter of each other are one
-        self.raw = POOL.take(-(-4 * count // step) * step + ALIGN)
+        self.raw = POOL.take(4 * count + ALIGN)
         start = address(self.raw)
         self.__array_interface__ = {'version': 3, 'shape': (count,), 'typestr': '<f4',
                                     'data': (-(-start // ALIGN) * ALIGN, False)}
