@@ -15,6 +15,7 @@ import numpy as np
 
 from nailorch.config import Config
 from nailorch.kernels import fast, reference
+from nailorch.kernels.fast.dispatch import watch as watch
 from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
@@ -158,3 +159,32 @@ def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, ste
     Before that, p -= lr * weight_decay * p. `steps` counts each parameter's updates, this one included.
     """
     engine().adam_update(params, grads, mean, square, steps, lr, beta1, beta2, eps, weight_decay)
+
+
+# Whole steps of a network whose weights stay as they are: what compiled sessions are made of
+
+
+def constant(array: Array) -> Array:
+    """Return a read-only copy that never changes: kernels keep what they make of it without looking at it again."""
+    return engine().constant(array)
+
+
+def packed_bytes(array: Array) -> int:
+    """Return how much memory kernels keep for a constant, besides its own."""
+    return engine().packed_bytes(array)
+
+
+def fused_conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1, activation: str = '',
+                 added: Array | None = None, pooled: bool = False) -> Array:
+    """Return activation(conv2d + added), and if `pooled`, its maxima over 2x2 pixels; activation is a name or ''."""
+    return engine().fused_conv2d(image, weight, bias, window, groups, activation, added, pooled)
+
+
+def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
+    """Return activation(x @ weight + bias)."""
+    return engine().fused_linear(x, weight, bias, activation)
+
+
+def scale_shift(x: Array, scale: Array, shift: Array, activation: str = '') -> Array:
+    """Return activation(x * scale + shift), with one scale and one shift for each channel (axis 1)."""
+    return engine().scale_shift(x, scale, shift, activation)

@@ -8,7 +8,7 @@ slice of the image (`cells`); everything below is a walk over those few slices.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -350,3 +350,43 @@ def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, ste
         if weight_decay:
             p *= 1 - lr * weight_decay
         p -= lr / (1 - beta1**t) * m / (np.sqrt(s / (1 - beta2**t)) + eps)
+
+
+# whole steps of a network whose weights stay as they are
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    '': lambda y: y,
+    'relu': lambda y: np.maximum(y, 0, out=y),
+    'relu6': lambda y: np.clip(y, 0, 6, out=y),
+}  # each writes into its argument
+
+
+def constant(array: Array) -> Array:
+    copy = np.array(array, order='C')
+    copy.flags.writeable = False
+    return copy
+
+
+def packed_bytes(array: Array) -> int:
+    return 0
+
+
+def fused_conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1, activation: str = '',
+                 added: Array | None = None, pooled: bool = False) -> Array:
+    y = conv2d(image, weight, bias, window, groups)
+    if added is not None:
+        y += added
+    y = ACTIVATIONS[activation](y)
+    return max_pool(y, Window(2, 2).on(y.shape[2:]))[0] if pooled else y
+
+
+def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
+    return ACTIVATIONS[activation](linear(x, weight, bias))
+
+
+def scale_shift(x: Array, scale: Array, shift: Array, activation: str = '') -> Array:
+    by_channel = -1, *(1,) * (x.ndim - 2)
+    y = x * scale.reshape(by_channel)
+    y += shift.reshape(by_channel)
+    return ACTIVATIONS[activation](y)

@@ -69,6 +69,11 @@ for C, OC, kernel, stride, groups in (17, 18, 3, 1, 1), (3, 5, 3, 2, 1), (4, 4, 
         with fast.watch() as log:
             np.testing.assert_allclose(getattr(fast, name)(*args), getattr(reference, name)(*args), atol=1e-4)
         print(log[0][1])
+    for added, pooled in ((gy, False), (None, True)):
+        args = x, weight, draw(OC), window, groups, 'relu6', added, pooled
+        np.testing.assert_allclose(fast.fused_conv2d(*args), reference.fused_conv2d(*args), atol=1e-4)
+np.testing.assert_allclose(fast.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 'relu'),
+                           reference.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 'relu'), atol=1e-6)
 """
     served = python(code, NUMBA_DISABLE_JIT='1').split()
     assert served == ['winograd4'] * 3 + ['gemm'] * 3 + ['depthwise'] * 3 + ['gemm'] * 3

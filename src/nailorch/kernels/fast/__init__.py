@@ -213,3 +213,35 @@ def rmsprop_update(params: Arrays, grads: Arrays, square: Arrays, lr: float, rho
 def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, steps: Sequence[int], lr: float,
                 beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> None:
     updated('adam_update', [params, grads, mean, square], lr, beta1, beta2, eps, weight_decay, each=[steps])
+
+
+# whole steps of a network whose weights stay as they are
+
+
+def constant(array: Array) -> Array:
+    copy = reference.constant(array)
+    packs = generated('packs') if covers(copy) else None
+    return copy if packs is None else packs.constant(copy)
+
+
+def packed_bytes(array: Array) -> int:
+    packs = generated('packs') if covers(array) else None
+    return 0 if packs is None else packs.packed_bytes(array)
+
+
+def fused_conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1, activation: str = '',
+                 added: Array | None = None, pooled: bool = False) -> Array:
+    kernels = generated() if covers(image, weight, bias, added) else None
+    if kernels is None:
+        record('fused_conv2d', 'reference')
+        return reference.fused_conv2d(image, weight, bias, window, groups, activation, added, pooled)
+    return kernels.fused_conv2d(image, weight, bias, window, groups, activation, added, pooled)
+
+
+def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
+    return reference.ACTIVATIONS[activation](linear(x, weight, bias))
+
+
+def scale_shift(x: Array, scale: Array, shift: Array, activation: str = '') -> Array:
+    covered = covers(x, scale, shift) and 1 < x.ndim < 5
+    return served('scale_shift', 'normalization', covered, x, scale, shift, activation)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from nailorch.config import Config
-from nailorch.kernels.fast import depthwise, gemm, outer, packs, winograd
+from nailorch.kernels.fast import depthwise, gemm, outer, packs, pools, winograd
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.target import LANES
+from nailorch.shapes import Window
 
 SIDES = {'fast': 4, 'accurate': 2, 'off': 0}
 
@@ -62,15 +63,34 @@ def diagonal(wide, groups, few):
     return np.stack([wide[:, i, :, i] for i in range(few)], axis=1).reshape(OC, depth, *wide.shape[5:])
 
 
-def conv2d(image, weight, bias, window, groups=1, relu=False):
-    """Convolve; with `relu`, set what is negative to 0."""
+def conv2d(image, weight, bias, window, groups=1, relu=0, added=None):
+    """Convolve; add an array of the result's shape; with relu=1, set what is below 0 to 0, with 2 also above 6 to 6."""
     if one_each(groups, image.shape[1], weight.shape[0]):
         record('conv2d', 'depthwise')
-        return depthwise.conv2d(image, weight, bias, window, relu)
+        return depthwise.conv2d(image, weight, bias, window, relu, added)
     m = side(window, groups, image.shape[1], weight.shape[0])
-    y = winograd.conv2d(image, weight, bias, window, m, relu) if m else None
+    y = winograd.conv2d(image, weight, bias, window, m, relu, added) if m else None
     record('conv2d', 'gemm' if y is None else f'winograd{m}')
-    return gemm.conv2d(image, *merge(weight, groups), bias, window, relu) if y is None else y
+    return gemm.conv2d(image, *merge(weight, groups), bias, window, relu, added) if y is None else y
+
+
+RELU = {'': 0, 'relu': 1, 'relu6': 2}
+POOL = Window(2, 2)
+
+
+def fused_conv2d(image, weight, bias, window, groups, activation, added, pooled):
+    """Convolve, add, rectify, and take maxima over 2x2 pixels: by Winograd's tiles in one go."""
+    m = side(window, groups, image.shape[1], weight.shape[0])
+    if pooled and m and added is None and min(window.outsize(image.shape[2:])) > 1:
+        y = winograd.conv2d(image, weight, bias, window, m, RELU[activation], pooled=True)
+        if y is not None:
+            record('conv2d', f'winograd{m}')
+            return y
+    y = conv2d(image, weight, bias, window, groups, RELU[activation], added)
+    if pooled:
+        record('max_pool', 'pools')
+        y, _ = pools.max_pool(y, POOL.on(y.shape[2:]))
+    return y
 
 
 def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):

@@ -14,11 +14,12 @@ import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
-from nailorch.kernels.fast.gemm import Walk, distance, distances, kinds
+from nailorch.kernels.fast.gemm import Walk, beside, distances, kinds
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.tiles import rectified
 
 TOGETHER = 9  # cells whose gradients are summed at a time
 
@@ -32,7 +33,7 @@ def by_vectors(m, channels, body):
 
 
 @kernel
-def run_forward(m, table, step, cells, weight, count, out, out_step, channels, bias, relu, gated, gate):
+def run_forward(m, table, step, cells, weight, count, out, out_step, channels, bias, relu, gated, gate, added):
     """Convolve a run: `count` places, `step` bytes of the source apart."""
     def vector(at, load, store):
         def several(together):
@@ -43,7 +44,8 @@ def run_forward(m, table, step, cells, weight, count, out, out_step, channels, b
 
                 zero, to = m.splat(0), out + first * out_step + at
                 sums = m.loop(cells, cell, *[load(bias + at)] * together)
-                sums = m.loop(relu, lambda _, *s: [m.below(x, zero, zero, x) for x in s], *sums)
+                sums = m.loop(added, lambda _, *s: [x + load(to + i * out_step + gate) for i, x in enumerate(s)], *sums)
+                sums = rectified(m, relu, sums)
                 sums = m.loop(gated, lambda _, *s: [m.below(zero, load(to + i * out_step + gate), x, zero)
                                                     for i, x in enumerate(s)], *sums)
                 for i, x in enumerate(sums):
@@ -109,7 +111,7 @@ def forward(_, job):
             first_pixels(g, g.cells, n, oh, ow, table)
             run_forward(table.ctypes.data, g.step_w * g.source_w, g.cells, g.weight, count,
                         g.out + n * g.out_n + oh * g.out_h + ow * g.out_w, g.out_w, g.channels, g.bias, g.relu, g.gated,
-                        g.gate)
+                        g.gate, g.added)
             ow += count
 
 
@@ -135,23 +137,24 @@ def gradient(_, job):
                 ow += count
 
 
-def start(worker, out, source, step, dy, dx, weight, bias=None, relu=False, gate=None, parts=1):
+def start(worker, out, source, step, dy, dx, weight, bias=None, relu=0, gate=None, added=None, parts=1):
     """Let the threads run along out's rows."""
     N, C, OH, OW = out.shape
     nothing = zeros(source.strides[2] // 4 * 2 + 2 * C + OW * step[1] * source.strides[3] // 4)
     bias = nothing if bias is None else np.ascontiguousarray(bias)
     threads.run(worker, Walk(
         address(out), *strides(out), N, OH, OW, address(source), *strides(source), *source.shape[2:], *step, 1,
-        address(weight), C, 1, address(bias), int(relu), *distance(gate, out), address(nothing),
-        len(dy), address(dy), address(dx), 1, 1, parts))
+        address(weight), C, 1, address(bias), int(relu), int(gate is not None),
+        beside(gate if added is None else added, out), address(nothing), len(dy), address(dy), address(dx), 1, 1, parts,
+        int(added is not None)))
 
 
-def conv2d(image, weight, bias, window, relu=False):
+def conv2d(image, weight, bias, window, relu=0, added=None):
     """Convolve every channel of the images with its own filter, weight (C, 1, KH, KW)."""
     x, y = channels_last(image), images(*image.shape[:2], *window.outsize(image.shape[2:]))
     dy, dx = distances(window)
     packed = np.ascontiguousarray(weight.reshape(len(weight), -1).T)
-    start(forward, y, x, window.stride, dy, dx, packed, bias, relu)
+    start(forward, y, x, window.stride, dy, dx, packed, bias, relu, added=None if added is None else like(added, y))
     return y
 
 

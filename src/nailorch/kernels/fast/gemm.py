@@ -67,6 +67,7 @@ class Walk(NamedTuple):
     places: int  # to a piece of work
     panels_each: int  # panels of output channels to a piece of work
     parts: int = 1  # the weight gradient's: pieces of its own that each part of the places has
+    added: int = 0  # 1: what lies `gate` bytes from the output is added to it, before relu
 
 
 @jit
@@ -80,21 +81,27 @@ def tall(rows, vectors):
 
 @jit
 def tile(rows, vectors, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-         gate):
+         gate, added):
     """Compute one tile."""
     if vectors == WIDE:
         if rows == 6:
-            wide_6(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+            wide_6(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
+                   gate, added)
         elif rows == 5:
-            wide_5(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+            wide_5(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
+                   gate, added)
         else:
-            wide_4(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+            wide_4(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
+                   gate, added)
     elif vectors == 1:
-        narrow_1(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+        narrow_1(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
+                 gate, added)
     elif vectors == 2:
-        narrow_2(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+        narrow_2(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
+                 gate, added)
     else:
-        narrow_3(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate)
+        narrow_3(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
+                 gate, added)
 
 
 @jit
@@ -154,7 +161,7 @@ def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
                     to = outs + 8 * i
                     tile(rows, vectors, a + a_step * cell + 8 * i, a_step, 4 * k, segments, depth, b,
                          bias.ctypes.data if begin else to, offset, to, offset, part, g.relu * end,
-                         g.gated * end, g.gate)
+                         g.gated * end, g.gate, g.added * end)
                     i += rows
             if together > 1:
                 break
@@ -180,7 +187,7 @@ def walk(_, job):
         walk_piece(g, count, group, panel, min(panels, panel + g.panels_each), stretch, out, bias)
 
 
-def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=None, relu=False, gate=None):
+def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=None, relu=0, gate=None, added=None):
     """Cut a walk over N images into pieces, and let the threads take them."""
     total, panels = N * out.shape[2] * out.shape[3], -(-channels // (WIDE * LANES))
     nothing = zeros(max(depth, channels) + WIDE * LANES)
@@ -189,13 +196,14 @@ def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=No
     bias = nothing if bias is None else np.ascontiguousarray(bias)
     threads.run(walk, Walk(
         address(out), *strides(out), N, *out.shape[2:], address(source), *strides(source), *source.shape[2:], *step,
-        depth, address(weight), channels, groups, address(bias), int(relu), *distance(gate, out), address(nothing),
-        len(dy), address(dy), address(dx), min(PLACES, total), -(-panels // shares)))
+        depth, address(weight), channels, groups, address(bias), int(relu), int(gate is not None),
+        beside(gate if added is None else added, out), address(nothing), len(dy), address(dy), address(dx),
+        min(PLACES, total), -(-panels // shares), added=int(added is not None)))
 
 
-def distance(gate, out):
-    """Return whether there is a gate, and how many bytes lie between it and out."""
-    return (0, 0) if gate is None else (1, address(gate) - address(out))
+def beside(other, out):
+    """Return how many bytes lie between out and an array of its shape and memory order that is read along with it."""
+    return 0 if other is None else address(other) - address(out)
 
 
 # Weights: panels of WIDE vectors of output channels, so that a tile reads them from beginning to end
@@ -279,12 +287,13 @@ def panels(cell, depth, depth_step, channels, channel_step, groups, group_step):
 # The two walks
 
 
-def conv2d(image, weight, groups, bias, window, relu=False):
+def conv2d(image, weight, groups, bias, window, relu=0, added=None):
     """Convolve: one walk, cell (kh, kw) of the kernel a stretch of C channels."""
     N, OC, (OH, OW) = len(image), weight.shape[0], window.outsize(image.shape[2:])
     x, dy, dx, depth = stretches(image, window, groups)
     y = images(N, OC, OH, OW)
-    start(N, y, x, window.stride, dy, dx, depth, pack_forward(weight, groups), OC // groups, groups, bias, relu)
+    start(N, y, x, window.stride, dy, dx, depth, pack_forward(weight, groups), OC // groups, groups, bias, relu,
+          added=None if added is None else like(added, y))
     return y
 
 

@@ -15,10 +15,12 @@ from nailorch.kernels.fast.emit import kernel, take
 from nailorch.kernels.fast.jit import opened, worker
 from nailorch.kernels.fast.memory import address, images
 from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.tiles import rectified
 from nailorch.kernels.fast.vectors import load, store, sweep
 
 PIECE = 1 << 14  # numbers
 MOMENTS, PRODUCTS, LINE, BACK = range(4)
+RELU = {'': 0, 'relu': 1, 'relu6': 2}
 
 
 
@@ -36,6 +38,7 @@ class Channels(NamedTuple):
     pixels: int
     channels: int
     each: int  # pixels to a piece of work
+    relu: int
 
 
 def summing(terms):
@@ -68,14 +71,15 @@ def products(m, distance, gy):
 
 
 @kernel
-def line(m, x, y, pixels, channels, known, row):
-    """Write (x - mean) * scale + shift."""
+def line(m, x, y, pixels, channels, known, row, relu):
+    """Write (x - mean) * scale + shift; relu is as in tiles.py."""
     def vector(c, part):
         mean, scale, shift = (load(m, known + 4 * (k * row + c), part) for k in range(3))
 
         def pixel(i):
             at = 4 * (i * channels + c)
-            store(m, y + at, m.fma(load(m, x + at, part) - mean, scale, shift), part)
+            value, = rectified(m, relu, [m.fma(load(m, x + at, part) - mean, scale, shift)])
+            store(m, y + at, value, part)
 
         m.loop(pixels, pixel)
 
@@ -114,12 +118,12 @@ def walk(_, job):
         elif g.kind == PRODUCTS:
             products(g.x + at, g.gy + at, count, g.channels, g.known, sums, g.row)
         elif g.kind == LINE:
-            line(g.x + at, g.out + at, count, g.channels, g.known, g.row)
+            line(g.x + at, g.out + at, count, g.channels, g.known, g.row, g.relu)
         else:
             back(g.x + at, g.gy + at, g.out + at, count, g.channels, g.known, g.row)
 
 
-def run(kind, x, known, gy=None, out=None):
+def run(kind, x, known, gy=None, out=None, relu=0):
     """Let the threads walk; return the sums, (2, C)."""
     N, C, H, W = x.shape
     pixels, each, row = N * H * W, -(-PIECE // C), -(-C // LANES) * LANES
@@ -129,7 +133,7 @@ def run(kind, x, known, gy=None, out=None):
     for to, values in zip(rows, known, strict=True):
         to[:C] = values
     threads.run(walk, Channels(kind, address(x), 0 if gy is None else address(gy), 0 if out is None else address(out),
-                               address(sums), row, address(rows), pixels, C, each), pieces)
+                               address(sums), row, address(rows), pixels, C, each, relu), pieces)
     return sums.sum(axis=0)[:, :C] if kind <= PRODUCTS else None
 
 
@@ -164,3 +168,11 @@ def batch_norm_grad(x, gamma, gy, mean, var, eps):
     gx = images(*x.shape)
     run(BACK, x, [mean, inverse, gbeta / m, ggamma / m, gamma * inverse], gy=gy, out=gx)
     return gx.reshape(shape), ggamma, gbeta
+
+
+def scale_shift(x, scale, shift, activation):
+    """Return activation(x * scale + shift), channel by channel."""
+    shape, x = x.shape, as_images(x)
+    y = images(*x.shape)
+    run(LINE, x, [np.float32(0), scale, shift], out=y, relu=RELU[activation])
+    return y.reshape(shape)

@@ -3,7 +3,7 @@
 Whoever owns an array may write into it at any time, through any alias. So a packed copy is kept together with a
 checksum of all that it was made from, and used only as long as the weights still have it: reading them is far cheaper
 than packing. In training, weights differ at every call, and nothing is kept: a copy is, when the same weights come
-twice.
+twice. Of an array that is `constant`, by its owner's word, everything is kept at once and without a checksum.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ CHUNK = 1 << 16  # bytes, whose checksum is one vector
 STEP = 4 * SIZE  # bytes that are read at a time
 
 lock = threading.Lock()
+constants: set[int] = set()  # arrays that nobody writes to, and what was packed from them
 # By the array that owns the memory: {kind and place of the weights: (checksum, copy or None)}
 kept: dict[int, dict[Any, Any]] = {}
 
@@ -77,12 +78,34 @@ def fingerprint(weight):
     return sums.tobytes()
 
 
+def owner_of(array):
+    """Return the array whose memory this one shows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def constant(array):
+    """Return the array, of which the caller says that nobody will write to it: its packed copies need no checksum."""
+    owner = owner_of(array)
+    if id(owner) not in constants:
+        constants.add(id(owner))
+        weakref.finalize(owner, constants.discard, id(owner))
+    return array
+
+
+def packed_bytes(array):
+    """Return how many bytes are kept of what was packed from an array, and from that."""
+    with lock:
+        copies = [copy for _, copy in kept.get(id(owner_of(array)), {}).values() if copy is not None]
+    return sum(copy.nbytes + packed_bytes(copy) for copy in copies)
+
+
 def packed(kind, weight, make):
     """Return make(), a packed copy of the weights for some kind of use, or the one that was kept."""
-    owner = weight
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    now = fingerprint(weight)
+    owner = owner_of(weight)
+    fixed = id(owner) in constants
+    now = 'constant' if fixed else fingerprint(weight)
     if now is None:
         return make()
     key = id(owner)
@@ -94,7 +117,7 @@ def packed(kind, weight, make):
         before, copy = entries.get(place, (None, None))
     if before == now and copy is not None:
         return copy
-    copy = make()
+    copy = constant(make()) if fixed else make()
     with lock:
-        entries[place] = now, copy if before == now else None
+        entries[place] = now, copy if before == now or fixed else None
     return copy

@@ -20,11 +20,12 @@ def row_tile(rows, vectors):
     `a`, `start` and `out` are tables of addresses: where A's rows lie is anybody's choice, so a convolution's windows
     need not be copied into columns. From one segment to the next, a's table moves on `a_step` bytes, and B, a single
     panel, by `depth` rows. The offsets, in bytes, are added to every address of a table. `part` numbers of the
-    last vector are real. `relu` is 0 or 1. If `gated` is 1, out is set to 0 where the number `gate` bytes from it is
-    not positive: ReLU's derivative.
+    last vector are real. `relu` is 0, 1, or 2 for ReLU6. If `gated` is 1, out is set to 0 where the number `gate` bytes
+    from it is not positive: ReLU's derivative. If `added` is 1, the number there is added before relu: a residual.
     """
 
-    def tile(m, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate):
+    def tile(m, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate,
+             added):
         def load(address, v):
             return m.load(address + SIZE * v) if v < vectors - 1 else m.load_part(address + SIZE * v, part)
 
@@ -49,9 +50,10 @@ def row_tile(rows, vectors):
         cells = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = [m.word(start + 8 * r) + start_offset for r in range(rows)]
         sums = m.loop(segments, segment, *(load(starts[r], v) for r, v in cells))
-        zero = m.splat(0)
-        sums = m.loop(relu, lambda _, *sums: [m.below(x, zero, zero, x) for x in sums], *sums)
         outs = [m.word(out + 8 * r) + offset for r in range(rows)]
+        sums = m.loop(added, lambda _, *sums: [
+            x + load(outs[r] + gate, v) for (r, v), x in zip(cells, sums, strict=True)], *sums)
+        sums, zero = rectified(m, relu, sums), m.splat(0)
 
         def shut(_, *sums):
             return [m.below(zero, load(outs[r] + gate, v), x, zero) for (r, v), x in zip(cells, sums, strict=True)]
@@ -129,6 +131,13 @@ def add_numbers(m, source, out, count):
     m.loop(count // LANES, lambda i: m.store(out + i * SIZE, m.load(out + i * SIZE) + m.load(source + i * SIZE)))
     at, to = source + count // LANES * SIZE, out + count // LANES * SIZE
     m.store_part(to, m.load_part(to, rest) + m.load_part(at, rest), rest)
+
+
+def rectified(m, relu, values):
+    """Return max(values, 0) where relu is 1, min(max(values, 0), 6) where it is 2; NaN stays NaN."""
+    zero, six = m.splat(0), m.splat(6)
+    values = m.loop(relu, lambda _, *xs: [m.below(x, zero, zero, x) for x in xs], *values)
+    return m.loop(relu // 2, lambda _, *xs: [m.below(six, x, six, x) for x in xs], *values)
 
 
 def rolled(m, count, several, *carried):

@@ -21,6 +21,7 @@ from math import prod
 
 from nailorch.kernels.fast.emit import SIZE, kernel
 from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.tiles import rectified
 
 
 def cook_toom(points, r=3):
@@ -107,17 +108,23 @@ def dot(m, numbers, x):
     return total
 
 
-def transform(matrix, from_table=False, to_table=False, paired=False, check=False):
+def larger(m, a, b):
+    return m.below(a, b, b, a)
+
+
+def transform(matrix, from_table=False, to_table=False, paired=False, check=False, pooled=False):
     """Return the kernel of matrix @ tile @ matrix^T for a tile of pixels, vector by vector of their channels.
 
     A tile lies in planes, `step` bytes from one to the next, or wherever a table of addresses says; there an offset is
     added. `channels` numbers of each are transformed. A tile that goes to a table is a result: `bias`, one number a
-    channel, is added to it, relu and gate are applied as in tiles.py; `gate` is a table too. Asked to check, the kernel
-    returns 1 if all results are finite, else 0.
+    channel, is added to it, relu, gate and added are applied as in tiles.py; `gate`, which is for both, is a table too.
+    `pooled`, the result is every 2x2 pixels' maximum: that of finite numbers, since others are computed anew. Asked to
+    check, the kernel returns 1 if all results are finite, else 0.
     """
     size, multiply = len(matrix[0]), apply_paired if paired else apply
 
-    def body(m, source, source_step, offset, out, out_step, out_offset, channels, bias, relu, gated, gate):
+    def body(m, source, source_step, offset, out, out_step, out_offset, channels, bias, relu, gated, added,
+             gate):
         def tile(at, load, store):
             def read(i, j):
                 cell = size * i + j
@@ -127,14 +134,19 @@ def transform(matrix, from_table=False, to_table=False, paired=False, check=Fals
             rows = [multiply(m, matrix, [column[i] for column in columns]) for i in range(len(matrix))]
             values = [v for row in rows for v in row]
             good = m.finite(sum(values[1:], values[0])) if check else 1
+            if pooled:
+                values = [larger(m, larger(m, up[j], up[j + 1]), larger(m, down[j], down[j + 1]))
+                          for up, down in zip(rows[::2], rows[1::2], strict=True) for j in range(0, len(rows), 2)]
             if to_table:
                 places = [m.word(out + 8 * i) + out_offset + at for i in range(len(values))]
                 b, zero = load(bias + at), m.splat(0)
                 values = [v + b for v in values]
-                values = m.loop(relu, lambda _, *vs: [m.below(v, zero, zero, v) for v in vs], *values)
-                open_where = [lambda i=i: load(m.word(gate + 8 * i) + out_offset + at) for i in range(len(values))]
+                beside = [lambda i=i: load(m.word(gate + 8 * i) + out_offset + at) for i in range(len(values))]
+                values = m.loop(added, lambda _, *vs: [v + other() for other, v in zip(beside, vs, strict=True)],
+                                *values)
+                values = rectified(m, relu, values)
                 values = m.loop(gated, lambda _, *vs: [m.below(zero, there(), v, zero)
-                                                       for there, v in zip(open_where, vs, strict=True)], *values)
+                                                       for there, v in zip(beside, vs, strict=True)], *values)
             else:
                 places = [out + i * out_step + at for i in range(len(values))]
             for place, value in zip(places, values, strict=True):

@@ -41,6 +41,8 @@ back_4 = transform(transposed(G), paired=True, check=True)
 back_2 = transform(transposed(G_2), paired=True, check=True)
 result_4 = transform(AT, to_table=True, paired=True, check=True)
 result_2 = transform(AT_2, to_table=True, paired=True, check=True)
+pooled_4 = transform(AT, to_table=True, paired=True, check=True, pooled=True)
+pooled_2 = transform(AT_2, to_table=True, paired=True, check=True, pooled=True)
 
 
 class Tiling(NamedTuple):
@@ -71,6 +73,8 @@ class Tiling(NamedTuple):
     gate: int  # like out; or 0
     zeros: int
     waste: int  # where results beyond the edges go
+    added: int = 0  # 1: what is at `gate` is added to the result, before relu
+    pooled: int = 0  # 1: out has every 2x2 pixels' maximum, OH and OW are its own
     first: int = 0  # the present tiles: the first, how many, and how many at a time
     total: int = 0
     tiles: int = 0
@@ -103,22 +107,27 @@ def to_points(g, t, table, out, plane):
     size = g.m + 2
     place(g, t, size, g.m, table, g.source, g.source_n, g.source_h, g.source_w, g.H, g.W, g.top, g.left, g.zeros)
     if g.m == 4:
-        image_4(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0)
+        image_4(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
     else:
-        image_2(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0)
+        image_2(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
 
 
 @jit
 def from_points(g, t, table, gates, source, plane, first, channels):
     """Transform one tile of results back, A^T M A, for some channels; return 1 if it is finite."""
-    place(g, t, g.m, g.m, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.waste)
+    side = g.m // 2 if g.pooled else g.m
+    place(g, t, side, side, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.waste)
     if g.gate:
-        place(g, t, g.m, g.m, gates, g.gate, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.zeros)
-    bias, gated = g.bias + 4 * first * (g.bias != g.zeros), int(g.gate != 0)
+        place(g, t, side, side, gates, g.gate, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.zeros)
+    bias, gated = g.bias + 4 * first * (g.bias != g.zeros), int(g.gate != 0) - g.added
     to, gate = table.ctypes.data, gates.ctypes.data
+    if g.pooled:
+        if g.m == 4:
+            return pooled_4(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, g.added, gate)
+        return pooled_2(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, g.added, gate)
     if g.m == 4:
-        return result_4(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, gate)
-    return result_2(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, gate)
+        return result_4(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, g.added, gate)
+    return result_2(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, g.added, gate)
 
 
 @jit
@@ -136,7 +145,7 @@ def multiply(g, first, count, V, M, rows, outs, nothing, table, gates, panel):
         while i < count:
             high = tall(count - i, vectors)
             tile(high, vectors, rows.ctypes.data + 8 * i, 0, p * g.V_plane, 1, g.depth, b + p * g.depth * width,
-                 nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0)
+                 nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0)
             i += high
     finite = 1
     for i in range(count):
@@ -251,9 +260,9 @@ def pack(_, job):
         for i in range(here):
             to = g.out + 4 * (points * g.depth * panel + (k + i) * width)
             if g.m == 4:
-                filter_4(taps.data + i * row, few * row, 0, to, 4 * g.depth * width, 0, width, 0, 0, 0, 0)
+                filter_4(taps.data + i * row, few * row, 0, to, 4 * g.depth * width, 0, width, 0, 0, 0, 0, 0)
             else:
-                filter_2(taps.data + i * row, few * row, 0, to, 4 * g.depth * width, 0, width, 0, 0, 0, 0)
+                filter_2(taps.data + i * row, few * row, 0, to, 4 * g.depth * width, 0, width, 0, 0, 0, 0, 0)
 
 
 def pack_forward(weight, m):
@@ -275,24 +284,29 @@ def panels(m, weight, depth, channel, order):
     return packed
 
 
-def convolve(image, packed, channels, top, left, OH, OW, m, bias=None, relu=False, gate=None):
+def convolve(image, packed, channels, top, left, OH, OW, m, bias=None, relu=0, gate=None, added=None, pooled=False):
     """Return a 3x3 convolution's result, or None if it is not finite: then one bad pixel has spoilt its tile."""
     x, (N, C, H, W) = channels_last(image), image.shape
+    TH, TW = -(-OH // m), -(-OW // m)
+    if pooled:
+        OH, OW = OH // 2, OW // 2
     y, nothing, waste = images(N, channels, OH, OW), zeros(max(C, channels) + PANEL), floats(channels + PANEL)
     bias = None if bias is None else np.ascontiguousarray(bias)
-    gate = None if gate is None else like(gate, y)
-    TH, TW = -(-OH // m), -(-OW // m)
+    beside = gate if added is None else added
+    beside = None if beside is None else like(beside, y)
     done = start(Tiling(
         address(y), *strides(y), OH, OW, channels, address(x), *strides(x), H, W, C, top, left, TH, TW, m,
-        address(packed), address(nothing if bias is None else bias), int(relu), 0 if gate is None else address(gate),
-        address(nothing), address(waste)), N * TH * TW)
+        address(packed), address(nothing if bias is None else bias), int(relu),
+        0 if beside is None else address(beside), address(nothing), address(waste), int(added is not None),
+        int(pooled)), N * TH * TW)
     return y if done else None
 
 
-def conv2d(image, weight, bias, window, m=4, relu=False):
+def conv2d(image, weight, bias, window, m=4, relu=0, added=None, pooled=False):
     (top, _), (left, _) = window.pad
     OH, OW = window.outsize(image.shape[2:])
-    return convolve(image, pack_forward(weight, m), weight.shape[0], top, left, OH, OW, m, bias, relu)
+    return convolve(image, pack_forward(weight, m), weight.shape[0], top, left, OH, OW, m, bias, relu, added=added,
+                    pooled=pooled)
 
 
 def conv2d_data_grad(gy, weight, size, window, m=4, gate=None):
@@ -314,9 +328,9 @@ def share_gradients(_, job):
             return
         place(g, g.first + i, g.m, g.m, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.zeros)
         if g.m == 4:
-            gradient_4(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0)
+            gradient_4(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
         else:
-            gradient_2(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0)
+            gradient_2(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
 
 
 @worker(Tiling)
@@ -354,9 +368,9 @@ def finish(_, job):
         for i in range(here):
             at, to = g.weight + 4 * (k + i) * g.channels, taps.data + 4 * 9 * i * row
             if g.m == 4:
-                finite *= back_4(at, 4 * g.depth * g.channels, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0)
+                finite *= back_4(at, 4 * g.depth * g.channels, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0, 0)
             else:
-                finite *= back_2(at, 4 * g.depth * g.channels, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0)
+                finite *= back_2(at, 4 * g.depth * g.channels, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0, 0)
         for j in range(0, 9 * here, LANES):
             count = min(LANES, 9 * here - j)
             for i in range(count):

@@ -1,0 +1,104 @@
+"""Whole steps in one kernel: what is added, rectified and pooled on the way out, and weights that never change."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+from nailorch.kernels import fast, reference
+from nailorch.kernels.fast import packs
+from nailorch.shapes import Window
+
+SHAPES = {  # C, OC, groups, kernel, stride, pad, H, W
+    'winograd': (20, 33, 1, 3, 1, 1, 9, 14),
+    'winograd, odd': (16, 16, 1, 3, 1, 0, 7, 9),
+    'winograd, panels': (16, 130, 1, 3, 1, 1, 12, 13),
+    'pixels': (20, 33, 1, 1, 1, 0, 8, 7),
+    'stem': (3, 16, 1, 7, 2, 3, 15, 17),
+    'groups': (16, 32, 4, 3, 2, 1, 8, 9),
+    'depthwise': (19, 19, 19, 3, 1, 1, 9, 8),
+}
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def double(array):
+    return None if array is None else array.astype(np.float64)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('activation', ['', 'relu', 'relu6'])
+@pytest.mark.parametrize(('is_added', 'pooled'), [(False, False), (True, False), (False, True), (True, True)])
+def test_fused_convolution_is_the_references(shape, activation, is_added, pooled):
+    C, OC, groups, kernel, stride, pad, H, W = SHAPES[shape]
+    window = Window(kernel, stride, pad).on((H, W))
+    x, weight, b = 2 * normal(0, 2, C, H, W), normal(1, OC, C // groups, kernel, kernel), normal(2, OC)
+    added = normal(3, 2, OC, *window.outsize((H, W))) if is_added else None
+    before = None if added is None else added.copy()
+    got = fast.fused_conv2d(x, weight, b, window, groups, activation, added, pooled)
+    expected = reference.fused_conv2d(double(x), double(weight), double(b), window, groups, activation, double(added),
+                                      pooled)
+    scale = np.sqrt(C // groups * kernel**2)
+    np.testing.assert_allclose(got, expected, atol=3e-5 * scale)  # Winograd's is relative to the sums it takes
+    if added is not None:
+        np.testing.assert_array_equal(added, before)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+@pytest.mark.parametrize('pooled', [False, True])
+def test_fused_convolution_spreads_what_is_not_finite_as_far_as_the_reference(bad, pooled):
+    window, x, weight = Window(3, 1, 1).on((13, 14)), normal(0, 2, 16, 13, 14), normal(1, 32, 16, 3, 3)
+    x[1, 3, 6, 7] = bad
+    with np.errstate(all='ignore'):
+        got = fast.fused_conv2d(x, weight, None, window, 1, 'relu6', None, pooled)
+        expected = reference.fused_conv2d(x, weight, None, window, 1, 'relu6', None, pooled)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize('activation', ['', 'relu', 'relu6'])
+@pytest.mark.parametrize('shape', [(3, 19), (2, 5, 7), (2, 17, 3, 5)])
+def test_scale_and_shift_are_a_channels_own(shape, activation):
+    x, scale, shift = 4 * normal(0, *shape), normal(1, shape[1]), normal(2, shape[1])
+    x.flat[3] = np.nan
+    got = fast.scale_shift(x, scale, shift, activation)
+    np.testing.assert_allclose(got, reference.scale_shift(*map(double, (x, scale, shift)), activation), atol=1e-5)
+
+
+def test_dense_layer_is_rectified():
+    x, weight, b = normal(0, 3, 20), normal(1, 20, 9), normal(2, 9)
+    got = fast.fused_linear(x, weight, b, 'relu6')
+    np.testing.assert_allclose(got, np.clip(x @ weight + b, 0, 6), atol=1e-5)
+
+
+def test_constant_is_packed_once_and_without_a_checksum(monkeypatch):
+    weight = normal(0, 32, 16, 3, 3)
+    constant, window, x = fast.constant(weight), Window(3, 1, 1), normal(1, 1, 16, 8, 8)
+    monkeypatch.setattr(packs, 'fingerprint', lambda weight: pytest.fail('a checksum of what never changes'))
+    y = fast.conv2d(x, constant, None, window)
+    assert fast.packed_bytes(constant) == 36 * 32 * 16 * 4
+    weight[:] = 0  # the copy is its own
+    np.testing.assert_array_equal(fast.conv2d(x, constant, None, window), y)
+    with pytest.raises(ValueError, match='read-only'):
+        constant[0] = 0
+
+
+def test_groups_merged_from_a_constant_are_constant_too(monkeypatch):
+    constant, x = fast.constant(normal(0, 32, 4, 3, 3)), normal(1, 1, 32, 8, 8)
+    monkeypatch.setattr(packs, 'fingerprint', lambda weight: pytest.fail('a checksum of what never changes'))
+    fast.conv2d(x, constant, None, Window(3, 2, 1), 8)
+    assert fast.packed_bytes(constant) > constant.nbytes
+
+
+def test_constants_are_forgotten_with_their_arrays():
+    before = len(packs.constants), len(packs.kept)
+    constant = fast.constant(normal(0, 32, 4, 3, 3))
+    fast.conv2d(normal(1, 1, 32, 8, 8), constant, None, Window(3, 2, 1), 8)
+    assert len(packs.constants) > before[0]
+    del constant
+    gc.collect()
+    assert (len(packs.constants), len(packs.kept)) == before
