@@ -55,8 +55,9 @@ def machine(report: dict[str, Any], say: Callable[[str], str]) -> str:
     versions = ', '.join(f'{name} {about["versions"][key]}' for name, key in (
         ('PyTorch', 'torch'), ('ncnn', 'ncnn'), ('MNN', 'MNN'), ('OpenVINO', 'openvino'),
         ('ONNX Runtime', 'onnxruntime')) if about['versions'].get(key))
-    return (f'{say("Measured on")} {about["cpu"]}, {about["threads"]} {say("threads")}, float32, {report["date"][:10]}; '
-            f'{versions}; {say("limits")}: {number(limits["gflops"])} GFLOP/s, {number(limits["triad_gb_s"])} GB/s.\n')
+    where = f'{about["cpu"]}, {about["threads"]} {say("threads")}, float32, {report["date"][:10]}'
+    peaks = f'{number(limits["gflops"])} GFLOP/s, {number(limits["triad_gb_s"])} GB/s'
+    return f'{say("Measured on")} {where}; {versions}; {say("limits")}: {peaks}.\n'
 
 
 # the tables
