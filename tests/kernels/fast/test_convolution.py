@@ -56,7 +56,8 @@ def cases(draw):
     """Return (N, C, H, W, OC, window, groups)."""
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
     if draw(st.booleans()):  # one for Winograd
-        groups, window = 1, Window(3, 1, tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in '12'))
+        pad = tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in '12')
+        groups, window = 1, Window(3, 1, pad, draw(st.sampled_from([1, 1, (1, 2), (3, 2)])))
     else:
         kernel, stride, dilation = (draw(st.tuples(st.integers(1, most), st.integers(1, most))) for most in (5, 3, 3))
         pad = tuple((draw(st.integers(0, k)), draw(st.integers(0, k))) for k in kernel)
@@ -96,6 +97,7 @@ def test_convolution_and_its_gradients_agree_with_the_float64_reference(case, or
     ((2, 19, 9, 11), 37, Window(3, 1, 1), 1), ((1, 20, 33, 30), 70, Window(3, 1, ((1, 0), (2, 1))), 1),
     ((3, 16, 41, 45), 16, Window(3, 1, 1), 1), ((2, 5, 13, 9), 7, Window((2, 5), (1, 2), 1), 1),
     ((2, 12, 13, 9), 18, Window(3, 2, 1, 2), 3), ((2, 24, 10, 14), 24, Window(3, 2, 1), 24),
+    ((2, 40, 17, 21), 37, Window(3, 1, 2, (2, 3)), 1),
 ], ids=str)
 def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(shape, OC, window, groups, monkeypatch):
     guarded, margin = [], 4096

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from nailorch.config import Config
@@ -13,14 +15,21 @@ from nailorch.shapes import Window
 SIDES = {'fast': 4, 'accurate': 2, 'off': 0}
 
 
-def side(window, groups, C, OC):
-    """Return the side of Winograd's tiles for a convolution, 4 or 2; 0 where it does not serve."""
+def side(window, groups, N, C, OC, size):
+    """Return the side of Winograd's tiles for N results of a size, 4 or 2; 0 where it does not serve, or does not pay.
+
+    Both ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point, and
+    to fetch a weight from memory as long as 8.
+    """
     try:
         m = SIDES[Config.winograd]
     except KeyError:
         raise ValueError(f'Config.winograd is {Config.winograd!r}; there are {", ".join(SIDES)}') from None
-    plain = window.kernel_size == (3, 3) and window.stride == window.dilation == (1, 1) and groups == 1
-    return m if plain and min(C, OC) >= LANES else 0
+    if not m or window.kernel_size != (3, 3) or window.stride != (1, 1) or groups > 1 or min(C, OC) < LANES:
+        return 0
+    tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, window.dilation, strict=True))
+    pays = (m + 2)**2 * ((tiles + 8) * C * OC + tiles * 13 * (C + OC)) < 9 * (N * prod(size) + 8) * C * OC
+    return m if pays else 0
 
 
 def one_each(groups, C, OC):
@@ -68,7 +77,7 @@ def conv2d(image, weight, bias, window, groups=1, relu=0, added=None):
     if one_each(groups, image.shape[1], weight.shape[0]):
         record('conv2d', 'depthwise')
         return depthwise.conv2d(image, weight, bias, window, relu, added)
-    m = side(window, groups, image.shape[1], weight.shape[0])
+    m = side(window, groups, len(image), image.shape[1], weight.shape[0], window.outsize(image.shape[2:]))
     y = winograd.conv2d(image, weight, bias, window, m, relu, added) if m else None
     record('conv2d', 'gemm' if y is None else f'winograd{m}')
     return gemm.conv2d(image, *merge(weight, groups), bias, window, relu, added) if y is None else y
@@ -80,8 +89,9 @@ POOL = Window(2, 2)
 
 def fused_conv2d(image, weight, bias, window, groups, activation, added, pooled):
     """Convolve, add, rectify, and take maxima over 2x2 pixels: by Winograd's tiles in one go."""
-    m = side(window, groups, image.shape[1], weight.shape[0])
-    if pooled and m and added is None and min(window.outsize(image.shape[2:])) > 1:
+    size = window.outsize(image.shape[2:])
+    m = side(window, groups, len(image), image.shape[1], weight.shape[0], size)
+    if pooled and m and added is None and window.dilation == (1, 1) and min(size) > 1:
         y = winograd.conv2d(image, weight, bias, window, m, RELU[activation], pooled=True)
         if y is not None:
             record('conv2d', f'winograd{m}')
@@ -98,7 +108,7 @@ def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
     if one_each(groups, gy.shape[1], weight.shape[1] * groups):
         record('conv2d_data_grad', 'depthwise')
         return depthwise.conv2d_data_grad(gy, weight, size, window, gate)
-    m = side(window, groups, weight.shape[1], weight.shape[0])
+    m = side(window, groups, len(gy), weight.shape[1], weight.shape[0], size)
     gx = winograd.conv2d_data_grad(gy, weight, size, window, m, gate) if m else None
     record('conv2d_data_grad', 'gemm' if gx is None else f'winograd{m}')
     return gemm.conv2d_data_grad(gy, *merge(weight, groups), size, window, gate) if gx is None else gx
@@ -110,7 +120,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
     if one_each(groups, C, OC):
         record('conv2d_weight_grad', 'depthwise')
         return depthwise.conv2d_weight_grad(image, gy, window)
-    m = side(window, groups, C, OC)
+    m = side(window, groups, len(image), C, OC, gy.shape[2:])
     gW = winograd.conv2d_weight_grad(image, gy, window, m) if m else None
     record('conv2d_weight_grad', 'gemm' if gW is None else f'winograd{m}')
     if gW is not None:

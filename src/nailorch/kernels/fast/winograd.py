@@ -8,6 +8,9 @@ so the sum over channels, the bulk of the work, is 36 matrix products. The data 
 filters flipped and transposed. The weight gradient is the transposed problem: with D = A gy A^T,
 
     gU[p] = V[p]^T @ D[p]     gW = G^T gU G
+
+A kernel whose cells stand d pixels apart sees, from a place, only every dth pixel: the image falls into d * d images of
+its own, interleaved, for each of which it is a plain kernel. Only the addresses of a tile's pixels know of this.
 """
 
 from __future__ import annotations
@@ -64,6 +67,8 @@ class Tiling(NamedTuple):
     depth: int
     top: int
     left: int
+    DH: int  # pixels from one of a tile's to the next, down and across
+    DW: int
     TH: int  # tiles of an image, down and across
     TW: int
     m: int  # pixels of a tile's side, 4 or 2
@@ -91,21 +96,24 @@ class Tiling(NamedTuple):
 
 
 @jit
-def place(g, t, size, step, table, base, n_step, h_step, w_step, H, W, top, left, outside):
-    """Fill the table of one tile's pixels."""
-    n, y, x = t // (g.TH * g.TW), t // g.TW % g.TH * step - top, t % g.TW * step - left
+def place(g, t, size, step, top, left, table, base, n_step, h_step, w_step, H, W, outside):
+    """Fill the table of one tile's pixels: size x size of them, DH and DW apart; the next tile's begin `step` later."""
+    n, r, c = t // (g.TH * g.TW), t // g.TW % g.TH, t % g.TW
+    y, x = r // g.DH * (step * g.DH) + r % g.DH - top, c // g.DW * (step * g.DW) + c % g.DW - left
     corner = base + n * n_step
     for i in range(size):
+        row = y + i * g.DH
         for j in range(size):
-            inside = y + i >= 0 and y + i < H and x + j >= 0 and x + j < W
-            table[size * i + j] = corner + (y + i) * h_step + (x + j) * w_step if inside else outside
+            column = x + j * g.DW
+            inside = row >= 0 and row < H and column >= 0 and column < W
+            table[size * i + j] = corner + row * h_step + column * w_step if inside else outside
 
 
 @jit
 def to_points(g, t, table, out, plane):
     """Transform one tile of the images: B^T d B."""
     size = g.m + 2
-    place(g, t, size, g.m, table, g.source, g.source_n, g.source_h, g.source_w, g.H, g.W, g.top, g.left, g.zeros)
+    place(g, t, size, g.m, g.top, g.left, table, g.source, g.source_n, g.source_h, g.source_w, g.H, g.W, g.zeros)
     if g.m == 4:
         image_4(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
     else:
@@ -116,9 +124,9 @@ def to_points(g, t, table, out, plane):
 def from_points(g, t, table, gates, source, plane, first, channels):
     """Transform one tile of results back, A^T M A, for some channels; return 1 if it is finite."""
     side = g.m // 2 if g.pooled else g.m
-    place(g, t, side, side, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.waste)
+    place(g, t, side, side, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.waste)
     if g.gate:
-        place(g, t, side, side, gates, g.gate, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.zeros)
+        place(g, t, side, side, 0, 0, gates, g.gate, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.zeros)
     bias, gated = g.bias + 4 * first * (g.bias != g.zeros), int(g.gate != 0) - g.added
     to, gate = table.ctypes.data, gates.ctypes.data
     if g.pooled:
@@ -284,10 +292,16 @@ def panels(m, weight, depth, channel, order):
     return packed
 
 
-def convolve(image, packed, channels, top, left, OH, OW, m, bias=None, relu=0, gate=None, added=None, pooled=False):
+def tiles_along(size, dilation, m):
+    """Return how many tiles cover an axis: every one of `dilation` interleaved images has as many."""
+    return dilation * -(-size // (dilation * m))
+
+
+def convolve(image, packed, channels, top, left, OH, OW, dilation, m, bias=None, relu=0, gate=None, added=None,
+             pooled=False):
     """Return a 3x3 convolution's result, or None if it is not finite: then one bad pixel has spoilt its tile."""
     x, (N, C, H, W) = channels_last(image), image.shape
-    TH, TW = -(-OH // m), -(-OW // m)
+    TH, TW = tiles_along(OH, dilation[0], m), tiles_along(OW, dilation[1], m)
     if pooled:
         OH, OW = OH // 2, OW // 2
     y, nothing, waste = images(N, channels, OH, OW), zeros(max(C, channels) + PANEL), floats(channels + PANEL)
@@ -295,7 +309,7 @@ def convolve(image, packed, channels, top, left, OH, OW, m, bias=None, relu=0, g
     beside = gate if added is None else added
     beside = None if beside is None else like(beside, y)
     done = start(Tiling(
-        address(y), *strides(y), OH, OW, channels, address(x), *strides(x), H, W, C, top, left, TH, TW, m,
+        address(y), *strides(y), OH, OW, channels, address(x), *strides(x), H, W, C, top, left, *dilation, TH, TW, m,
         address(packed), address(nothing if bias is None else bias), int(relu),
         0 if beside is None else address(beside), address(nothing), address(waste), int(added is not None),
         int(pooled)), N * TH * TW)
@@ -305,13 +319,14 @@ def convolve(image, packed, channels, top, left, OH, OW, m, bias=None, relu=0, g
 def conv2d(image, weight, bias, window, m=4, relu=0, added=None, pooled=False):
     (top, _), (left, _) = window.pad
     OH, OW = window.outsize(image.shape[2:])
-    return convolve(image, pack_forward(weight, m), weight.shape[0], top, left, OH, OW, m, bias, relu, added=added,
-                    pooled=pooled)
+    return convolve(image, pack_forward(weight, m), weight.shape[0], top, left, OH, OW, window.dilation, m, bias, relu,
+                    added=added, pooled=pooled)
 
 
 def conv2d_data_grad(gy, weight, size, window, m=4, gate=None):
-    (top, _), (left, _) = window.pad
-    return convolve(gy, pack_backward(weight, m), weight.shape[1], 2 - top, 2 - left, *size, m, gate=gate)
+    ((top, _), (left, _)), (DH, DW) = window.pad, window.dilation
+    return convolve(gy, pack_backward(weight, m), weight.shape[1], 2 * DH - top, 2 * DW - left, *size, (DH, DW), m,
+                    gate=gate)
 
 
 # the weight gradient
@@ -326,7 +341,7 @@ def share_gradients(_, job):
         i = take(g.counter)
         if i >= g.total:
             return
-        place(g, g.first + i, g.m, g.m, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, 0, 0, g.zeros)
+        place(g, g.first + i, g.m, g.m, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.zeros)
         if g.m == 4:
             gradient_4(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
         else:
@@ -384,15 +399,17 @@ def conv2d_weight_grad(image, gy, window, m=4):
     """Return the gradient of the weights, or None if it is not finite."""
     x, gy, (N, C, H, W), (_, OC, OH, OW) = channels_last(image), channels_last(gy), image.shape, gy.shape
     ((top, _), (left, _)), points, finite = window.pad, (m + 2)**2, np.ones(1, np.int64)
-    TH, TW, nothing = -(-OH // m), -(-OW // m), zeros(max(C, OC) + PANEL)
+    TH, TW = (tiles_along(size, d, m) for size, d in zip((OH, OW), window.dilation, strict=True))
+    nothing = zeros(max(C, OC) + PANEL)
     sums, gW = floats(points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
     total, V_row, D_row = N * TH * TW, 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
     shared = min(total, max(GRADIENT_BYTES // (points * (V_row + D_row)), 48))
     V_plane, D_plane = shared * V_row + 4 * PADDING, shared * D_row + 4 * PADDING
     V, D = floats(points * V_plane // 4), floats(points * D_plane // 4)
-    g = Tiling(address(gy), *strides(gy), OH, OW, OC, address(x), *strides(x), H, W, C, top, left, TH, TW, m,
-               address(sums), address(nothing), 0, 0, address(nothing), 0, V=address(V), V_row=V_row, V_plane=V_plane,
-               D=address(D), D_row=D_row, D_plane=D_plane, scratch=address(gW), finite=address(finite))
+    g = Tiling(address(gy), *strides(gy), OH, OW, OC, address(x), *strides(x), H, W, C, top, left,
+               *window.dilation, TH, TW, m, address(sums), address(nothing), 0, 0, address(nothing), 0,
+               V=address(V), V_row=V_row, V_plane=V_plane, D=address(D), D_row=D_row, D_plane=D_plane,
+               scratch=address(gW), finite=address(finite))
     for first in range(0, total, shared):
         g = g._replace(first=first, total=min(shared, total - first))
         for step in (share_points, share_gradients, accumulate):
