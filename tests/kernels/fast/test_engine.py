@@ -165,3 +165,48 @@ def test_a_fingerprint_sees_every_bit_and_every_exchange():
     assert packs.fingerprint(weight) == before
     flat[[100, 612]] = flat[[612, 100]]
     assert packs.fingerprint(weight) != before
+
+
+def test_helpers_share_the_work_and_wake_for_it():
+    assert python("""
+import time
+from types import SimpleNamespace
+import numpy as np
+from numba import cfunc, types
+from nailorch.kernels.fast import threads
+from nailorch.kernels.fast.emit import peek, poke, take
+from nailorch.kernels.fast.memory import address
+
+@cfunc(types.void(types.int64, types.int64))
+def sign(number, job):
+    while True:
+        piece = take(job + 8)
+        if piece >= peek(job + 24):
+            return
+        for i in range(2000):
+            poke(peek(job + 16) + 8 * piece, number + 1)
+
+who, seen = np.zeros(5000, np.int64), set()
+for pause in (0, 0.05):  # the helper is awake, and asleep
+    time.sleep(pause)
+    here = set()
+    for _ in range(200):
+        who[:] = 0
+        threads.run(SimpleNamespace(address=sign.address), (address(who), len(who)))
+        assert who.all()
+        here |= set(who.tolist())
+    seen |= {(pause, *sorted(here))}
+print(sorted(seen))
+""", NAILORCH_NUM_THREADS='2') == '[(0, 1, 2), (0.05, 1, 2)]'
+
+
+def test_who_finds_the_helpers_busy_works_alone():
+    assert python("""
+from nailorch.kernels.fast import threads
+import numpy as np
+from nailorch.kernels import fast
+x = np.ones((256, 256), 'f')
+expected = fast.matmul(x, x)
+with threads.helpers().busy:
+    print((fast.matmul(x, x) == expected).all(), threads.helpers().lead(0, 0, 2))
+""", NAILORCH_NUM_THREADS='2') == 'True False'

@@ -140,9 +140,25 @@ class Machine:
     def poke(self, address, value):
         self.builder.store(value.ir, self.pointer(address, WORD))
 
+    def add(self, address, number, order='seq_cst'):
+        """Add to a word, undisturbed by other threads; return what it was. They see all that was written before."""
+        old = self.builder.atomic_rmw('add', self.pointer(address, WORD), self.constant(number), order)
+        return Value(self, old)
+
     def take(self, counter):
-        one = ir.Constant(WORD, 1)
-        return Value(self, self.builder.atomic_rmw('add', self.pointer(counter, WORD), one, 'monotonic'))
+        return self.add(counter, 1, 'monotonic')
+
+    def watch(self, address):
+        """Return a word that another thread may write at this moment, and with it see all that it wrote before."""
+        return Value(self, self.builder.load_atomic(self.pointer(address, WORD), 'acquire', 8))
+
+    def rest(self):
+        """Wait for some cycles, as whoever looks at a word again and again should."""
+        triple = self.builder.module.triple
+        if triple.startswith('x86'):
+            self.call('llvm.x86.sse2.pause', ir.VoidType())
+        elif triple.startswith(('aarch64', 'arm64')):
+            self.call('llvm.aarch64.hint', ir.VoidType(), ir.Constant(ir.IntType(32), 1))
 
     def words(self, value):
         """Return a vector of words, half as many as numbers."""
@@ -353,10 +369,13 @@ class Interpreter:
     def poke(self, address, value):
         self.memory(address, 1, ctypes.c_int64)[0] = value
 
+    def add(self, address, number):
+        word = self.memory(address, 1, ctypes.c_int64)
+        word[0] += number
+        return int(word[0]) - number
+
     def take(self, counter):
-        word = self.memory(counter, 1, ctypes.c_int64)
-        word[0] += 1
-        return int(word[0]) - 1
+        return self.add(counter, 1)
 
     def fma(self, a, b, c):
         return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)
@@ -479,6 +498,12 @@ def call(m, function, worker, job):
 
 
 @inlined
+def ask(m, function, a, b, c):
+    """Call a function of the system by its address."""
+    m.call_address(function, a, b, c)
+
+
+@inlined
 def peek(m, address):
     """Return the word at an address."""
     return m.word(address)
@@ -494,3 +519,21 @@ def poke(m, address, value):
 def take(m, counter):
     """Return the counter and add 1, undisturbed by other threads: each piece of work goes to one of them."""
     return m.take(counter)
+
+
+@inlined
+def add(m, address, number):
+    """Add to a word; return what it was."""
+    return m.add(address, number)
+
+
+@inlined
+def watch(m, address):
+    """Return a word that other threads write."""
+    return m.watch(address)
+
+
+@inlined
+def rest(m):
+    """Wait a moment."""
+    m.rest()

@@ -44,7 +44,6 @@ caching.CacheImpl._locator_classes[:0] = map(stamped, list(caching.CacheImpl._lo
 # Where somebody chose other places, the stamp would be theirs. (Older versions of numba offer no such choice.)
 kept = not getattr(numba.config, 'CACHE_LOCATOR_CLASSES', '')
 jit = numba.njit(cache=kept, nogil=True)
-parallel = numba.njit(cache=kept, nogil=True, parallel=True)
 
 
 class Worker:

@@ -8,6 +8,7 @@ are free grow together, and serve for larger ones.
 from __future__ import annotations
 
 import bisect
+import ctypes
 import threading
 from collections import deque
 from math import prod
@@ -20,11 +21,13 @@ ALIGN = 64  # bytes: a cache line, and the widest vector
 LARGE = 1 << 18  # bytes: smaller blocks are quick to get from the system
 STRETCH = 1 << 30  # bytes asked of the system at a time
 PAGE = 1 << 12
+HEAD = object.__basicsize__  # bytes at the beginning of every object; in an array, its address comes next
+word = ctypes.c_size_t.from_address
 
 
 def address(array: Array) -> int:
-    """Return where an array's first element lies."""
-    return array.__array_interface__['data'][0]
+    """Return where an array's first element lies; array.__array_interface__ says so too, in six times the time."""
+    return word(id(array) + HEAD).value
 
 
 class Stretch:

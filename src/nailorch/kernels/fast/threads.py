@@ -1,52 +1,55 @@
 """How many threads compute, and how they are given work.
 
 `Config.threads` or NAILORCH_NUM_THREADS sets the number, by default that of the processors this process may use.
+
+Work comes in small portions, 10 to 1000 microseconds each, and beside other programs a processor may be taken away for
+longer than all of them last. So whoever has work waits for nobody: it announces the work and begins. Helpers who see it
+enter and take their share, piece by piece; when no piece is left the door is shut, and only those inside are waited
+for. A helper that is asleep, or has no processor at the moment, has missed it, and nothing is lost.
 """
 
 from __future__ import annotations
 
-import contextlib
+import atexit
+import ctypes
 import os
+import sys
 import threading
+import time
 from array import array
 
-import numba
 import numpy as np
-from numba import config, prange
+from numba import config
 
 from nailorch.config import thread_count
-from nailorch.kernels.fast.emit import call
-from nailorch.kernels.fast.jit import jit, parallel
+from nailorch.kernels.fast.emit import add, ask, call, peek, poke, rest, watch
+from nailorch.kernels.fast.jit import jit
+from nailorch.kernels.fast.memory import address
 
-one_at_a_time = threading.Lock()  # numba's own pool, the one it has everywhere, aborts when two threads enter it
+AWAKE = 300e-6  # seconds that a helper looks out for work before it sleeps; waking it takes a tenth of that
+OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many helpers are inside
+# Words of the board, in bytes. The door has a cache line of its own.
+DOOR, ROUND, FUNCTION, JOB, WORKERS, CLOSING, ASLEEP, SLEEP, WAKE, BED, GIVE_WAY = 0, *range(64, 144, 8)
 forked = False
 
 
 def count() -> int:
-    """Return the number of threads that the next kernel runs on."""
-    if forked or config.DISABLE_JIT:
-        return 1
-    wish = thread_count()
-    return wish if wish == 1 else min(wish, numba.get_num_threads())
+    """Return the number of threads that the next kernel runs on; a forked child keeps to one, as its siblings do."""
+    return 1 if forked or config.DISABLE_JIT else thread_count()
 
 
 def run(worker, job, most=2) -> None:
     """Let every thread run a worker on a job; they share its counter, and so its work, out among themselves.
 
-    Where there is work for one thread at `most`, it stays on this one: to wake the others takes longer.
-
-    A forked child keeps to one: GNU's OpenMP ends a process that enters a pool which a fork left without its threads.
+    Where there is work for one thread at `most`, or the others are busy with another one's, it stays on this one.
     """
     words = array('q', (0, 0, *job))
     at = words.buffer_info()[0]
     words[0] = at + 8
     if config.DISABLE_JIT:
         worker.body(0, np.frombuffer(words, worker.dtype).view(np.recarray)[0])
-    elif most <= 1 or count() == 1:
+    elif most <= 1 or (workers := count()) == 1 or not helpers().lead(worker.address, at, workers):
         alone(worker.address, at)
-    else:
-        with one_at_a_time if layer() in (None, 'workqueue') else contextlib.nullcontext():
-            together(count(), worker.address, at)
 
 
 @jit
@@ -54,18 +57,148 @@ def alone(function, job):
     call(function, 0, job)
 
 
-@parallel
-def together(workers, function, job):
-    for worker in prange(workers):
-        call(function, worker, job)
+@jit
+def lead(board, function, job, workers):
+    """Do a job together with whoever comes in."""
+    poke(board + FUNCTION, function)
+    poke(board + JOB, job)
+    poke(board + WORKERS, workers)
+    add(board + ROUND, 1)
+    add(board + DOOR, OPEN)
+    asleep = watch(board + ASLEEP)
+    if asleep:
+        wake(board, asleep)
+    call(function, 0, job)
+    add(board + DOOR, -OPEN)
+    looks = 0
+    while watch(board + DOOR) != 0:
+        rest()
+        looks += 1
+        if looks > 4096:  # one of them may be waiting for this very processor
+            ask(peek(board + GIVE_WAY), 0, 0, 0)
 
 
-def layer() -> str | None:
-    """Return the name of numba's pool of threads, None before there is one."""
-    try:
-        return numba.threading_layer()
-    except ValueError:
-        return None
+@jit
+def wake(board, asleep):
+    add(board + ASLEEP, -asleep)
+    for _ in range(asleep):
+        ask(peek(board + WAKE), peek(board + BED), 1, 0)
+
+
+@jit
+def follow(board, number, patience, served):
+    """Help with one job after the other; sleep when there was none for so many looks."""
+    looks = 0
+    while not watch(board + CLOSING):
+        looks += 1
+        if looks > patience:
+            add(board + ASLEEP, 1)
+            ask(peek(board + SLEEP), peek(board + BED), -1, 0)
+            looks = 0
+        if watch(board + DOOR) < OPEN or watch(board + ROUND) == served:
+            rest()
+            continue
+        if add(board + DOOR, 1) >= OPEN:
+            served, looks = peek(board + ROUND), 0
+            if number < peek(board + WORKERS):
+                call(peek(board + FUNCTION), number, peek(board + JOB))
+        add(board + DOOR, -1)
+
+
+@jit
+def look(board, times):
+    """Look at the door so many times."""
+    for _ in range(times):
+        if watch(board + DOOR) < OPEN or watch(board + ROUND) == 0:
+            rest()
+
+
+class Helpers:
+    """Threads that look out for work for a while, and then sleep; never do they need Python's lock."""
+
+    def __init__(self) -> None:
+        self.words = np.zeros(32, np.int64)
+        self.board = -(-address(self.words) // 64) * 64
+        for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY), system(), strict=True):
+            poke_word(self.board + word, value)
+        self.patience, self.busy, self.threads = looks_in(self.board, AWAKE), threading.Lock(), list[threading.Thread]()
+        atexit.register(self.close)
+
+    def lead(self, function: int, job: int, workers: int) -> bool:
+        """Do a job with the helpers, one less than workers; return False if they are at another one."""
+        if not self.busy.acquire(blocking=False):
+            return False
+        try:
+            while len(self.threads) < workers - 1:
+                self.threads.append(self.another(len(self.threads) + 1))
+            lead(self.board, function, job, workers)
+        finally:
+            self.busy.release()
+        return True
+
+    def another(self, number: int) -> threading.Thread:
+        thread = threading.Thread(target=follow, args=(self.board, number, self.patience, 0), daemon=True,
+                                  name=f'nailorch-{number}')
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """Send everybody home, before Python is taken down around them."""
+        if not forked and self.busy.acquire(timeout=1):
+            poke_word(self.board + CLOSING, 1)
+            wake(self.board, len(self.threads))
+            for thread in self.threads:
+                thread.join()
+
+
+def looks_in(board: int, seconds: float) -> int:
+    """Return how often one looks at the door in that time."""
+    look(board, 1)
+    begin = time.perf_counter()
+    look(board, 1000)
+    return max(int(1000 * seconds / (time.perf_counter() - begin)), 1)
+
+
+def system() -> tuple[int, int, int, int]:
+    """Return the addresses of what sleeps at a semaphore and wakes, the semaphore, and what gives a processor away."""
+    if os.name == 'nt':
+        kernel = ctypes.WinDLL('kernel32')
+        kernel.CreateSemaphoreW.restype = ctypes.c_void_p
+        functions = kernel.WaitForSingleObject, kernel.ReleaseSemaphore, kernel.SwitchToThread
+        bed = kernel.CreateSemaphoreW(None, 0, 1 << 30, None)
+    elif sys.platform == 'darwin':
+        c = ctypes.CDLL(None)
+        c.dispatch_semaphore_create.restype = ctypes.c_void_p
+        functions = c.dispatch_semaphore_wait, c.dispatch_semaphore_signal, c.sched_yield
+        bed = c.dispatch_semaphore_create(ctypes.c_long(0))
+    else:
+        c = ctypes.CDLL(None)
+        functions, memory = (c.sem_wait, c.sem_post, c.sched_yield), ctypes.create_string_buffer(64)
+        bed = ctypes.addressof(memory)
+        KEPT.append(memory)
+        c.sem_init(memory, 0, 0)
+    sleep, wake, give_way = (ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions)
+    return sleep, wake, bed, give_way
+
+
+KEPT: list[object] = []  # a semaphore's memory, for as long as a helper may look at it
+
+
+def poke_word(at: int, value: int) -> None:
+    ctypes.c_int64.from_address(at).value = value
+
+
+everybody: list[Helpers] = []
+first = threading.Lock()
+
+
+def helpers() -> Helpers:
+    """Return the helpers, who come with the first work for them."""
+    if not everybody:
+        with first:
+            if not everybody:
+                everybody.append(Helpers())
+    return everybody[0]
 
 
 def after_fork() -> None:
