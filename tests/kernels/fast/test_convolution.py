@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip('numba')
@@ -15,6 +15,7 @@ from nailorch import using_config
 from nailorch.kernels import fast, reference
 from nailorch.kernels.fast import convolution, memory, target, transforms
 from nailorch.shapes import Window
+from tests.kernels.fast.examples import examples
 
 pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
 UNIT = 2.0**-24  # float32's rounding: at most so much of every result
@@ -54,7 +55,7 @@ def strided(array, order):
 @st.composite
 def cases(draw):
     """Return (N, C, H, W, OC, window, groups)."""
-    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3, 8, 32]))
     if draw(st.booleans()):  # one for Winograd
         pad = tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in '12')
         groups, window = 1, Window(3, 1, pad, draw(st.sampled_from([1, 1, (1, 2), (3, 2)])))
@@ -64,12 +65,12 @@ def cases(draw):
         window = Window(kernel, stride, pad, dilation)
     H, W = (draw(st.integers(max(k - sum(p), 1), 40)) for k, p in zip(window.spread, window.pad, strict=True))
     C, OC = (groups * draw(st.integers(1, 130 // groups)) for _ in '12')
-    if draw(st.integers(0, 3)) == 0 and C > 1:
-        groups, OC = C, C
+    if draw(st.integers(0, 3)) == 0 and C > 1:  # depthwise, and with several outputs for each channel
+        groups, OC = C, C * draw(st.sampled_from([1, 1, 2]))
     return draw(st.integers(1, 3)), C, H, W, OC, window, groups
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(cases(), st.sampled_from(['C', 'last', 'odd']), st.sampled_from(['fast', 'accurate', 'off']), st.booleans())
 def test_convolution_and_its_gradients_agree_with_the_float64_reference(case, order, winograd, biased):
     N, C, H, W, OC, window, groups = case
@@ -79,8 +80,13 @@ def test_convolution_and_its_gradients_agree_with_the_float64_reference(case, or
         y = fast.conv2d(strided(x, order), strided(weight, order), b if biased else None, window, groups)
         gx = fast.conv2d_data_grad(strided(gy, order), strided(weight, order), (H, W), window, groups)
         gW = fast.conv2d_weight_grad(strided(x, order), strided(gy, order), window, groups)
-    (_, forward), (_, data), (_, weights) = log
+        again = [fast.conv2d(strided(x, order), strided(weight, order), b if biased else None, window, groups),
+                 fast.conv2d_data_grad(strided(gy, order), strided(weight, order), (H, W), window, groups),
+                 fast.conv2d_weight_grad(strided(x, order), strided(gy, order), window, groups)]
+    (_, forward), (_, data), (_, weights) = log[:3]
     assert 'reference' not in (forward, data, weights)
+    for first, second in zip((y, gx, gW), again, strict=True):
+        np.testing.assert_array_equal(first, second)
     x, weight, b, gy = (a.astype('d') for a in (x, weight, b, gy))
 
     each = np.abs(weight).sum(axis=(1, 2, 3)).max() + np.abs(b).max()
@@ -118,6 +124,33 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(sha
     assert all(np.isfinite(result).all() for result in results)
     assert len(guarded) >= 6
     assert all((raw[:margin] == 255).all() and (raw[-margin:] == 255).all() for raw in guarded)
+
+
+@examples(60)
+@given(cases(), st.sampled_from(['fast', 'accurate', 'off']), st.sampled_from(['image', 'weight', 'gy']),
+       st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 2**32 - 1))
+def test_what_is_not_finite_anywhere_spreads_as_far_as_in_the_reference(case, winograd, which, bad, place):
+    """One number of the images, the gradient or the weights is not finite; the results that meet it are the same.
+
+    A weight meets the zeros of padding too, and NaN times 0 is NaN. Engines differ in whether they multiply those: a
+    weight's NaN may so reach more results, at the images' border, than in the reference, but never fewer.
+    """
+    N, C, H, W, OC, window, groups = case
+    arrays = {'image': normal(0, N, C, H, W), 'weight': normal(1, OC, C // groups, *window.kernel_size),
+              'gy': normal(2, N, OC, *window.outsize((H, W)))}
+    arrays[which].reshape(-1)[place % arrays[which].size] = bad
+    image, weight, gy = arrays.values()
+    with using_config('winograd', winograd), np.errstate(all='ignore'):
+        for name, args in (('conv2d', (image, weight, None, window, groups)),
+                           ('conv2d_data_grad', (gy, weight, (H, W), window, groups)),
+                           ('conv2d_weight_grad', (image, gy, window, groups))):
+            got, expected = getattr(fast, name)(*args), getattr(reference, name)(*args)
+            if which == 'weight':
+                assert np.isfinite(expected)[np.isfinite(got)].all(), name
+            else:
+                np.testing.assert_array_equal(np.isnan(got), np.isnan(expected), name)
+                np.testing.assert_array_equal(np.isposinf(got), np.isposinf(expected), name)
+                np.testing.assert_array_equal(np.isneginf(got), np.isneginf(expected), name)
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, 3e38])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip('numba')
@@ -12,6 +12,7 @@ pytest.importorskip('numba')
 from nailorch.kernels import fast, reference
 from nailorch.kernels.fast import memory, target
 from nailorch.shapes import Window
+from tests.kernels.fast.examples import examples
 
 pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
 UNIT = 2.0**-24  # float32's rounding
@@ -50,7 +51,7 @@ def windows(draw):
     return window.on(size), size
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(windows(), st.integers(1, 3), st.integers(1, 70), st.permutations(range(4)), st.booleans())
 def test_pooling_agrees_with_the_reference(case, N, C, axes, tied):
     window, size = case
@@ -88,7 +89,7 @@ def test_pooling_keeps_nan_and_infinities_and_the_memory_order():
     assert all(a.transpose(0, 2, 3, 1).flags.c_contiguous for a in (y, index))
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(st.integers(1, 150), st.integers(1, 1200), st.integers(1, 150), st.booleans(), st.booleans(), st.booleans())
 def test_linear_agrees_with_the_reference(M, K, N, x_turned, weight_turned, biased):
     x, weight, b = normal(0, M, K), normal(1, K, N), normal(2, N) if biased else None
@@ -97,6 +98,33 @@ def test_linear_agrees_with_the_reference(M, K, N, x_turned, weight_turned, bias
     x, weight = x.astype('d'), weight.astype('d')
     bound = UNIT * (K + 20) * (np.abs(x) @ np.abs(weight) + 4)
     assert (np.abs(y - reference.linear(x, weight, b)) <= bound).all()
+
+
+@examples(60)
+@given(sizes, st.integers(1, 300), st.integers(1, 130), st.sampled_from(['x', 'weight', 'bias']),
+       st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 2**32 - 1))
+def test_linear_spreads_what_is_not_finite_as_far_as_the_reference(M, K, N, which, bad, place):
+    arrays = {'x': normal(0, M, K), 'weight': normal(1, K, N), 'bias': normal(2, N)}
+    arrays[which].reshape(-1)[place % arrays[which].size] = bad
+    with np.errstate(all='ignore'):
+        got, expected = fast.linear(*arrays.values()), reference.linear(*arrays.values())
+    np.testing.assert_array_equal(np.where(np.isfinite(got), 0, got), np.where(np.isfinite(expected), 0, expected))
+
+
+@examples(60)
+@given(windows(), st.integers(1, 3), st.integers(1, 40), st.permutations(range(4)),
+       st.lists(st.tuples(st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 2**32 - 1)), min_size=1))
+def test_pooling_takes_what_is_not_finite_as_the_reference_does(case, N, C, axes, odd):
+    window, size = case
+    x, count = normal(0, N, C, *size), np.full(window.outsize(size), 4)
+    for bad, place in odd:
+        x.reshape(-1)[place % x.size] = bad
+    x_there = amid_nan(x, axes)
+    with np.errstate(all='ignore'):
+        for got, expected in zip(fast.max_pool(x_there, window), reference.max_pool(x, window), strict=True):
+            np.testing.assert_array_equal(got, expected)
+        got, expected = fast.average_pool(x_there, window, count), reference.average_pool(x, window, count)
+    np.testing.assert_array_equal(np.where(np.isfinite(got), 0, got), np.where(np.isfinite(expected), 0, expected))
 
 
 @pytest.mark.parametrize(('a', 'b'), [((2, 3, 4, 5), (5, 6)), ((2, 1, 4, 5), (3, 5, 6)), ((40, 50), (2, 50, 70)),
@@ -128,7 +156,7 @@ def test_softmax_of_what_is_not_finite_is_the_references():
         np.testing.assert_allclose(getattr(fast, name)(x, 1), expected, rtol=1e-5, atol=1e-30)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(1, 5), st.integers(1, 130), st.integers(2, 30), sizes, st.permutations(range(4)),
        st.sampled_from([(0, 1), (1e4, 3), (-5, 0.1)]))
 def test_batch_norm_agrees_with_the_reference(N, C, H, W, axes, place):

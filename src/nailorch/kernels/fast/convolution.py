@@ -65,6 +65,17 @@ def merge(weight, groups):
     return packs.packed(('merged', few), weight, lambda: merged(weight, groups, few)), groups // few
 
 
+def by_groups(convolve, weight, groups):
+    """Return convolve(weight, groups), small groups merged unless something is not finite.
+
+    For NaN or infinity times the zeros between two groups is NaN, which would reach from one into the other.
+    """
+    wide, fewer = merge(weight, groups)
+    y = convolve(wide, fewer)
+    with np.errstate(all='ignore'):
+        return y if fewer == groups or np.isfinite(y.sum()) else convolve(weight, groups)
+
+
 def diagonal(wide, groups, few):
     """Return what `merged` put on the diagonal."""
     OC, depth = wide.shape[0], wide.shape[1] // few
@@ -80,7 +91,9 @@ def conv2d(image, weight, bias, window, groups=1, relu=0, added=None):
     m = side(window, groups, len(image), image.shape[1], weight.shape[0], window.outsize(image.shape[2:]))
     y = winograd.conv2d(image, weight, bias, window, m, relu, added) if m else None
     record('conv2d', 'gemm' if y is None else f'winograd{m}')
-    return gemm.conv2d(image, *merge(weight, groups), bias, window, relu, added) if y is None else y
+    if y is not None:
+        return y
+    return by_groups(lambda *wide: gemm.conv2d(image, *wide, bias, window, relu, added), weight, groups)
 
 
 RELU = {'': 0, 'relu': 1, 'relu6': 2}
@@ -111,7 +124,9 @@ def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
     m = side(window, groups, len(gy), weight.shape[1], weight.shape[0], size)
     gx = winograd.conv2d_data_grad(gy, weight, size, window, m, gate) if m else None
     record('conv2d_data_grad', 'gemm' if gx is None else f'winograd{m}')
-    return gemm.conv2d_data_grad(gy, *merge(weight, groups), size, window, gate) if gx is None else gx
+    if gx is not None:
+        return gx
+    return by_groups(lambda *wide: gemm.conv2d_data_grad(gy, *wide, size, window, gate), weight, groups)
 
 
 def conv2d_weight_grad(image, gy, window, groups=1):
