@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from nailorch import datasets, graph, inspection, schedules, training, transforms
     from nailorch.dataloaders import DataLoader, SeqDataLoader
     from nailorch.datasets import Dataset
+    from nailorch.session import Session, compile
 
 __version__ = '0.1.0'
 
 __all__ = ['Buffer', 'Config', 'DataLoader', 'Dataset', 'Function', 'Layer', 'Model', 'Parameter', 'SeqDataLoader',
-           'Variable', 'as_array', 'as_variable', 'cuda', 'datasets', 'functions', 'grad', 'graph', 'inspection',
-           'layers', 'models', 'no_grad', 'optimizers', 'schedules', 'seed', 'test_mode', 'training', 'transforms',
-           'using_config']
+           'Session', 'Variable', 'as_array', 'as_variable', 'compile', 'cuda', 'datasets', 'functions', 'grad',
+           'graph', 'inspection', 'layers', 'models', 'no_grad', 'optimizers', 'schedules', 'seed', 'test_mode',
+           'training', 'transforms', 'using_config']
 
 # What a script may not need is imported when it is first asked for: `import nailorch` stays quick.
-LATER = {'DataLoader': 'dataloaders', 'SeqDataLoader': 'dataloaders', 'Dataset': 'datasets'}
+LATER = {'DataLoader': 'dataloaders', 'SeqDataLoader': 'dataloaders', 'Dataset': 'datasets', 'Session': 'session',
+         'compile': 'session'}
 CHAPTERS = {'datasets', 'graph', 'inspection', 'schedules', 'training', 'transforms'}
 
 

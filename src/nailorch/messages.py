@@ -440,6 +440,38 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '权重 {weight} MB · 输入 {input} MB · 各层输出 {output} MB',
     ),
     'summary.unused': ('not used: {names}', '未用到：{names}'),
+    # sessions
+    'session.count': (
+        'the session of {model} takes as many inputs as it was compiled with, {expected} ({names}), got {got}',
+        '{model} 的会话应得到编译时那样的 {expected} 个输入（{names}），得到的是 {got} 个',
+    ),
+    'session.dtype': (
+        'the session of {model}: input {name} is {dtype}, but it was compiled for {expected}; '
+        "convert with x.astype('{expected}'), or compile with such an example",
+        '{model} 的会话：输入 {name} 的类型是 {dtype}，而编译时是 {expected}；'
+        "请用 x.astype('{expected}') 转换，或用这种类型的样本重新编译",
+    ),
+    'session.shape': (
+        'the session of {model}: input {name} has shape {shape}, but it was compiled for {expected}, N being the size '
+        'of the batch{batch}',
+        '{model} 的会话：输入 {name} 的形状是 {shape}，而编译时是 {expected}，其中 N 是批量大小{batch}',
+    ),
+    'session.batch': (', here {n}, that of the first input', '，这里是 {n}，由第一个输入决定'),
+    'session.changed': (
+        'session: {name} was {was} when it was compiled, and is {now} now; compile the model again',
+        '会话：{name} 在编译时是 {was}，现在是 {now}；请重新编译模型',
+    ),
+    'session.title': (
+        'Session({model}: {start} -> {end}; {steps} steps for {nodes} nodes, {engine} engine)',
+        '会话（{model}：{start} -> {end}；{nodes} 个节点合为 {steps} 步，{engine} 引擎）',
+    ),
+    'session.step': ('step', '步骤'),
+    'session.kernel': ('kernel', '内核'),
+    'session.result': ('result', '结果'),
+    'session.weights': ('weights, MB', '权重 MB'),
+    'session.all': ('all steps', '全部'),
+    'session.total': ('weights {weights} MB in all', '权重共 {weights} MB'),
+    'session.peak': ('; results at most {peak} MB at once for N = {n}', '；N = {n} 时各步结果同时至多占 {peak} MB'),
     # data
     'file.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
     'file.broken': (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,7 @@ class Graph:
         nodes: in the order in which they ran; each leads to an output.
         values: every array, by id.
         inputs, outputs: ids of Values; outputs in the order of the model's result, tuples and dicts laid flat.
+        form: the model's result, each array's place in `outputs` standing for it: 0, or (0, {'b': 1}).
     """
 
     name: str
@@ -102,6 +103,11 @@ class Graph:
     values: tuple[Value, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    form: Any = 0
+
+    def nested(self, outputs: Sequence[Any]) -> Any:
+        """Return outputs, a flat list, in the form in which the model returned them."""
+        return nested(self.form, outputs)
 
     def run(self, *arrays: Any) -> list[Array]:
         """Compute the outputs, as plain arrays, from inputs of any batch size: what the Graph means."""
@@ -170,6 +176,16 @@ def substitute(thing: Any, change: Callable[[Batch], Any]) -> Any:
 def resolve(thing: Any, n: int) -> Any:
     """Return `thing`, a shape or attributes, as it is in a batch of n."""
     return substitute(thing, lambda batch: batch.at(n))
+
+
+def nested(form: Any, items: Sequence[Any]) -> Any:
+    """Return `form` with every place, an int, replaced by the item there."""
+    if isinstance(form, dict):
+        return {key: nested(part, items) for key, part in form.items()}
+    if isinstance(form, tuple | list):
+        parts = [nested(part, items) for part in form]
+        return type(form)(*parts) if hasattr(form, '_fields') else type(form)(parts)  # a named tuple takes them singly
+    return items[form]
 
 
 def plain(thing: Any) -> Any:

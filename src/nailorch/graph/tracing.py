@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -131,7 +132,8 @@ def record(target: Callable[..., Any], root: Layer | None, batches: list[Array])
         writer.write(*call)
     outputs = tuple(writer.id_of(variable, 'result') for variable in flat(result))
     name = type(target).__name__ if isinstance(target, Layer) else getattr(target, '__name__', type(target).__name__)
-    return Graph(name, tuple(writer.nodes), tuple(writer.values), tuple(range(len(inputs))), outputs)
+    return Graph(name, tuple(writer.nodes), tuple(writer.values), tuple(range(len(inputs))), outputs,
+                 places(result, itertools.count()))
 
 
 def input_names(target: Any, count: int) -> list[str]:
@@ -149,6 +151,16 @@ def flat(result: Any) -> list[Variable]:
     if not isinstance(result, Variable | np.ndarray):
         raise TypeError(f'trace: the model returned {type(result).__name__}; a Variable is expected')
     return [result if isinstance(result, Variable) else Variable(result, requires_grad=False)]
+
+
+def places(result: Any, numbers: Iterator[int]) -> Any:
+    """Return the result's form: numbers in place of its Variables, in the order of `flat`."""
+    if isinstance(result, dict):
+        return {key: places(item, numbers) for key, item in result.items()}
+    if isinstance(result, tuple | list):
+        parts = [places(item, numbers) for item in result]
+        return type(result)(*parts) if hasattr(result, '_fields') else type(result)(parts)
+    return next(numbers)
 
 
 class Writer:

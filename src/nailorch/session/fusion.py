@@ -1,0 +1,140 @@
+"""From the nodes of a Graph to steps: which of them one kernel computes at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from nailorch.functions.activation import ReLU, ReLU6
+from nailorch.functions.arithmetic import Add
+from nailorch.functions.convolution import Conv2d
+from nailorch.functions.dense import Linear
+from nailorch.functions.normalization import FixedBatchNorm
+from nailorch.functions.pools import Pooling
+from nailorch.functions.shape import Reshape
+from nailorch.graph import Graph, Node
+from nailorch.graph.structure import substitute
+from nailorch.session.steps import Call, Convolution, Dense, ScaleShift, Step
+from nailorch.shapes import Window
+
+__all__ = ['Fusion']
+
+ACTIVATIONS: dict[Any, str] = {ReLU: 'relu', ReLU6: 'relu6'}
+TYPES = np.float32, np.float64  # float16's weights would lose digits when batch norms are folded in
+HALVING = Window(2, 2)
+
+
+class Fusion:
+    """The reading of a Graph that finds its steps.
+
+    Nodes are joined only where nobody else needs what lies between them, and where a node's class is the library's own:
+    a user's Function that is called Conv2d too is called, not replaced.
+
+    Attributes:
+        known: ids of the Values that do not depend on the inputs: weights, constants, and what follows from them alone.
+        ahead: the nodes that make those of `known` which are computed.
+        same: what a node that does nothing returns: {id: id of its input}.
+        steps: all others, in an order in which they can run.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.users = graph, defaultdict[int, list[Node]](list)
+        for node in graph.nodes:
+            for id in node.inputs:
+                self.users[id].append(node)
+        self.known = {value.id for value in graph.values if value.source is not None and fixed(value.shape)}
+        self.ahead, self.same = list[Node](), dict[int, int]()
+        for node in graph.nodes:
+            if self.depends_on_weights_alone(node):
+                self.ahead.append(node)
+                self.known |= {*node.outputs}
+            elif node.function is Reshape and self.shape(node.inputs[0]) == self.shape(node.outputs[0]):
+                self.same[node.outputs[0]] = self.same.get(node.inputs[0], node.inputs[0])
+        self.done = {*self.ahead}  # a sum of two convolutions is taken in by the first
+        self.steps = self.found()
+
+    def shape(self, id: int) -> tuple[Any, ...]:
+        return self.graph.values[id].shape
+
+    def depends_on_weights_alone(self, node: Node) -> bool:
+        """Return whether a node can be computed before there is an input; a user's own may differ from call to call."""
+        return (bool(node.inputs) and self.known.issuperset(node.inputs) and fixed(node.attributes)
+                and node.function.__module__.startswith('nailorch.functions.'))
+
+    def found(self) -> list[Step]:
+        steps = list[Step]()
+        for node in self.graph.nodes:
+            if node not in self.done and node.outputs[0] not in self.same:
+                steps.append(self.step(node))
+                self.done |= {*steps[-1].nodes}
+        # What a step reads was made before its last node, if not before its first.
+        order = {node: place for place, node in enumerate(self.graph.nodes)}
+        return sorted(steps, key=lambda step: order[step.nodes[-1]])
+
+    def step(self, node: Node) -> Step:
+        """Return the step that begins with a node: as many nodes as it can take in."""
+        if self.known.issuperset(node.inputs[1:]) and not self.known.issuperset(node.inputs[:1]) and self.uniform(node):
+            if node.function is Conv2d:
+                return self.convolution(node)
+            if node.function is Linear:
+                norms = self.norms(node) if len(self.shape(node.outputs[0])) == 2 else []
+                return Dense(*self.activated([node, *norms], node.inputs[:1], norms))
+            if node.function is FixedBatchNorm:
+                norms = [node, *self.norms(node)]
+                return ScaleShift(*self.activated(norms, node.inputs[:1], norms))
+        known = frozenset(self.known & {*node.inputs})
+        return Call((node,), tuple(id for id in node.inputs if id not in known), known)
+
+    def convolution(self, node: Node) -> Step:
+        norms = self.norms(node)
+        nodes, inputs = [node, *norms], node.inputs[:1]
+        end = nodes[-1].outputs[0]
+        addition = self.then(end, Add)
+        if addition:
+            other, = (id for id in addition.inputs if id != end)
+            if other not in self.known and self.shape(other) == self.shape(end):
+                nodes, inputs = [*nodes, addition], (*inputs, other)
+        nodes_now, inputs, of_norms, activation = self.activated(nodes, inputs, norms)
+        pool = self.then(nodes_now[-1].outputs[0], Pooling)
+        pooled = pool is not None and len(inputs) == 1 and Window(**pool.attributes) == HALVING
+        if pool and pooled:
+            nodes_now = (*nodes_now, pool)
+        return Convolution(nodes_now, inputs, of_norms, activation, len(inputs) == 2, pooled)
+
+    def activated(self, nodes: list[Node], inputs: tuple[int, ...],
+                  norms: list[Node]) -> tuple[tuple[Node, ...], tuple[int, ...], tuple[Node, ...], str]:
+        """Return a fused step's nodes, the activation behind them among them; its inputs, norms, and activation."""
+        node = self.then(nodes[-1].outputs[0], *ACTIVATIONS)
+        if node is None:
+            return tuple(nodes), inputs, tuple(norms), ''
+        return (*nodes, node), inputs, tuple(norms), ACTIVATIONS[node.function]
+
+    def norms(self, node: Node) -> list[Node]:
+        """Return the batch norms that follow a node, one after another, with known averages."""
+        found = list[Node]()
+        while norm := self.then((found or [node])[-1].outputs[0], FixedBatchNorm):
+            if not self.known.issuperset(norm.inputs[1:]):
+                break
+            found.append(norm)
+        return found
+
+    def then(self, id: int, *kinds: Any) -> Node | None:
+        """Return the node that alone needs a Value, if it is one of these kinds, and in no step yet."""
+        users = self.users[id]
+        if len(users) != 1 or id in self.graph.outputs or users[0] in self.done:
+            return None
+        return users[0] if users[0].function in kinds and self.uniform(users[0]) else None
+
+    def uniform(self, node: Node) -> bool:
+        """Return whether all a node reads and makes is of one type, one that kernels are fused for."""
+        types = {self.graph.values[id].dtype for id in (*node.inputs, *node.outputs)}
+        return len(types) == 1 and types.pop() in TYPES
+
+
+def fixed(thing: Any) -> bool:
+    """Return whether a shape, or attributes, are the same for every batch size."""
+    following: list[Any] = []
+    substitute(thing, following.append)
+    return not following
