@@ -99,8 +99,7 @@ class FixedBatchNorm(Function):
 
     def forward(self, x: Array, gamma: Array, beta: Array, mean: Array, var: Array) -> Array:
         scale = gamma / np.sqrt(var + self.eps)
-        mean, scale, beta = (values.reshape(-1, *(1,) * (x.ndim - 2)) for values in (mean, scale, beta))
-        return ((x - mean) * scale + beta).astype(np.result_type(x, gamma), copy=False)
+        return kernels.scale_channels(x, mean, scale, beta).astype(np.result_type(x, gamma), copy=False)
 
     def backward(self, gy: Variable) -> Any:
         x, gamma, mean, var = self.saved

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable
 from nailorch.functions.arithmetic import astype, exp, log, neg, where
 from nailorch.functions.shape import broadcast_to, reshape
@@ -37,7 +38,8 @@ class Sum(Function):
 
     def forward(self, x: Array) -> Array:
         self.x_shape = x.shape
-        return x.sum(axis=as_axes(self.axis, x.ndim), keepdims=self.keepdims)
+        y = kernels.sum_over(x, as_axes(self.axis, x.ndim))
+        return y.reshape(kept_shape(x.shape, self.axis)) if self.keepdims else y
 
     def backward(self, gy: Variable) -> Any:
         return broadcast_to(reshape(gy, kept_shape(self.x_shape, self.axis)), self.x_shape)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable
 from nailorch.shapes import Array
 
@@ -129,7 +130,7 @@ class SumTo(Function):
         self.x_shape = x.shape
         lead = x.ndim - len(self.shape)
         axes = [axis for axis in range(x.ndim) if axis < lead or self.shape[axis - lead] == 1 < x.shape[axis]]
-        return x.sum(axis=tuple(axes), keepdims=True).reshape(self.shape)
+        return kernels.sum_over(x, tuple(axes)).reshape(self.shape)
 
     def backward(self, gy: Variable) -> Any:
         return broadcast_to(gy, self.x_shape)

@@ -101,6 +101,11 @@ def select(condition: Array, a: Array, b: Array) -> Array:
     return engine().select(condition, a, b)
 
 
+def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
+    """Return x summed over some axes."""
+    return engine().sum_over(x, axes)
+
+
 def softmax(x: Array, axis: int) -> Array:
     """Return exp(x) over its sum along `axis`."""
     return engine().softmax(x, axis)
@@ -109,6 +114,11 @@ def softmax(x: Array, axis: int) -> Array:
 def log_softmax(x: Array, axis: int) -> Array:
     """Return the logarithm of softmax, without taking one of a number near 0."""
     return engine().log_softmax(x, axis)
+
+
+def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
+    """Return (x - mean) * scale + shift, each of the three a number for every channel (axis 1)."""
+    return engine().scale_channels(x, mean, scale, shift)
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:

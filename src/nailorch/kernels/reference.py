@@ -258,6 +258,11 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return y if bias is None else y + bias
 
 
+def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
+    y: Array = x.sum(axis=axes)
+    return y
+
+
 def lowered(x: Array, axis: int) -> Array:
     """Return x less its maximum along `axis`: exp of it cannot overflow."""
     x = x.astype(float_type(x.dtype), copy=False)  # bytes have no numbers below 0
@@ -283,6 +288,11 @@ def by_channel(values: Array, ndim: int) -> Array:
 def channel_sum(x: Array) -> Array:
     """Return each channel's sum, added up in float64: in float32, the mean of 100 NHWC images can be 5 off at 10000."""
     return x.sum(axis=(0, *range(2, x.ndim)), dtype=np.float64).astype(np.result_type(x, np.float32))
+
+
+def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
+    mean, scale, shift = (by_channel(values, x.ndim) for values in (mean, scale, shift))
+    return (x - mean) * scale + shift
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:

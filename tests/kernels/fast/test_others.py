@@ -175,6 +175,35 @@ def test_batch_norm_agrees_with_the_reference(N, C, H, W, axes, place):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=2 * np.abs(mine - want).max() + 1e-3)
 
 
+@pytest.mark.parametrize('layout', [0, 1, 2])
+@pytest.mark.parametrize('shape', [(90, 100), (100, 1), (9000, 3), (7, 5, 301), (3, 1, 61, 53), (2, 17, 31, 16),
+                                   (2, 64, 40, 40), (1, 200, 7, 7), (1, 130, 65, 1)])
+def test_sums_and_lines_of_channels_agree_with_the_reference(shape, layout, monkeypatch):
+    from nailorch.kernels.fast import normalization
+    monkeypatch.setattr(fast, 'FEW', 0)
+    axes, C = (0, *range(2, len(shape))), shape[1]
+    x, known = normal(0, *shape), [normal(seed, C) for seed in (1, 2, 3)]
+    there = [lambda: x, lambda: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1),
+             lambda: amid_nan(x, range(x.ndim))][layout]()
+    expected, count = reference.sum_over(x.astype('d'), axes), x.size // C
+    got = same_twice(fast.sum_over, there, axes)
+    assert got.shape == (C,) and got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=0, atol=UNIT * (normalization.BLOCK + 2) * count)
+    for beyond in (0, 1 << 60):
+        monkeypatch.setattr(normalization, 'BEYOND', beyond)
+        y = same_twice(fast.scale_channels, there, *known)
+        np.testing.assert_allclose(y, reference.scale_channels(x.astype('d'), *known), rtol=1e-6, atol=3e-6)
+
+
+def test_a_sum_over_many_pixels_is_as_exact_as_its_result():
+    x = memory.images(8, 3, 224, 224)
+    x[...] = 0.1  # a running sum in float32 would be 3 % off
+    np.testing.assert_allclose(fast.sum_over(x, (0, 2, 3)), x[0, 0, 0, 0] * 8.0 * 224 * 224, rtol=3e-7)
+    x[3, 1, 100, 100], x[4, 2, 1, 2], x[5, 2, 3, 4] = np.nan, np.inf, -np.inf
+    with np.errstate(invalid='ignore'):
+        assert np.isfinite(fast.sum_over(x, (0, 2, 3))).tolist() == [True, False, False]
+
+
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize('place', [(0, 1, 0, 0), (1, 1, 2, 2)])
 def test_batch_norm_of_what_is_not_finite_is_the_references(bad, place):
@@ -309,7 +338,8 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(mon
     results = [y, fast.max_pool_scatter(y, index, (9, 11), window), fast.average_pool(x, window, count),
                fast.average_pool_grad(y, (9, 11), window, count), *fast.batch_norm(x, ones, ones, 1e-5),
                fast.batch_norm_grad(x, ones, x, ones, ones, 1e-5)[0], fast.softmax(x, 1),
-               fast.select(x > 0, x, ones[0]), fast.relu(x), fast.relu_grad(x, x)]
+               fast.select(x > 0, x, ones[0]), fast.relu(x), fast.relu_grad(x, x),
+               fast.sum_over(x, (0, 2, 3)), fast.scale_channels(x, ones, ones, ones)]
     for M, K, N in ((1, 1000, 130), (8, 1500, 65), (37, 530, 70), (100, 20, 10)):
         results += [fast.matmul(normal(1, M, K), normal(2, K, N)), fast.matmul(normal(1, M, K), normal(2, N, K).T)]
     assert all(np.isfinite(result).all() for result in results)
@@ -318,13 +348,14 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(mon
 
 
 @pytest.mark.parametrize('name', ['max_pool', 'average_pool', 'linear', 'select', 'softmax', 'batch_norm', 'relu',
-                                  'relu_grad', 'elementwise'])
+                                  'relu_grad', 'elementwise', 'sum_over', 'scale_channels'])
 def test_float64_is_served_by_the_reference(name):
     x, window = np.ones((2, 3, 4, 4)), Window(2).on((4, 4))
     arguments = {'max_pool': (x, window), 'average_pool': (x, window, np.ones((3, 3))),
                  'linear': (x[0, 0], x[0, 0], None), 'select': (x > 0, x, x), 'softmax': (x, 1),
                  'batch_norm': (x, np.ones(3), np.ones(3), 1e-5), 'relu': (x,), 'relu_grad': (x, x),
-                 'elementwise': (np.add, x, x)}[name]
+                 'elementwise': (np.add, x, x), 'sum_over': (x, (0, 2, 3)),
+                 'scale_channels': (x, *np.ones((3, 3)))}[name]
     with fast.watch() as log:
         getattr(fast, name)(*arguments)
     assert log == [(name, 'reference')]

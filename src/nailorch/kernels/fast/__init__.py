@@ -23,7 +23,7 @@ from nailorch.shapes import Array, Window
 Arrays = Sequence[Array]
 
 UFUNCS = {np.add, np.subtract, np.multiply}
-SMALL = 1 << 18  # numbers
+FEW, SMALL = 1 << 13, 1 << 18  # numbers that NumPy adds up, or sums and products of as many, before we would begin
 
 __all__ = ['conv2d', 'conv2d_data_grad', 'conv2d_weight_grad', 'watch']
 
@@ -121,7 +121,6 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
 
 
 def elementwise(ufunc: np.ufunc, a: Array, b: Array) -> Array:
-    # what is small, NumPy has done before a call of ours would have begun
     covered = ufunc in UFUNCS and max(a.size, b.size) >= SMALL and covers(a, b) and alike(*(a, b) if a.ndim else (b, a))
     return served('elementwise', 'pointwise', covered, ufunc, a, b)
 
@@ -156,12 +155,22 @@ def gapless(array: Array) -> bool:
         array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous)
 
 
+def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
+    by_channel = 1 < x.ndim < 5 and axes == (0, *range(2, x.ndim))
+    return served('sum_over', 'normalization', by_channel and x.size >= FEW and covers(x), x, axes)
+
+
 def softmax(x: Array, axis: int) -> Array:
     return served('softmax', 'rows', covers(x), x, axis)
 
 
 def log_softmax(x: Array, axis: int) -> Array:
     return served('log_softmax', 'rows', covers(x), x, axis)
+
+
+def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
+    covered = covers(x, mean, scale, shift) and 1 < x.ndim < 5
+    return served('scale_channels', 'normalization', covered, x, mean, scale, shift)
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:

@@ -1,11 +1,13 @@
-"""Batch norm: two sums over a channel's numbers, then a straight line through each number; forward and backward alike.
+"""Sums over a channel's numbers, and a straight line through each number: bias gradients, and batch norm both ways.
 
-The sums are of distances from the channel's first number, and float64: those of squares then hold no large square of
-the mean, and one pass yields mean and variance both. Each piece of work leaves its own sums, which are added in order.
+Batch norm's sums are of distances from the channel's first number: those of squares then hold no large square of the
+mean, and one pass yields mean and variance both. A few pixels at a time are added up in float32, and those sums in
+float64. Each piece of work leaves its own, which are added in order; how many pieces there are, no thread decides.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,20 +15,23 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, take
 from nailorch.kernels.fast.jit import opened, worker
+from nailorch.kernels.fast.layout import copied
 from nailorch.kernels.fast.memory import address, images
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import rectified
-from nailorch.kernels.fast.vectors import load, store, sweep
+from nailorch.kernels.fast.vectors import load, save, sweep, sweep_wide
 
-PIECE = 1 << 14  # numbers
-MOMENTS, PRODUCTS, LINE, BACK = range(4)
+PIECE, PIECES = 1 << 14, 64  # numbers to a piece of work, at least; and pieces, at most
+BLOCK = 16  # rows that are added up in float32
+WIDE = 4  # vectors at a time
+MANY = 1 << 16  # numbers from which on two threads are worth it
+BEYOND = 1 << 22  # numbers: more than caches hold until they are wanted again
+TOTALS, MOMENTS, PRODUCTS, LINE, BACK = range(5)
 RELU = {'': 0, 'relu': 1, 'relu6': 2}
 
 
-
-
 class Channels(NamedTuple):
-    """Pixels, `channels` numbers each, one behind the other."""
+    """Rows of numbers, `width` each, one behind the other: a pixel's channels, or those of several pixels."""
 
     kind: int
     x: int
@@ -35,116 +40,137 @@ class Channels(NamedTuple):
     sums: int  # a piece's: two rows of float64, so many numbers each
     row: int
     known: int  # rows of numbers, one a channel
-    pixels: int
-    channels: int
-    each: int  # pixels to a piece of work
+    rows: int
+    width: int
+    each: int  # rows to a piece of work
+    streamed: int
     relu: int
 
 
 def summing(terms):
-    """Return the kernel that adds up two terms, functions of x - shift and gy, over pixels, channel by channel."""
-    def body(m, x, gy, pixels, channels, known, out, row):
-        def vector(c, part):
-            shift = load(m, known + 4 * c, part)
+    """Return the kernel that adds terms, functions of x, a known number and gy, over a few rows, column by column."""
+    def body(m, x, gy, rows, width, known, out, row):
+        def columns(c, parts):
+            shift = [load(m, known + 4 * (c + v * LANES), part) for v, part in enumerate(parts)]
 
-            def pixel(i, *sums):
-                at = 4 * (i * channels + c)
-                distance = load(m, x + at, part) - shift
-                new = terms(m, distance, lambda: load(m, gy + at, part))
-                return [s + m.double(t) for s, t in zip(sums, new, strict=True)]
+            def step(i, *sums):
+                new = []
+                for v, part in enumerate(parts):
+                    at = 4 * (i * width + c + v * LANES)
+                    new += terms(m, load(m, x + at, part), shift[v], lambda at=at, part=part: load(m, gy + at, part))
+                return [s + t for s, t in zip(sums, new, strict=True)]
 
-            for k, total in enumerate(m.loop(pixels, pixel, *(m.double(m.splat(0)) for _ in '12'))):
-                m.store_doubles(out + 8 * (k * row + c), total)
+            count = len(terms(m, shift[0], shift[0], lambda: shift[0]))
+            sums = m.loop(rows, step, *(m.splat(0) for _ in range(count * len(parts))))
+            for k, total in enumerate(sums):
+                at = out + 8 * (k % count * row + c + k // count * LANES)
+                m.store_doubles(at, m.load_doubles(at) + m.double(total))
 
-        sweep(m, channels, vector)
+        sweep_wide(m, width, WIDE, columns)
 
     return kernel(body)
 
 
-moments = summing(lambda m, distance, gy: (distance, distance * distance))
+totals = summing(lambda m, x, shift, gy: [x])
 
 
 @summing
-def products(m, distance, gy):
+def moments(m, x, shift, gy):
+    distance = x - shift
+    return distance, distance * distance
+
+
+@summing
+def products(m, x, mean, gy):
     g = gy()
-    return g, g * distance
+    return g, g * (x - mean)
 
 
-@kernel
-def line(m, x, y, pixels, channels, known, row, relu):
-    """Write (x - mean) * scale + shift; relu is as in tiles.py."""
-    def vector(c, part):
-        mean, scale, shift = (load(m, known + 4 * (k * row + c), part) for k in range(3))
+def through(formula, numbers):
+    """Return the kernel that writes formula(m, x, gy, *known) for every number, row by row; `numbers` are known.
 
-        def pixel(i):
-            at = 4 * (i * channels + c)
-            value, = rectified(m, relu, [m.fma(load(m, x + at, part) - mean, scale, shift)])
-            store(m, y + at, value, part)
+    relu is as in tiles.py.
+    """
+    def body(m, x, gy, out, rows, width, known, row, streamed, relu):
+        def every(how):
+            def line(i):
+                def vector(c, part):
+                    at = 4 * (i * width + c)
+                    values = [load(m, known + 4 * (k * row + c), part) for k in range(numbers)]
+                    y = formula(m, load(m, x + at, part), lambda: load(m, gy + at, part), *values)
+                    y, = rectified(m, relu, [y])
+                    save(m, out + at, y, part, how)
+                sweep(m, width, vector)
+            m.loop(rows, line)
 
-        m.loop(pixels, pixel)
+        m.loop(streamed, lambda _: every(1))
+        m.loop(1 - streamed, lambda _: every(0))
 
-    sweep(m, channels, vector)
+    return kernel(body)
 
 
-@kernel
-def back(m, x, gy, gx, pixels, channels, known, row):
-    """Write (gy - mean of gy - xhat * mean of gy * xhat) * scale, with xhat = (x - mean) / deviation."""
-    def vector(c, part):
-        mean, inverse, of_gy, of_both, scale = (load(m, known + 4 * (k * row + c), part) for k in range(5))
+line = through(lambda m, x, gy, mean, scale, shift: m.fma(x - mean, scale, shift), 3)
 
-        def pixel(i):
-            at = 4 * (i * channels + c)
-            xhat = (load(m, x + at, part) - mean) * inverse
-            store(m, gx + at, (load(m, gy + at, part) - of_gy - xhat * of_both) * scale, part)
 
-        m.loop(pixels, pixel)
+def backward(m, x, gy, mean, inverse, of_gy, of_both, scale):
+    """Return (gy - mean of gy - xhat * mean of gy * xhat) * scale, with xhat = (x - mean) / deviation."""
+    return (gy() - of_gy - (x - mean) * inverse * of_both) * scale
 
-    sweep(m, channels, vector)
+
+back = through(backward, 5)
 
 
 @worker(Channels)
 def walk(_, job):
-    """Take pieces of pixels until none is left."""
+    """Take pieces of rows until none is left."""
     g = opened(job)
     while True:
         piece = take(g.counter)
         first = piece * g.each
-        if first >= g.pixels:
+        if first >= g.rows:
             return
-        count, at = min(g.each, g.pixels - first), 4 * first * g.channels
+        count, at = min(g.each, g.rows - first), 4 * first * g.width
         sums = g.sums + 16 * piece * g.row
-        if g.kind == MOMENTS:
-            moments(g.x + at, 0, count, g.channels, g.known, sums, g.row)
-        elif g.kind == PRODUCTS:
-            products(g.x + at, g.gy + at, count, g.channels, g.known, sums, g.row)
-        elif g.kind == LINE:
-            line(g.x + at, g.out + at, count, g.channels, g.known, g.row, g.relu)
+        if g.kind == LINE:
+            line(g.x + at, 0, g.out + at, count, g.width, g.known, g.row, g.streamed, g.relu)
+        elif g.kind == BACK:
+            back(g.x + at, g.gy + at, g.out + at, count, g.width, g.known, g.row, g.streamed, g.relu)
         else:
-            back(g.x + at, g.gy + at, g.out + at, count, g.channels, g.known, g.row)
+            for i in range(0, count, BLOCK):
+                few, here = min(BLOCK, count - i), at + 4 * i * g.width
+                if g.kind == TOTALS:
+                    totals(g.x + here, 0, few, g.width, g.known, sums, g.row)
+                elif g.kind == MOMENTS:
+                    moments(g.x + here, 0, few, g.width, g.known, sums, g.row)
+                else:
+                    products(g.x + here, g.gy + here, few, g.width, g.known, sums, g.row)
 
 
 def run(kind, x, known, gy=None, out=None, relu=0):
     """Let the threads walk; return the sums, (2, C)."""
     N, C, H, W = x.shape
-    pixels, each, row = N * H * W, -(-PIECE // C), -(-C // LANES) * LANES
-    pieces = -(-pixels // each)
-    sums = np.empty((pieces, 2, row) if kind <= PRODUCTS else 0)
-    rows = np.zeros((len(known), row), np.float32)
-    for to, values in zip(rows, known, strict=True):
-        to[:C] = values
-    threads.run(walk, Channels(kind, address(x), 0 if gy is None else address(gy), 0 if out is None else address(out),
-                               address(sums), row, address(rows), pixels, C, each, relu), pieces)
-    return sums.sum(axis=0)[:, :C] if kind <= PRODUCTS else None
+    pixels = N * H * W
+    together = math.gcd(pixels, 1 << max(WIDE * LANES // C, 1).bit_length() - 1)  # few channels: several pixels a row
+    rows, width = pixels // together, together * C
+    each, row = max(-(-PIECE // width), -(-rows // PIECES)), -(-width // LANES) * LANES
+    numbers = np.zeros((max(len(known), 1), row), np.float32)
+    for to, values in zip(numbers, known, strict=False):
+        to[:width] = np.tile(values, together)
+    sums = np.zeros((-(-rows // each), 2, row) if kind <= PRODUCTS else 0)
+    threads.run(walk, Channels(
+        kind, address(x), 0 if gy is None else address(gy), 0 if out is None else address(out), address(sums), row,
+        address(numbers), rows, width, each, int(x.size >= BEYOND and width % LANES == 0), relu), x.size // MANY)
+    return sums.sum(axis=0)[:, :width].reshape(2, together, C).sum(axis=1) if kind <= PRODUCTS else None
 
 
 def as_images(x):
     """Return x, (N, C) or with one or two axes more, as images whose pixels lie one behind the other."""
     x = x.reshape(*x.shape, *(1,) * (4 - x.ndim))
-    if x.transpose(0, 2, 3, 1).flags.c_contiguous and x.flags.aligned:
-        return x
-    y = images(*x.shape)
-    np.copyto(y, x)
-    return y
+    return x if x.transpose(0, 2, 3, 1).flags.c_contiguous and x.flags.aligned else copied(x)
+
+
+def sum_over(x, axes):
+    return run(TOTALS, as_images(x), [])[0].astype(np.float32)
 
 
 def batch_norm(x, gamma, beta, eps):
@@ -154,9 +180,22 @@ def batch_norm(x, gamma, beta, eps):
     first = np.where(np.isfinite(first), first, 0)
     of_x, of_squares = run(MOMENTS, x, [first]) / m
     mean, var = (of_x + first).astype(np.float32), np.maximum(of_squares - of_x * of_x, 0).astype(np.float32)
+    return scaled(x, mean, gamma / np.sqrt(var + np.float32(eps)), beta).reshape(shape), mean, var
+
+
+def scale_channels(x, mean, scale, shift):
+    return scaled(as_images(x), mean, scale, shift).reshape(x.shape)
+
+
+def scale_shift(x, scale, shift, activation):
+    """Return activation(x * scale + shift), channel by channel."""
+    return scaled(as_images(x), np.zeros_like(scale), scale, shift, RELU[activation]).reshape(x.shape)
+
+
+def scaled(x, mean, scale, shift, relu=0):
     y = images(*x.shape)
-    run(LINE, x, [mean, gamma / np.sqrt(var + np.float32(eps)), beta], out=y)
-    return y.reshape(shape), mean, var
+    run(LINE, x, [mean, scale, shift], out=y, relu=relu)
+    return y
 
 
 def batch_norm_grad(x, gamma, gy, mean, var, eps):
@@ -168,11 +207,3 @@ def batch_norm_grad(x, gamma, gy, mean, var, eps):
     gx = images(*x.shape)
     run(BACK, x, [mean, inverse, gbeta / m, ggamma / m, gamma * inverse], gy=gy, out=gx)
     return gx.reshape(shape), ggamma, gbeta
-
-
-def scale_shift(x, scale, shift, activation):
-    """Return activation(x * scale + shift), channel by channel."""
-    shape, x = x.shape, as_images(x)
-    y = images(*x.shape)
-    run(LINE, x, [np.float32(0), scale, shift], out=y, relu=RELU[activation])
-    return y.reshape(shape)

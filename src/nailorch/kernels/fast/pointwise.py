@@ -16,7 +16,7 @@ from nailorch.kernels.fast.emit import kernel, take
 from nailorch.kernels.fast.jit import opened, worker
 from nailorch.kernels.fast.layout import in_order
 from nailorch.kernels.fast.memory import address, unwritten
-from nailorch.kernels.fast.vectors import load, store, sweep
+from nailorch.kernels.fast.vectors import load, save, sweep
 
 PIECE = 1 << 14  # numbers
 FEW = 1 << 15  # numbers that one thread computes before two would have begun
@@ -52,16 +52,12 @@ def each(formula):
             flags = m.load_bytes(condition + i) if part is None else m.load_bytes(condition + i, part)
             return m.equal(flags, m.ints(0))
 
-        def vector(i, part, save):
-            y = formula(m, loader(a, a_step, i, part), loader(b, b_step, i, part), lambda: holds(i, part))
-            save(out + 4 * i, y, part)
+        def every(how):
+            sweep(m, count, lambda i, part: save(m, out + 4 * i, formula(
+                m, loader(a, a_step, i, part), loader(b, b_step, i, part), lambda: holds(i, part)), part, how))
 
-        def stream(at, y, part):
-            m.stream(at, y) if part is None else m.store_part(at, y, part)
-
-        m.loop(streamed, lambda _: sweep(m, count, lambda i, part: vector(i, part, stream)))
-        m.loop(1 - streamed, lambda _: sweep(m, count, lambda i, part: vector(
-            i, part, lambda at, y, part: store(m, at, y, part))))
+        m.loop(streamed, lambda _: every(1))
+        m.loop(1 - streamed, lambda _: every(0))
 
     return kernel(body)
 

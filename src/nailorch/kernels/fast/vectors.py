@@ -17,6 +17,15 @@ def sweep(m, count, body, *carried):
     return m.loop((rest + LANES - 1) // LANES, lambda _, *values: body(whole * LANES, rest, *values), *carried)
 
 
+def sweep_wide(m, count, wide, body):
+    """Run body(i, parts) over the numbers below count, `wide` vectors at a time; a part is None for a whole vector."""
+    groups, rest = count // (wide * LANES), count % LANES
+    done, left = groups * (wide * LANES), count % (wide * LANES) // LANES
+    m.loop(groups, lambda k: body(k * (wide * LANES), [None] * wide))
+    m.loop(left, lambda k: body(done + k * LANES, [None]))
+    m.loop((rest + LANES - 1) // LANES, lambda _: body(done + left * LANES, [rest]))
+
+
 def load(m, address, part):
     """Load a vector, or its first `part` lanes and zeros."""
     return m.load(address) if part is None else m.load_part(address, part)
@@ -28,6 +37,14 @@ def store(m, address, vector, part):
         m.store(address, vector)
     else:
         m.store_part(address, vector, part)
+
+
+def save(m, address, vector, part, streamed):
+    """Store a vector, or its first `part` lanes; `streamed` past the caches."""
+    if streamed and part is None:
+        m.stream(address, vector)
+    else:
+        store(m, address, vector, part)
 
 
 def across(m, vector, operation):
