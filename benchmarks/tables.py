@@ -84,8 +84,10 @@ def title(found: dict[str, Any], ours: dict[str, Any], say: Callable[[str], str]
 
 
 def beside(found: dict[str, Any], ours: dict[str, Any], kind: str) -> list[str]:
-    """Return the best rival of a kind, and its time over ours."""
-    rival = next((row for row in found['results'] if row['participant'] == found[f'best_{kind}']), None)
+    """Return the best rival of a kind, and its time over ours; the eager model's is PyTorch's best eager one."""
+    eager = kind == 'pytorch' and ours['participant'] == found.get('eager')
+    best = found['best_eager' if eager else f'best_{kind}']
+    rival = next((row for row in found['results'] if row['participant'] == best), None)
     if rival is None:
         return ['–', '–']
     name = rival['mode'] if kind == 'pytorch' else rival['peer']

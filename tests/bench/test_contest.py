@@ -7,11 +7,12 @@ import sys
 import numpy as np
 import pytest
 
+from nailorch import kernels
 from nailorch.bench import machine, peers
 from nailorch.bench.campaign import Plan, in_a_process, run
 from nailorch.bench.catalogue import catalogue
 from nailorch.bench.child import Child, Failure
-from nailorch.bench.contest import Contest
+from nailorch.bench.contest import Contest, Result
 from nailorch.bench.peers import Participant
 from nailorch.bench.summary import summarise
 from nailorch.config import Config
@@ -19,6 +20,7 @@ from nailorch.config import Config
 QUICK = catalogue(quick=True)
 WORK = QUICK['mnistnet-inference-b100']
 OURS, A, B = Participant('nailorch', Config.engine), Participant('pytorch', 'NCHW'), Participant('ncnn', 'float32')
+COMPILED = Participant('nailorch', 'compiled')
 
 
 class Pretender:
@@ -95,7 +97,8 @@ def test_quick_leaves_out_what_compiles_unless_asked(monkeypatch):
     monkeypatch.setattr(peers, 'installed', lambda package: '1')
     modes = [{who.mode for who in Plan([WORK], ['pytorch'], 1, quick=True, modes=asked).participants(WORK)}
              for asked in ([], ['compiled+frozen'])]
-    assert modes == [{OURS.mode, 'NCHW', 'channels_last', 'jit-frozen'}, {OURS.mode, 'compiled+frozen'}]
+    assert modes == [{OURS.mode, 'compiled', 'NCHW', 'channels_last', 'jit-frozen'},
+                     {OURS.mode, 'compiled', 'compiled+frozen'}]
 
 
 def test_who_waits_is_sent_away_while_memory_is_short(monkeypatch):
@@ -121,6 +124,15 @@ def test_report_names_the_best_and_the_ratios():
     json.dumps(found)
 
 
+def test_a_compiled_session_meets_all_and_the_eager_model_what_is_eager():
+    frozen = Participant('pytorch', 'jit-frozen')
+    results = [Result(who, times=[seconds]) for who, seconds in ((OURS, 2.0), (COMPILED, 1.0), (A, 6.0), (frozen, 4.0))]
+    found = summarise(WORK, results, {})
+    assert (found['ours'], found['best_pytorch'], found['ratio_pytorch']) == ('nailorch compiled', str(frozen), 4.0)
+    assert (found['eager'], found['best_eager'], found['ratio_eager']) == (str(OURS), str(A), 3.0)
+    assert 'eager' not in summarise(WORK, [results[0], *results[2:]], {})
+
+
 def test_a_disqualified_rival_gives_no_ratio():
     results, _ = contest(pytorch={'result': (0.0, 0.0)})
     found = summarise(WORK, results, {})
@@ -132,14 +144,17 @@ def test_a_missing_peer_is_named_with_what_installs_it(monkeypatch):
     assert peers.missing(['pytorch', 'ncnn', 'openvino']) == {
         'ncnn': 'pip install ncnn', 'openvino': 'pip install onnx'}
     plan = Plan([WORK], ['ncnn'], 1)
-    assert plan.participants(WORK) == [OURS]
+    assert plan.participants(WORK) == [OURS, COMPILED]
+    assert plan.participants(QUICK['mnistnet-training-b100']) == [OURS]
+    other = next(name for name in kernels.ENGINES if name != Config.engine)
+    assert Plan([WORK], [], 1, engines=[other]).participants(WORK) == [Participant('nailorch', other)]
 
 
 def test_modes_and_engines_narrow_who_takes_part(monkeypatch):
     monkeypatch.setattr(peers, 'installed', lambda package: '1')
     plan = Plan([WORK], ['pytorch', 'mnn'], 1, modes=['channels_last'])
     assert {str(who) for who in plan.participants(WORK)} - {'pytorch channels_last, huge pages'} == {
-        str(OURS), 'pytorch channels_last', 'mnn float32'}
+        str(OURS), 'nailorch compiled', 'pytorch channels_last', 'mnn float32'}
     assert [who.peer for who in plan.participants(QUICK['vgg16-conv1_1-data-grad-b8'])].count('mnn') == 0
 
 
@@ -164,7 +179,7 @@ def test_a_small_contest_for_real(peer):
     shown = []
     report = run(plan, show=shown.append)
     assert [part.get('name') for part in shown] == [None, WORK.name]
-    assert report['schema'] == 1 and report['missing'] == {}
+    assert report['schema'] == 2 and report['missing'] == {}
     assert {'cpu', 'cpu_features', 'cores', 'threads', 'platform', 'versions', 'huge_pages'} <= set(report['machine'])
     assert report['settings']['dtype'] == 'float32'
     assert all(report['limits'][name] > 0 for name in ('gflops', 'sgemm_gflops', 'triad_gb_s', 'read_gb_s'))

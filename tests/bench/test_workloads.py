@@ -63,6 +63,12 @@ def test_layers_agree_with_pytorch(name):
 NETWORKS = ['vgg16-inference-b8', 'vgg16-training-b8', 'mnistnet-training-b100', 'vgg16-fc6-forward-b8']
 
 
+def test_compiled_network_agrees_with_the_model():
+    work = QUICK['vgg16-inference-b8']
+    found, expected = (ours.prepare(work, mode, 1).check()['result'] for mode in ('compiled', 'reference'))
+    assert apart(found, expected) < 1e-4
+
+
 @pytest.mark.parametrize('name', NETWORKS)
 def test_networks_agree_with_pytorch(name):
     pytest.importorskip('torch')

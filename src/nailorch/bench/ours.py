@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import nailorch
 import nailorch.functions as F
 from nailorch import kernels, models, optimizers
 from nailorch.bench.workloads import Convolution, Dense, Network, Workload
 from nailorch.config import Config, no_grad, test_mode, using_config
 from nailorch.shapes import Array, Window
 
-__all__ = ['Runner', 'modes', 'prepare']
+__all__ = ['COMPILED', 'Runner', 'modes', 'prepare']
 
+COMPILED = 'compiled'
 MOST_SAMPLES = 10_000  # elements of each gradient that are compared
 
 
@@ -26,12 +28,16 @@ class Runner(NamedTuple):
 
 
 def modes(workload: Workload) -> list[str]:
-    """Return the engines there are, the one in force first."""
-    return [Config.engine, *(name for name in kernels.ENGINES if name != Config.engine)]
+    """Return the engines there are, the one in force first; a network's inference is compiled too, for that engine."""
+    compiled = [COMPILED] if isinstance(workload, Network) and workload.job == 'inference' else []
+    return [Config.engine, *compiled, *(name for name in kernels.ENGINES if name != Config.engine)]
 
 
 def prepare(workload: Workload, mode: str, threads: int) -> Runner:
-    """Prepare a workload for the engine `mode`; the threads are those of the environment."""
+    """Prepare a workload for one of `modes`; the threads are those of the environment."""
+    if mode == COMPILED:
+        assert isinstance(workload, Network)
+        return compiled(workload)
     Config.engine = mode
     if isinstance(workload, Network):
         return training(workload) if workload.job == 'training' else inference(workload)
@@ -57,6 +63,13 @@ def inference(workload: Network) -> Runner:
             return result
 
     return Runner(lambda: {'result': call()}, call)
+
+
+def compiled(workload: Network) -> Runner:
+    """The model as a session: weights packed, steps joined."""
+    x, _ = workload.inputs()
+    session = nailorch.compile(build(workload), x)
+    return Runner(lambda: {'result': session(x)}, lambda: session(x))
 
 
 def training(workload: Network) -> Runner:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from nailorch.bench import ours, pytorch, runtimes
 from nailorch.bench.ours import Runner
 from nailorch.bench.workloads import Workload
+from nailorch.config import Config
 
 __all__ = ['OURS', 'PACKAGES', 'PEERS', 'Participant', 'installed', 'missing', 'participants', 'prepare']
 
@@ -30,7 +31,7 @@ class Participant:
 
     Attributes:
         peer: 'nailorch', or one of PEERS.
-        mode: an engine of ours, a mode of PyTorch's.
+        mode: an engine of ours or 'compiled', a mode of PyTorch's.
         allocation: 'default', or 'huge': the C library asks for huge pages.
     """
 
@@ -58,7 +59,10 @@ def missing(peers: Iterable[str]) -> dict[str, str]:
 
 def participants(workload: Workload, peers: Iterable[str], engines: Iterable[str], huge: bool) -> list[Participant]:
     """Return everyone who takes part in a workload, ours first; PyTorch also with huge pages where there are any."""
-    found = [Participant(OURS, engine) for engine in engines]
+    wanted = [*engines]
+    if Config.engine in wanted and ours.COMPILED in ours.modes(workload):
+        wanted.append(ours.COMPILED)
+    found = [Participant(OURS, mode) for mode in wanted]
     for peer in peers:
         if peer == 'pytorch':
             found += [Participant(peer, mode, allocation) for mode in pytorch.modes(workload)

@@ -6,18 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from nailorch.bench.contest import Result
+from nailorch.bench.ours import COMPILED
 from nailorch.bench.peers import OURS
 from nailorch.bench.workloads import Workload
 
 __all__ = ['SCHEMA', 'row', 'summarise']
 
-SCHEMA = 1  # of the JSON; it grows when a field changes its meaning
+SCHEMA = 2  # of the JSON; it grows when a field changes its meaning
+
+EAGER = ('NCHW', 'channels_last')  # PyTorch's modes that compile nothing
 
 
 def summarise(workload: Workload, results: Sequence[Result], limits: dict[str, Any]) -> dict[str, Any]:
-    """Return a workload's results, with the best of each kind and its ratio to ours (above 1: ours is faster)."""
+    """Return a workload's results, with the best of each kind and its ratio to ours (above 1: ours is faster).
+
+    Ours is the compiled session where there is one: others' inference is compiled too, or frozen. The eager model is
+    set against PyTorch's eager ones.
+    """
     rows = [row(workload, result, limits) for result in results]
-    ours = next((row for row in rows if row['peer'] == OURS and row['status'] == 'ok'), None)  # the engine in force
+    well = [row for row in rows if row['peer'] == OURS and row['status'] == 'ok']
+    eager = next((row for row in well if row['mode'] != COMPILED), None)  # the engine in force
+    ours = next((row for row in well if row['mode'] == COMPILED), eager)
     found = {
         'name': workload.name, 'job': workload.job, 'group': workload.group, 'shape': workload.shape,
         'dtype': 'float32', 'gflop': workload.flops / 1e9, 'megabytes': workload.bytes / 1e6,
@@ -27,6 +36,10 @@ def summarise(workload: Workload, results: Sequence[Result], limits: dict[str, A
         rival = best([row for row in rows if row['peer'] != OURS and (row['peer'] == 'pytorch') == (kind == 'pytorch')])
         found[f'best_{kind}'] = rival and rival['participant']
         found[f'ratio_{kind}'] = rival['median_ms'] / ours['median_ms'] if ours and rival else None
+    if eager is not ours:
+        rival = best([row for row in rows if row['peer'] == 'pytorch' and row['mode'] in EAGER])
+        found |= {'eager': eager and eager['participant'], 'best_eager': rival and rival['participant'],
+                  'ratio_eager': rival['median_ms'] / eager['median_ms'] if eager and rival else None}
     return found
 
 

@@ -95,17 +95,24 @@ def show_workload(found: dict[str, Any]) -> None:
 
 
 def show_summary(report: dict[str, Any]) -> None:
-    """Print one line a workload: ours, the best of PyTorch, the best of the runtimes, and the ratios."""
+    """Print one line a workload: ours, the best of PyTorch, the best of the runtimes, and the ratios.
+
+    Where ours is compiled, a second line has the eager model beside PyTorch's best eager mode.
+    """
     rows, ratios = [], []
     for found in report['workloads']:
         by_name = {row['participant']: row for row in found['results']}
-        ours = by_name.get(found['ours'])
-        cells = [found['name'], number(ours and ours['median_ms']), percent(ours and ours['of_peak'])]
-        for kind in ('pytorch', 'runtime'):
-            rival = by_name.get(found[f'best_{kind}'])
-            name = '' if rival is None else rival['participant'].removeprefix('pytorch ').removesuffix(' float32')
-            cells += [number(rival and rival['median_ms']), name, number(found[f'ratio_{kind}'])]
-        rows.append(cells)
+        for whose, kinds in (('ours', ('pytorch', 'runtime')), ('eager', ('eager',))):
+            ours = by_name.get(found.get(whose))
+            if whose == 'eager' and ours is None:
+                continue
+            cells = [found['name'] + (', eager' if whose == 'eager' else ''), number(ours and ours['median_ms']),
+                     percent(ours and ours['of_peak'])]
+            for kind in kinds:
+                rival = by_name.get(found[f'best_{kind}'])
+                name = '' if rival is None else rival['participant'].removeprefix('pytorch ').removesuffix(' float32')
+                cells += [number(rival and rival['median_ms']), name, number(found[f'ratio_{kind}'])]
+            rows.append(cells + [''] * (9 - len(cells)))
         ratios += [found['ratio_pytorch']] if found['ratio_pytorch'] else []
     print()
     show_table((text('bench.workload'), f'{OURS} ms', text('bench.of_peak'), 'PyTorch ms', text('bench.its_best'),
