@@ -138,6 +138,18 @@ def test_matmul_broadcasts(a, b):
         np.testing.assert_allclose(same_twice(fast.matmul, x, weight), want, rtol=0, atol=1e-6 * a.shape[-1])
 
 
+@pytest.mark.parametrize('depth', [1, 8, 31])
+@pytest.mark.parametrize(('rows', 'columns'), [(125, 128), (60, 208), (47, 64)])
+def test_a_product_that_goes_past_the_caches_is_the_same(rows, depth, columns, monkeypatch):
+    from nailorch.kernels.fast import dense
+    a, b, bias = normal(0, depth, rows).T, normal(1, depth, columns), normal(2, columns)
+    usual = fast.linear(a, b, bias)
+    monkeypatch.setattr(dense, 'BEYOND', 0)
+    monkeypatch.setattr(memory, 'LARGE', 0)  # what is streamed begins at a cache line
+    np.testing.assert_array_equal(same_twice(fast.linear, a, b, bias), usual)
+    np.testing.assert_allclose(usual, a.astype('d') @ b + bias, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize('axis', [0, 1, -1])
 @pytest.mark.parametrize('shape', [(100, 10), (3, 1), (2, 17, 3, 4), (5, 1000)])
 def test_softmax_agrees_with_the_reference(shape, axis):

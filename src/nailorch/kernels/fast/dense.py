@@ -21,24 +21,27 @@ from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.memory import address, new, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, rolled, turn
-from nailorch.kernels.fast.vectors import load, store, sweep, total
+from nailorch.kernels.fast.vectors import load, save, store, sweep, total
 
 PANEL = WIDE * LANES  # columns
 NARROW = 8  # rows of the tiles for what is left of the columns
+HIGH = 60  # rows at a time of a product that is hardly deep
 DOTS, ACROSS = 8, 3 if WIDE == 4 else 1  # rows and columns of a tile of dot products
 SPARE = 8  # a last tile may be higher than what is left
 MANY = 32  # rows from which on panels are worth their copy
 DEPTH = 512  # rows of a panel at a time: 128 KB
 FEW, STREAM = 16, 4096  # rows of the right matrix at a time, read as they lie or turned
-AHEAD = 256  # bytes
+AHEAD = 1024  # bytes
+BEYOND = 1 << 22  # numbers of a result: more than caches hold until they are wanted again
 SMALL = 1 << 18  # multiplications that one thread has done before two would have begun
 
 
-def product_tile(rows, vectors, ahead=0):
+def product_tile(rows, vectors, ahead=0, streamed=0):
     """Return the kernel of one tile: out[r] = start[r] + sum over k of A[r, k] * B[k].
 
     `a`, `start` and `out` are tables of addresses; to A's, `a_step` bytes are added with every k, and to B's, `b_step`.
     `part` numbers of the last vector are real. What is `ahead` bytes from there is asked for: memory takes its time.
+    A `streamed` result, of whole vectors, goes past the caches.
     """
     def tile(m, a, a_offset, a_step, depth, b, b_step, start, start_offset, out, out_offset, part):
         def several(steps):
@@ -61,8 +64,8 @@ def product_tile(rows, vectors, ahead=0):
         sums = rolled(m, depth, several, *(load(m, starts[r] + SIZE * v, parts[v]) for r, v in cells))
         outs = [m.word(out + 8 * r) + out_offset for r in range(rows)]
         for (r, v), x in zip(cells, sums, strict=True):
-            if v < vectors - 1:
-                m.store(outs[r] + SIZE * v, x)
+            if v < vectors - 1 or streamed:
+                save(m, outs[r] + SIZE * v, x, None, streamed)
             else:
                 m.store_part(outs[r] + SIZE * v, x, part)
 
@@ -94,6 +97,7 @@ def dot_tile(rows, columns):
 
 wide_6, wide_5, wide_4 = product_tile(6, WIDE), product_tile(5, WIDE), product_tile(4, WIDE)
 stream_4, stream_1 = product_tile(4, WIDE, AHEAD), product_tile(1, WIDE, AHEAD)
+past_6 = product_tile(6, WIDE, streamed=1)
 narrow_1, narrow_2, narrow_3 = product_tile(NARROW, 1), product_tile(NARROW, 2), product_tile(NARROW, 3)
 dots_across, dots_1 = dot_tile(DOTS, ACROSS), dot_tile(DOTS, 1)
 
@@ -125,6 +129,7 @@ class Product(NamedTuple):
     rows_each: int  # to a piece of work, and panels of columns
     panels_each: int
     group: int  # rows of B at a time
+    streamed: int  # past the caches
     parts: int  # of the depth, each with a result of its own, so many bytes from the last one's
     out_part: int
     zeros: int
@@ -180,8 +185,12 @@ def tiles(g, k, fresh, depth, b, b_step, column, numbers, count, lefts, starts, 
     while i < count:
         rows = 1 if count == 1 and vectors == WIDE else tall(count - i, vectors)
         to = outs.ctypes.data + 8 * i
-        tile(rows, vectors, lefts.ctypes.data + 8 * i, k * g.a_step, g.a_step, depth, b, b_step,
-             starts.ctypes.data if fresh else to, 4 * column, to, 4 * column, part)
+        if g.streamed and rows == 6 and numbers == PANEL:
+            past_6(lefts.ctypes.data + 8 * i, k * g.a_step, g.a_step, depth, b, b_step, starts.ctypes.data, 4 * column,
+                   to, 4 * column, part)
+        else:
+            tile(rows, vectors, lefts.ctypes.data + 8 * i, k * g.a_step, g.a_step, depth, b, b_step,
+                 starts.ctypes.data if fresh else to, 4 * column, to, 4 * column, part)
         i += rows
 
 
@@ -266,14 +275,16 @@ def product(a, b, bias=None):
     if copied:
         rows_each, panels_each = min(M, max(MANY, -(-M // -(-wanted // (products * panels))))), 1
     elif M >= MANY:
-        rows_each = MANY
+        rows_each = HIGH
     elif turned or parts == 1:
         panels_each = -(-panels * products // wanted)
     nothing = zeros(N)
     bias = nothing if bias is None else np.ascontiguousarray(bias)
+    group = DEPTH if copied else STREAM if turned else FEW if M < MANY else MANY
+    streamed = int(M >= MANY > K and not turned and M * N >= BEYOND and N % LANES == 0)
     threads.run(multiply, Product(
         table.buffer_info()[0], products, M, N, K, *a.strides[-2:], *b.strides[-2:], out.strides[-2],
-        address(bias), int(turned), int(copied), rows_each, panels_each, DEPTH if copied else STREAM if turned else FEW,
+        address(bias), int(turned), int(copied), rows_each, panels_each, group, streamed,
         parts, out.strides[-3], address(nothing)), work)
     return out.sum(axis=-3) if parts > 1 else out[..., 0, :, :]
 

@@ -165,8 +165,8 @@ class Machine:
         return Value(self, ir.Constant(LONGS, [value] * (LANES // 2)))
 
     def prefetch(self, address):
-        """Ask for a cache line that will soon be read."""
-        wishes = (ir.Constant(ir.IntType(32), n) for n in (0, 3, 1))  # to read; to keep; data
+        """Ask for a cache line that will soon be read, into the second cache: the first has few places for each."""
+        wishes = (ir.Constant(ir.IntType(32), n) for n in (0, 2, 1))  # to read; the second cache; data
         self.call('llvm.prefetch.p0', ir.VoidType(), self.pointer(address, FLOAT), *wishes)
 
     def load_words(self, address):
