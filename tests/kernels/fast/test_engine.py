@@ -76,7 +76,7 @@ np.testing.assert_allclose(fast.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 're
                            reference.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 'relu'), atol=1e-6)
 """
     served = python(code, NUMBA_DISABLE_JIT='1').split()
-    assert served == ['winograd4'] * 3 + ['gemm'] * 3 + ['depthwise'] * 3 + ['gemm'] * 3
+    assert served == ['winograd4'] * 3 + ['few', 'gemm', 'few'] + ['depthwise'] * 3 + ['gemm'] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork here')

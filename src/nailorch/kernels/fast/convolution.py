@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from nailorch.config import Config
-from nailorch.kernels.fast import depthwise, gemm, outer, packs, pools, winograd
+from nailorch.kernels.fast import depthwise, few, gemm, outer, packs, pools, winograd
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.target import LANES
 from nailorch.shapes import Window
@@ -88,6 +88,9 @@ def conv2d(image, weight, bias, window, groups=1, relu=0, added=None):
     if one_each(groups, image.shape[1], weight.shape[0]):
         record('conv2d', 'depthwise')
         return depthwise.conv2d(image, weight, bias, window, relu, added)
+    if added is None and few.serves(image.shape[1], window, groups):
+        record('conv2d', 'few')
+        return few.conv2d(image, weight, bias, window, relu)
     m = side(window, groups, len(image), image.shape[1], weight.shape[0], window.outsize(image.shape[2:]))
     y = winograd.conv2d(image, weight, bias, window, m, relu, added) if m else None
     record('conv2d', 'gemm' if y is None else f'winograd{m}')
@@ -135,11 +138,14 @@ def conv2d_weight_grad(image, gy, window, groups=1):
     if one_each(groups, C, OC):
         record('conv2d_weight_grad', 'depthwise')
         return depthwise.conv2d_weight_grad(image, gy, window)
+    if few.serves_weight_grad(C, OC, window, groups):
+        record('conv2d_weight_grad', 'few')
+        return few.conv2d_weight_grad(image, gy, window)
     m = side(window, groups, len(image), C, OC, gy.shape[2:])
     gW = winograd.conv2d_weight_grad(image, gy, window, m) if m else None
     record('conv2d_weight_grad', 'gemm' if gW is None else f'winograd{m}')
     if gW is not None:
         return gW
-    few = together(groups, C // groups, OC // groups)
-    gW = outer.conv2d_weight_grad(image, gy, window, groups // few)
-    return gW if few == 1 else diagonal(gW, groups, few)
+    merged = together(groups, C // groups, OC // groups)
+    gW = outer.conv2d_weight_grad(image, gy, window, groups // merged)
+    return gW if merged == 1 else diagonal(gW, groups, merged)
