@@ -210,3 +210,19 @@ expected = fast.matmul(x, x)
 with threads.helpers().busy:
     print((fast.matmul(x, x) == expected).all(), threads.helpers().lead(0, 0, 2))
 """, NAILORCH_NUM_THREADS='2') == 'True False'
+
+
+def test_a_packed_copy_is_kept_from_the_third_time_on_until_the_weights_change():
+    weight, made = np.ones((16, 16), 'f'), []
+
+    def times(n):
+        made.clear()
+        for _ in range(n):
+            packs.packed('test', weight, lambda: made.append(1) or weight.copy())
+        return len(made), packs.packed_bytes(weight)
+
+    assert times(2) == (2, 0)
+    assert times(3) == (1, weight.nbytes)
+    weight[3, 4] = 2
+    assert times(1) == (1, 0)
+    assert times(5) == (2, weight.nbytes)

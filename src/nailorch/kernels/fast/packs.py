@@ -2,8 +2,8 @@
 
 Whoever owns an array may write into it at any time, through any alias. So a packed copy is kept together with a
 checksum of all that it was made from, and used only as long as the weights still have it: reading them is far cheaper
-than packing. In training, weights differ at every call, and nothing is kept: a copy is, when the same weights come
-twice. Of an array that is `constant`, by its owner's word, everything is kept at once and without a checksum.
+than packing. In training, weights differ from step to step, and nothing is kept: a copy is, when the same weights come
+the third time. Of an array that is `constant`, by its owner's word, everything is kept at once and without a checksum.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from nailorch.kernels.fast.memory import address
 
 CHUNK = 1 << 16  # bytes, whose checksum is one vector
 STEP = 4 * SIZE  # bytes that are read at a time
+OFTEN = 3  # times: an evaluation between two steps sees what the next step will see
 
 lock = threading.Lock()
 constants: set[int] = set()  # arrays that nobody writes to, and what was packed from them
-# By the array that owns the memory: {kind and place of the weights: (checksum, copy or None)}
+# By the array that owns the memory: {kind and place of the weights: (checksum, how often it came, copy or None)}
 kept: dict[int, dict[Any, Any]] = {}
 
 
@@ -97,7 +98,7 @@ def constant(array):
 def packed_bytes(array):
     """Return how many bytes are kept of what was packed from an array, and from that."""
     with lock:
-        copies = [copy for _, copy in kept.get(id(owner_of(array)), {}).values() if copy is not None]
+        copies = [copy for *_, copy in kept.get(id(owner_of(array)), {}).values() if copy is not None]
     return sum(copy.nbytes + packed_bytes(copy) for copy in copies)
 
 
@@ -114,10 +115,10 @@ def packed(kind, weight, make):
         if key not in kept:
             weakref.finalize(owner, kept.pop, key, None)
         entries = kept.setdefault(key, {})
-        before, copy = entries.get(place, (None, None))
+        before, seen, copy = entries.get(place, (None, 0, None))
     if before == now and copy is not None:
         return copy
-    copy = constant(make()) if fixed else make()
+    copy, seen = constant(make()) if fixed else make(), seen + 1 if before == now else 1
     with lock:
-        entries[place] = now, copy if before == now or fixed else None
+        entries[place] = now, seen, copy if fixed or seen >= OFTEN else None
     return copy
