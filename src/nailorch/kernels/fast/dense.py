@@ -30,7 +30,7 @@ DOTS, ACROSS = 8, 3 if WIDE == 4 else 1  # rows and columns of a tile of dot pro
 SPARE = 8  # a last tile may be higher than what is left
 MANY = 32  # rows from which on panels are worth their copy
 DEPTH = 512  # rows of a panel at a time: 128 KB
-FEW, STREAM = 16, 4096  # rows of the right matrix at a time, read as they lie or turned
+FEW, STREAM = 32, 4096  # rows of the right matrix at a time, read as they lie or turned
 AHEAD = 1024  # bytes
 BEYOND = 1 << 22  # numbers of a result: more than caches hold until they are wanted again
 SMALL = 1 << 18  # multiplications that one thread has done before two would have begun
