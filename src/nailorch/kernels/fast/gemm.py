@@ -81,27 +81,27 @@ def tall(rows, vectors):
 
 @jit
 def tile(rows, vectors, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-         gate, added):
+         gate, added, ahead):
     """Compute one tile."""
     if vectors == WIDE:
         if rows == 6:
             wide_6(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added)
+                   gate, added, ahead)
         elif rows == 5:
             wide_5(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added)
+                   gate, added, ahead)
         else:
             wide_4(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added)
+                   gate, added, ahead)
     elif vectors == 1:
         narrow_1(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added)
+                 gate, added, ahead)
     elif vectors == 2:
         narrow_2(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added)
+                 gate, added, ahead)
     else:
         narrow_3(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added)
+                 gate, added, ahead)
 
 
 @jit
@@ -161,7 +161,7 @@ def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
                     to = outs + 8 * i
                     tile(rows, vectors, a + a_step * cell + 8 * i, a_step, 4 * k, segments, depth, b,
                          bias.ctypes.data if begin else to, offset, to, offset, part, g.relu * end,
-                         g.gated * end, g.gate, g.added * end)
+                         g.gated * end, g.gate, g.added * end, 0)
                     i += rows
             if together > 1:
                 break

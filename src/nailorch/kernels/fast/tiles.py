@@ -11,6 +11,7 @@ from nailorch.kernels.fast.emit import SIZE, kernel
 from nailorch.kernels.fast.target import LANES, REGISTERS
 
 WIDE = 4 if REGISTERS == 32 else 2  # vectors in a row of the widest tile
+FETCHED = WIDE // 2  # of them, how many a tile asks for ahead of time
 HIGH = 8 if REGISTERS == 32 else 4  # rows of a tile of outer products, two vectors wide
 
 
@@ -22,10 +23,11 @@ def row_tile(rows, vectors):
     panel, by `depth` rows. The offsets, in bytes, are added to every address of a table. `part` numbers of the
     last vector are real. `relu` is 0, 1, or 2 for ReLU6. If `gated` is 1, out is set to 0 where the number `gate` bytes
     from it is not positive: ReLU's derivative. If `added` is 1, the number there is added before relu: a residual.
+    With each row of B, its first FETCHED vectors are asked for `ahead` bytes further on, into the second cache.
     """
 
     def tile(m, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate,
-             added):
+             added, ahead):
         def load(address, v):
             return m.load(address + SIZE * v) if v < vectors - 1 else m.load_part(address + SIZE * v, part)
 
@@ -38,6 +40,8 @@ def row_tile(rows, vectors):
                     for k in range(steps):
                         at = panel + i * (SIZE * vectors * steps) + SIZE * vectors * k
                         right = [m.load(at + SIZE * v) for v in range(vectors)]
+                        for v in range(min(vectors, FETCHED)):
+                            m.prefetch(at + ahead + SIZE * v)
                         for r in range(rows):
                             left = m.broadcast(row[r] + i * (4 * steps) + 4 * k)
                             these = [m.fma(left, right[v], sums[vectors * r + v]) for v in range(vectors)]

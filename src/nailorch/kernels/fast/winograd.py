@@ -27,11 +27,12 @@ from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
 from nailorch.kernels.fast.outer import outer, turn_rows
 from nailorch.kernels.fast.target import LANES
-from nailorch.kernels.fast.tiles import WIDE
+from nailorch.kernels.fast.tiles import FETCHED, WIDE
 from nailorch.kernels.fast.transforms import cook_toom, transform, transposed
 
 PANEL = WIDE * LANES  # output channels that are computed together
-OWN = 48  # tiles that a thread takes for itself: their V and M stay in its second cache
+OWN = 16  # tiles that a thread takes for itself: their V and M stay in its second cache, beside the filters
+PIECE = 48  # tiles that a thread takes at a time where V is shared: each time, it fetches weights
 SHARED = 192  # tiles whose V all threads share
 PADDING = 16  # numbers between planes: powers of two apart they would compete for the same places of the cache
 
@@ -149,11 +150,13 @@ def multiply(g, first, count, V, M, rows, outs, nothing, table, gates, panel):
     points = (g.m + 2)**2
     b = g.weight + 4 * points * g.depth * panel * PANEL
     for p in range(points):
-        i = 0
+        # While the first two tiles read this point's filters, they fetch the next point's, each a half of every row.
+        i, ahead, once = 0, g.depth * width, 4 * FETCHED * LANES
         while i < count:
             high = tall(count - i, vectors)
             tile(high, vectors, rows.ctypes.data + 8 * i, 0, p * g.V_plane, 1, g.depth, b + p * g.depth * width,
-                 nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0)
+                 nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0, ahead)
+            ahead = ahead + once if i == 0 else 0
             i += high
     finite = 1
     for i in range(count):
@@ -206,25 +209,30 @@ def share_points(_, job):
 def start(g, total):
     """Convolve: return whether all results are finite."""
     workers, points, row, finite = threads.count(), (g.m + 2)**2, 4 * g.depth, np.ones(1, np.int64)
-    M_plane = 4 * ((OWN + SPARE) * PANEL + PADDING)
-    size = points * M_plane
-    if total >= 2 * OWN * workers and g.depth * g.channels <= OWN_WEIGHTS:
-        plane = OWN * row + 4 * PADDING
-        size += points * plane
-        scratch = floats(workers * size // 4)
-        threads.run(convolve_tiles, g._replace(total=total, tiles=OWN, V_row=row, V_plane=plane, M_plane=M_plane,
-                                               size=size, scratch=address(scratch), finite=address(finite)))
-        return finite.all()
-    shared = min(SHARED, total)
-    plane = shared * row + 4 * PADDING
-    scratch, V = floats(workers * size // 4), floats(points * plane // 4)
-    g = g._replace(tiles=OWN, V=address(V), V_row=row, V_plane=plane, M_plane=M_plane, size=size,
+    own = total >= 2 * PIECE * workers and g.depth * g.channels <= OWN_WEIGHTS
+    shared = total if own else even(total, SHARED)
+    each = even(shared, OWN, workers) if own else even(shared, PIECE)
+    M_plane, plane = 4 * ((each + SPARE) * PANEL + PADDING), (each if own else shared) * row + 4 * PADDING
+    size = points * (M_plane + plane * own)
+    scratch, V = floats(workers * size // 4), None if own else floats(points * plane // 4)
+    g = g._replace(tiles=each, V=0 if own else address(V), V_row=row, V_plane=plane, M_plane=M_plane, size=size,
                    scratch=address(scratch), finite=address(finite))
     for first in range(0, total, shared):
         g = g._replace(first=first, total=min(shared, total - first))
-        threads.run(share_points, g)
+        if not own:
+            threads.run(share_points, g)
         threads.run(convolve_tiles, g)
     return finite.all()
+
+
+def even(total, most, multiple=1):
+    """Return how many tiles are taken at a time, about `most`: so that as many remain for the last time.
+
+    Each time, all weights are fetched. Several threads take turns `multiple` times as often as they are.
+    """
+    times = max(round(total / most), 1)
+    times = -(-times // multiple) * multiple
+    return -(-total // times)
 
 
 OWN_WEIGHTS = 256 * 256
@@ -403,7 +411,7 @@ def conv2d_weight_grad(image, gy, window, m=4):
     nothing = zeros(max(C, OC) + PANEL)
     sums, gW = floats(points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
     total, V_row, D_row = N * TH * TW, 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
-    shared = min(total, max(at_once(sums.nbytes) // (points * (V_row + D_row)), OWN))
+    shared = min(total, max(at_once(sums.nbytes) // (points * (V_row + D_row)), PIECE))
     V_plane, D_plane = shared * V_row + 4 * PADDING, shared * D_row + 4 * PADDING
     V, D = floats(points * V_plane // 4), floats(points * D_plane // 4)
     g = Tiling(address(gy), *strides(gy), OH, OW, OC, address(x), *strides(x), H, W, C, top, left,
