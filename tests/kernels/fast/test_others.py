@@ -31,6 +31,19 @@ def amid_nan(array, axes):
     return inside.transpose(np.argsort(axes))
 
 
+ODD = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-42, 3e38]
+LAYOUTS = [np.ascontiguousarray, np.asfortranarray,
+           lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1),
+           lambda a: amid_nan(a, range(a.ndim)), lambda a: np.repeat(a, 2, -1)[..., ::2]]
+
+
+def odd(seed, *shape):
+    """Return random numbers, odd ones among them."""
+    x = normal(seed, *shape)
+    x.flat[:len(ODD)] = ODD[:x.size]
+    return np.random.default_rng(seed).permuted(x)
+
+
 def same_twice(function, *args):
     """Return function(*args), the same to the bit when called again, and served by a generated kernel."""
     with fast.watch() as log:
@@ -75,6 +88,23 @@ def test_pooling_agrees_with_the_reference(case, N, C, axes, tied):
     np.testing.assert_allclose(same_twice(fast.average_pool, x_there, window, count),
                                reference.average_pool(x.astype('d'), window, count), rtol=0,
                                atol=UNIT * (cells + 2) * cells * np.abs(x).max())
+
+
+@pytest.mark.parametrize('beyond', [0, 1 << 60])
+@pytest.mark.parametrize('axes', [(0, 1, 2, 3), (0, 2, 3, 1), (3, 1, 0, 2)])
+@pytest.mark.parametrize('shape', [(1, 1, 2, 2), (3, 16, 4, 6), (2, 17, 8, 2), (2, 64, 20, 24), (1, 131, 6, 10)])
+def test_pooling_squares_agrees_with_the_reference(shape, axes, beyond, monkeypatch):
+    from nailorch.kernels.fast import pools
+    monkeypatch.setattr(pools, 'BEYOND', beyond)
+    window = Window(2, 2).on(shape[2:])
+    x, gy = np.round(odd(0, *shape)), odd(1, *shape[:2], shape[2] // 2, shape[3] // 2)  # rounded: there are ties
+    y, index = same_twice(fast.max_pool, amid_nan(x, axes), window)
+    expected, where = reference.max_pool(x, window)
+    np.testing.assert_array_equal(y, expected, strict=True)
+    np.testing.assert_array_equal(index, where, strict=True)
+    for i in (index, where):
+        gx = same_twice(fast.max_pool_scatter, amid_nan(gy, axes), i, shape[2:], window)
+        np.testing.assert_array_equal(gx, reference.max_pool_scatter(gy, where, shape[2:], window), strict=True)
 
 
 def test_pooling_keeps_nan_and_infinities_and_the_memory_order():
@@ -242,19 +272,6 @@ def test_select_chooses_bit_by_bit(shape, single):
         a.flat[:2] = np.nan, -0.0
     y = same_twice(fast.select, condition, a, b)
     np.testing.assert_array_equal(np.asarray(y).view(np.int32), np.where(condition, a, b).astype('f').view(np.int32))
-
-
-ODD = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-42, 3e38]
-LAYOUTS = [np.ascontiguousarray, np.asfortranarray,
-           lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1),
-           lambda a: amid_nan(a, range(a.ndim)), lambda a: np.repeat(a, 2, -1)[..., ::2]]
-
-
-def odd(seed, *shape):
-    """Return random numbers, odd ones among them."""
-    x = normal(seed, *shape)
-    x.flat[:len(ODD)] = ODD[:x.size]
-    return np.random.default_rng(seed).permuted(x)
 
 
 @pytest.mark.parametrize('layout', LAYOUTS)

@@ -134,6 +134,11 @@ def floats(count: int) -> Array:
     return np.asarray(Block(max(count, 1)))
 
 
+def octets(count: int) -> Array:
+    """Return `count` unwritten bytes."""
+    return floats(-(-count // 4)).view(np.uint8)[:count]
+
+
 def new(*shape: int) -> Array:
     """Return an unwritten array; a large one lies in memory that was used before."""
     return floats(prod(shape)).reshape(shape) if 4 * prod(shape) >= LARGE else np.empty(shape, np.float32)

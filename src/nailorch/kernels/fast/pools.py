@@ -18,11 +18,14 @@ from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, peek, take
 from nailorch.kernels.fast.jit import opened, worker
 from nailorch.kernels.fast.layout import channels_last
-from nailorch.kernels.fast.memory import address, images, strides
-from nailorch.kernels.fast.vectors import load, store, sweep
+from nailorch.kernels.fast.memory import address, images, octets, strides
+from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.vectors import load, save, store, sweep
 
 LARGEST, PICK, SPREAD, AVERAGE, SHARE = range(5)
 FEW = 1 << 14  # numbers that one thread computes before two would have begun
+MANY = 1 << 16  # and of squares
+BEYOND = 1 << 22  # numbers: more than caches hold until they are wanted again
 
 
 def pool(start, step, finish):
@@ -198,6 +201,100 @@ def tables(look, size, places, window):
     return rows, cols
 
 
+# Squares of four pixels, side by side: what most networks pool, and the one case worth code of its own
+
+
+class Squares(NamedTuple):
+    """Rows of squares: addresses, and steps in bytes. What is written, and its index, lies without gaps."""
+
+    backward: int
+    rows: int  # of squares in an image
+    places: int  # squares in a row
+    channels: int
+    source: int  # the image, or what flows back to it
+    source_n: int
+    source_h: int
+    source_w: int
+    index: int
+    index_n: int
+    index_h: int
+    index_w: int
+    out: int
+    count: int  # rows in all images
+    each: int  # rows to a piece of work
+    streamed: int
+
+
+CORNERS = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+@kernel
+def largest_of_four(m, source, down, right, index, out, places, channels):
+    """Write a row of maxima, and which corner each stood in."""
+    def place(o):
+        def vector(c, part):
+            best, *others = (load(m, source + 2 * o * right + i * down + j * right + 4 * c, part) for i, j in CORNERS)
+            where = m.ints(0)
+            for corner, x in enumerate(others, 1):
+                best, where = larger(m, (best, where), x, None, corner, c, part)
+            keep_both(m, (best, where), out + 4 * o * channels, index + o * channels, None, c, part)
+
+        sweep(m, channels, vector)
+
+    m.loop(places, place)
+
+
+@kernel
+def spread_to_four(m, source, right, index, index_right, out, places, channels, streamed):
+    """Write two rows of pixels: in each square gy at the corner that won, 0 at the others."""
+    def every(how):
+        def place(o):
+            def vector(c, part):
+                gy, won = load(m, source + o * right + 4 * c, part), bytes_at(m, index + o * index_right + c, part)
+                for corner, (i, j) in enumerate(CORNERS):
+                    at = out + 4 * ((2 * (places * i + o) + j) * channels + c)
+                    save(m, at, m.choose(m.equal(won, m.ints(corner)), gy, m.splat(0)), part, how)
+
+            sweep(m, channels, vector)
+
+        m.loop(places, place)
+
+    m.loop(streamed, lambda _: every(1))
+    m.loop(1 - streamed, lambda _: every(0))
+
+
+@worker(Squares)
+def walk_squares(_, job):
+    """Take rows of squares until none is left."""
+    g = opened(job)
+    while True:
+        first = take(g.counter) * g.each
+        if first >= g.count:
+            return
+        for line in range(first, min(first + g.each, g.count)):
+            n, h = line // g.rows, line % g.rows
+            index = g.index + n * g.index_n + h * g.index_h
+            if g.backward:
+                spread_to_four(g.source + n * g.source_n + h * g.source_h, g.source_w, index, g.index_w,
+                               g.out + 16 * line * g.places * g.channels, g.places, g.channels, g.streamed)
+            else:
+                largest_of_four(g.source + n * g.source_n + 2 * h * g.source_h, g.source_h, g.source_w, index,
+                                g.out + 4 * line * g.places * g.channels, g.places, g.channels)
+
+
+def in_squares(window, size, places):
+    """Return whether the windows are squares of four pixels that cover the images."""
+    return window.kernel_size == window.stride == (2, 2) and window.dilation == (1, 1) and \
+        not any(map(any, window.pad)) and tuple(size) == (2 * places[0], 2 * places[1])
+
+
+def run_squares(backward, source, index, out):
+    source, (N, C, OH, OW) = channels_last(source), index.shape
+    threads.run(walk_squares, Squares(
+        backward, OH, OW, C, address(source), *strides(source), address(index), *strides(index), address(out), N * OH,
+        -(-FEW // (4 * OW * C)), int(out.size >= BEYOND and C % LANES == 0)), 4 * index.size // MANY)
+
+
 # The five walks
 
 
@@ -226,7 +323,11 @@ def bytes_last(index):
 
 def max_pool(image, window):
     (N, C, *size), places = image.shape, window.outsize(image.shape[2:])
-    index = np.empty((N, *places, C), np.uint8).transpose(0, 3, 1, 2)
+    index = octets(N * C * math.prod(places)).reshape(N, *places, C).transpose(0, 3, 1, 2)
+    if in_squares(window, size, places):
+        y = images(N, C, *places)
+        run_squares(0, image, index, y)
+        return y, index
     return run(LARGEST, covered, size, places, window, image, places, index), index
 
 
@@ -236,6 +337,10 @@ def max_pool_gather(image, index, window):
 
 
 def max_pool_scatter(gy, index, size, window):
+    if in_squares(window, size, gy.shape[2:]):
+        gx = images(*gy.shape[:2], *size)
+        run_squares(1, gy, bytes_last(index), gx)
+        return gx
     return run(SPREAD, seen, size, gy.shape[2:], window, gy, size, bytes_last(index))
 
 
