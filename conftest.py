@@ -5,6 +5,7 @@ import os
 # Before NumPy and PyTorch are imported: one thread each, so that sums come in one order, and messages in English.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ['NAILORCH_LANG'] = 'en'
+os.environ.setdefault('NAILORCH_QUIET', '1')  # a cold start's notice is the subject of few tests
 
 import importlib.util
 from collections.abc import Iterator

@@ -36,6 +36,7 @@ class Configuration:
         winograd: how the fast engine convolves 3x3 filters: 'fast', 'accurate' (a third of the error) or 'off'.
         threads: how many threads the fast engine computes with; None asks NAILORCH_NUM_THREADS, then takes every
             processor that this process may use.
+        quiet: True: nothing is said on standard error of kernels that are compiled. NAILORCH_QUIET=1 sets the default.
         dtype: the type that new parameters get.
         lang: 'en' or 'zh', the language of messages; None asks NAILORCH_LANG, then the locale.
     """
@@ -45,12 +46,14 @@ class Configuration:
     engine: str
     winograd: str
     threads: int | None
+    quiet: bool
     dtype: Any
     lang: str | None
 
     def __init__(self) -> None:
         defaults = {'train': True, 'enable_backprop': True, 'engine': os.environ.get('NAILORCH_ENGINE') or 'fast',
-                    'winograd': 'fast', 'threads': None, 'dtype': np.float32, 'lang': None}
+                    'winograd': 'fast', 'threads': None,
+                    'quiet': os.environ.get('NAILORCH_QUIET', '0') not in ('', '0'), 'dtype': np.float32, 'lang': None}
         object.__setattr__(self, '_defaults', defaults)
 
     def __getattr__(self, name: str) -> Any:

@@ -76,6 +76,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'this processor has no vectors with fused multiply-add (AVX2 and FMA, or NEON)',
         '本机处理器没有带融合乘加的向量指令（AVX2 加 FMA，或 NEON）',
     ),
+    'engine.first': (
+        'nailorch: compiling kernels for this processor, which takes some seconds, once '
+        '(nailorch doctor --warm compiles all of them)',
+        'nailorch：正在为本机处理器编译计算内核，需要几秒钟，只编译一次（nailorch doctor --warm 可一次全部编译好）',
+    ),
+    'engine.compiling': (
+        'nailorch: compiling kernels, once: {done} ...',
+        'nailorch：正在编译计算内核（只编译一次）：{done} ……',
+    ),
     # axes and channels
     'axes.images': (
         '{op}: images have four axes (N, C, H, W), x has {ndim}; x.shape={shape}. {remedy}',

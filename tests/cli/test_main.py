@@ -127,6 +127,28 @@ def test_doctor_answers_in_json(program):
     assert found['nailorch'] == nailorch.__version__
     assert found['threads'] >= 1
     assert found['packages']['rich']
+    assert found['kernels']['obstacle'] or 0 <= found['kernels']['kept'] <= found['kernels']['kernels']
+
+
+def test_doctor_compiles_what_is_not_on_disk(program, monkeypatch):
+    pytest.importorskip('numba')
+    from nailorch.kernels.fast import warming
+    monkeypatch.setattr('nailorch.kernels.fast.obstacle', lambda: '')
+    monkeypatch.setattr(warming, 'warm', lambda: 3)
+    code, out, _ = program('doctor', '--warm')
+    assert code == 0 and out.startswith('Kernels compiled: 3\n')
+    monkeypatch.setattr('nailorch.kernels.fast.obstacle', lambda: 'numba is not there')
+    code, _, err = program('doctor', '--warm')
+    assert code == 1 and 'numba is not there' in err
+
+
+def test_quiet_commands_keep_the_notice_of_compiling_back(program, monkeypatch):
+    seen = []
+    monkeypatch.setattr('nailorch.cli.doctor.run', lambda options: seen.append(Config.quiet) or 0)
+    Config.quiet = False  # put back after every test
+    for flags in ([], ['--quiet'], ['--json']):
+        program('doctor', *flags)
+    assert seen == [False, True, True] and not Config.quiet
 
 
 def test_help_is_quick_and_imports_nothing_heavy():

@@ -32,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='replace')  # a terminal that knows no Chinese shows ?, and no traceback
-    before = Config.lang
+    before = Config.lang, Config.quiet
     try:
         with warnings.catch_warnings():
             # Pillow warns of large images on several lines; nailorch refuses them in one.
             warnings.filterwarnings('ignore', message=r'Image size \(\d+ pixels\) exceeds')
             return run(arguments)
     finally:
-        Config.lang = before
+        Config.lang, Config.quiet = before
 
 
 def run(arguments: list[str]) -> int:
@@ -49,6 +49,7 @@ def run(arguments: list[str]) -> int:
         options = parse(arguments)
         if options is None:  # help or the version was asked for, and printed
             return 0
+        Config.quiet = Config.quiet or options.quiet or options.json
         command = import_module(f'nailorch.cli.{options.command}')
         code: int = command.run(options)
         sys.stdout.flush()

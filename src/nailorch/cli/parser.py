@@ -77,6 +77,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog, max_help_position=28, **options)
+        self._width -= 0 if text('help.usage').isascii() else 3  # argparse counts letters, of which these are wide
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, text('help.usage') if prefix is None else prefix)

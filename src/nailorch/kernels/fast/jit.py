@@ -15,6 +15,8 @@ import numpy as np
 from numba import types
 from numba.core import caching
 
+from nailorch.kernels.fast.notice import announced
+
 HERE = Path(__file__).parent
 
 
@@ -41,8 +43,20 @@ def stamped(locator):
 # Wherever numba would keep a function: where NUMBA_CACHE_DIR says, beside its source, or in the user's cache.
 caching.CacheImpl._locator_classes[:0] = map(stamped, list(caching.CacheImpl._locator_classes))
 
-# Where somebody chose other places, the stamp would be theirs. (Older versions of numba offer no such choice.)
-kept = not getattr(numba.config, 'CACHE_LOCATOR_CLASSES', '')
+
+
+def keepable() -> bool:
+    """Return whether there is a place to keep functions; without one, every process compiles what it needs."""
+    if getattr(numba.config, 'CACHE_LOCATOR_CLASSES', ''):
+        return False  # somebody chose other places, whose stamp would not be ours
+    try:
+        caching.FunctionCache(stamped)
+    except RuntimeError:  # neither this folder nor the user's may be written
+        return False
+    return True
+
+
+kept = keepable()
 jit = numba.njit(cache=kept, nogil=True)
 
 
@@ -55,11 +69,19 @@ class Worker:
     def __init__(self, body, job):
         # Work is shared out by a counter; its word follows its address.
         self.body, self.dtype = body, np.dtype([(name, np.int64) for name in ('counter', 'taken', *job._fields)])
+        WORKERS.append(self)
+
+    @property
+    def signature(self):
+        return types.void(types.int64, types.CPointer(numba.from_dtype(self.dtype)))
 
     @functools.cached_property
     def address(self):
-        pointer = types.CPointer(numba.from_dtype(self.dtype))
-        return numba.cfunc(types.void(types.int64, pointer), cache=kept)(self.body).address
+        with announced():
+            return numba.cfunc(self.signature, cache=kept)(self.body).address
+
+
+WORKERS: list[Worker] = []
 
 
 def worker(job):

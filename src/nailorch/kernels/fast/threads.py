@@ -25,6 +25,7 @@ from nailorch.config import thread_count
 from nailorch.kernels.fast.emit import add, ask, call, peek, poke, rest, watch
 from nailorch.kernels.fast.jit import jit
 from nailorch.kernels.fast.memory import address
+from nailorch.kernels.fast.notice import announced
 
 AWAKE = 300e-6  # seconds that a helper looks out for work before it sleeps; waking it takes a tenth of that
 OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many helpers are inside
@@ -197,7 +198,8 @@ def helpers() -> Helpers:
     if not everybody:
         with first:
             if not everybody:
-                everybody.append(Helpers())
+                with announced():
+                    everybody.append(Helpers())
     return everybody[0]
 
 

@@ -1,0 +1,121 @@
+"""The first use: what is compiled, where it is kept, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('numba')
+
+import nailorch
+from nailorch.config import using_config
+from nailorch.kernels.fast import jit, pointwise, rows, target, warming
+from nailorch.kernels.fast.notice import ERASE, Notice
+
+pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
+
+SOFTMAX = """
+import numpy as np
+from nailorch.kernels import fast
+x = np.arange(12, dtype='f').reshape(3, 4)
+with fast.watch() as log:
+    print(*np.round(fast.softmax(x, 1)[2], 3), log[0][1])
+"""
+ANSWER = '0.032 0.087 0.237 0.644 rows'
+
+
+def start(code, **variables):
+    """Start code in another process, its kernels kept in a folder of its own."""
+    return subprocess.Popen([sys.executable, '-c', code], env={**os.environ, 'NAILORCH_NUM_THREADS': '1', **variables},
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def answer(process):
+    """Return what a process says, on both streams."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out.strip(), err.strip()
+
+
+def test_a_cold_start_says_one_line_and_a_warm_one_none(tmp_path):
+    given = {'NUMBA_CACHE_DIR': str(tmp_path), 'NAILORCH_QUIET': '0'}
+    out, err = answer(start(SOFTMAX, **given))
+    assert out == ANSWER
+    assert err.startswith('nailorch: compiling kernels for this processor') and '\n' not in err
+    assert answer(start(SOFTMAX, **given)) == (ANSWER, '')
+
+
+def test_a_cold_start_can_be_quiet(tmp_path):
+    assert answer(start(SOFTMAX, NUMBA_CACHE_DIR=str(tmp_path), NAILORCH_QUIET='1')) == (ANSWER, '')
+
+
+@pytest.mark.parametrize(('lang', 'counted'), [('en', 'nailorch: compiling kernels, once: 2/7 ...'),
+                                               ('zh', 'nailorch：正在编译计算内核（只编译一次）：2/7 ……')])
+def test_a_terminal_sees_a_line_that_counts_and_goes(monkeypatch, lang, counted):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal, notice = Terminal(), Notice()
+    monkeypatch.setattr(sys, 'stderr', terminal)
+    notice.total = 7
+    with using_config('quiet', False), using_config('lang', lang):
+        for _ in range(2):
+            notice.on_start(None)
+            notice.on_start(None)  # the next pass of the same function
+            notice.close()
+    assert terminal.getvalue().split(ERASE)[3:] == [counted, '']
+
+
+def test_two_processes_may_compile_at_once(tmp_path):
+    given = {'NUMBA_CACHE_DIR': str(tmp_path)}
+    both = [start(SOFTMAX, **given) for _ in '12']
+    assert [answer(process) for process in both] == [(ANSWER, '')] * 2
+    kept = {path: path.read_bytes() for path in tmp_path.rglob('*.nb*')}
+    assert answer(start(SOFTMAX, **given)) == (ANSWER, '')
+    assert {path: path.read_bytes() for path in tmp_path.rglob('*.nb*')} == kept  # whole, and so nothing was compiled
+
+
+@pytest.mark.parametrize('writable', [True, False])
+def test_a_package_whose_folder_cannot_be_written_computes(tmp_path, writable):
+    """It keeps kernels in the user's folder; where that cannot be written either, it compiles each time.
+
+    Files stand where folders would have to be made: that stops root as well.
+    """
+    tree, home = tmp_path / 'tree', tmp_path / 'home'
+    shutil.copytree(Path(nailorch.__file__).parent, tree / 'nailorch', ignore=shutil.ignore_patterns('__pycache__'))
+    (tree / 'nailorch' / 'kernels' / 'fast' / '__pycache__').touch()
+    home.mkdir() if writable else home.touch()
+    folders = dict.fromkeys(('HOME', 'XDG_CACHE_HOME', 'LOCALAPPDATA', 'USERPROFILE'), str(home))
+    for _ in range(2 if writable else 1):
+        process = start(SOFTMAX, PYTHONPATH=str(tree), NUMBA_CACHE_DIR='', **folders)
+        assert answer(process) == (ANSWER, '')
+    assert bool(list(tmp_path.rglob('*.nbc'))) == writable
+
+
+def test_warming_compiles_what_is_not_on_disk(monkeypatch):
+    asked = []
+
+    class Cold:
+        address = property(lambda self: asked.append(self))
+
+    cold = Cold()
+    monkeypatch.setattr(warming, 'workers', lambda: [rows.softmax_rows, cold, pointwise.walk])
+    monkeypatch.setattr(warming, 'on_disk', lambda worker: worker is not cold)
+    assert warming.warm() == 1 and asked == [cold]
+
+
+def test_facts_tell_what_is_kept(monkeypatch):
+    facts = warming.facts()
+    assert facts['kernels'] == len(jit.WORKERS) >= 20
+    assert 0 <= facts['kept'] <= facts['kernels']
+    if jit.kept:
+        rows.softmax_rows.address  # noqa: B018 (asking for it compiles)
+        assert warming.on_disk(rows.softmax_rows)
+        assert Path(facts['folder']).is_dir()
