@@ -116,6 +116,16 @@ def log_softmax(x: Array, axis: int) -> Array:
     return engine().log_softmax(x, axis)
 
 
+def cross_entropy(x: Array, target: Array) -> Array:
+    """Return -log softmax(x)[target], one number for each of the N rows of (N, C)."""
+    return engine().cross_entropy(x, target)
+
+
+def cross_entropy_grad(x: Array, target: Array, scale: Array) -> Array:
+    """Return the gradient of x, (N, C): softmax(x), less 1 at the target, times each row's scale, (N,)."""
+    return engine().cross_entropy_grad(x, target, scale)
+
+
 def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     """Return (x - mean) * scale + shift, each of the three a number for every channel (axis 1)."""
     return engine().scale_channels(x, mean, scale, shift)

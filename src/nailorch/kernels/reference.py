@@ -280,6 +280,16 @@ def log_softmax(x: Array, axis: int) -> Array:
     return low - np.log(np.exp(low).sum(axis=axis, keepdims=True))
 
 
+def cross_entropy(x: Array, target: Array) -> Array:
+    return -log_softmax(x, 1)[np.arange(len(x)), target]
+
+
+def cross_entropy_grad(x: Array, target: Array, scale: Array) -> Array:
+    y = softmax(x, 1)
+    y[np.arange(len(x)), target] -= 1
+    return y * scale[:, None]
+
+
 def by_channel(values: Array, ndim: int) -> Array:
     """Return (C,) as (1, C, 1, ...), to stand beside arrays of `ndim` axes."""
     return values.reshape(1, -1, *(1,) * (ndim - 2))

@@ -377,14 +377,16 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(mon
 
 
 @pytest.mark.parametrize('name', ['max_pool', 'average_pool', 'linear', 'select', 'softmax', 'batch_norm', 'relu',
-                                  'relu_grad', 'elementwise', 'sum_over', 'scale_channels'])
+                                  'relu_grad', 'elementwise', 'sum_over', 'scale_channels',
+                                  'cross_entropy', 'cross_entropy_grad'])
 def test_float64_is_served_by_the_reference(name):
     x, window = np.ones((2, 3, 4, 4)), Window(2).on((4, 4))
     arguments = {'max_pool': (x, window), 'average_pool': (x, window, np.ones((3, 3))),
                  'linear': (x[0, 0], x[0, 0], None), 'select': (x > 0, x, x), 'softmax': (x, 1),
                  'batch_norm': (x, np.ones(3), np.ones(3), 1e-5), 'relu': (x,), 'relu_grad': (x, x),
                  'elementwise': (np.add, x, x), 'sum_over': (x, (0, 2, 3)),
-                 'scale_channels': (x, *np.ones((3, 3)))}[name]
+                 'scale_channels': (x, *np.ones((3, 3))), 'cross_entropy': (x[0, 0], np.arange(4)),
+                 'cross_entropy_grad': (x[0, 0], np.arange(4), np.ones(4))}[name]
     with fast.watch() as log:
         getattr(fast, name)(*arguments)
     assert log == [(name, 'reference')]

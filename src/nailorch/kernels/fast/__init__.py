@@ -168,6 +168,14 @@ def log_softmax(x: Array, axis: int) -> Array:
     return served('log_softmax', 'rows', covers(x), x, axis)
 
 
+def cross_entropy(x: Array, target: Array) -> Array:
+    return served('cross_entropy', 'rows', covers(x), x, target)
+
+
+def cross_entropy_grad(x: Array, target: Array, scale: Array) -> Array:
+    return served('cross_entropy_grad', 'rows', covers(x, scale), x, target, scale)
+
+
 def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     covered = covers(x, mean, scale, shift) and 1 < x.ndim < 5
     return served('scale_channels', 'normalization', covered, x, mean, scale, shift)

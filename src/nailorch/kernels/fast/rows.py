@@ -1,4 +1,4 @@
-"""Softmax: rows of scores into probabilities, or their logarithms."""
+"""Rows of scores: softmax, its logarithm, and how wrong they are about a class, forward and backward."""
 
 from __future__ import annotations
 
@@ -8,77 +8,126 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import kernel, take
+from nailorch.kernels.fast.emit import kernel, peek, take
 from nailorch.kernels.fast.jit import opened, worker
 from nailorch.kernels.fast.memory import address, new
 from nailorch.kernels.fast.vectors import across, exp, ln, load, store, sweep, total
 
 TOGETHER = 1 << 12  # numbers to a piece of work
+SOFTMAX, LOGARITHM, LOSS, GRADIENT = range(4)
 
 
-@kernel
-def softmax_row(m, x, y, count, logarithm):
-    """Write e**(x - max) over its sum, or x - max - log(sum). What is NaN makes the sum, and so the whole row, NaN."""
+def highest(m, x, count):
+    """Return the row's maximum."""
     def higher(i, part, best):
         value = load(m, x + 4 * i, part)
         value = value if part is None else m.choose(m.first(part), value, m.splat(-math.inf))
         return [m.below(best, value, value, best)]
 
-    best = across(m, sweep(m, count, higher, m.splat(-math.inf))[0], lambda a, b: m.below(a, b, b, a))
+    return across(m, sweep(m, count, higher, m.splat(-math.inf))[0], lambda a, b: m.below(a, b, b, a))
 
+
+def sum_of_powers(m, x, count, best, y=None):
+    """Return the sum of e**(x - best), and write the powers to y. What is NaN makes the sum NaN."""
     def add(i, part, sums):
-        low = load(m, x + 4 * i, part) - best
-        power = exp(m, low)
-        m.loop(1 - logarithm, lambda _: store(m, y + 4 * i, power, part))
+        power = exp(m, load(m, x + 4 * i, part) - best)
+        if y is not None:
+            store(m, y + 4 * i, power, part)
         return [sums + (power if part is None else m.choose(m.first(part), power, m.splat(0)))]
 
-    whole = total(m, sweep(m, count, add, m.splat(0))[0])
+    return total(m, sweep(m, count, add, m.splat(0))[0])
 
-    def divide(_):
-        sweep(m, count, lambda i, part: store(m, y + 4 * i, load(m, y + 4 * i, part) / whole, part))
 
-    def subtract(_):
-        shift = ln(m, whole)
-        sweep(m, count, lambda i, part: store(m, y + 4 * i, load(m, x + 4 * i, part) - best - shift, part))
+@kernel
+def softmax_row(m, x, y, count):
+    """Write e**(x - max) over its sum."""
+    whole = sum_of_powers(m, x, count, highest(m, x, count), y)
+    sweep(m, count, lambda i, part: store(m, y + 4 * i, load(m, y + 4 * i, part) / whole, part))
 
-    m.loop(1 - logarithm, divide)
-    m.loop(logarithm, subtract)
+
+@kernel
+def logarithm_row(m, x, y, count):
+    """Write x - max - log(sum)."""
+    best = highest(m, x, count)
+    shift = ln(m, sum_of_powers(m, x, count, best))
+    sweep(m, count, lambda i, part: store(m, y + 4 * i, load(m, x + 4 * i, part) - best - shift, part))
+
+
+@kernel
+def loss_row(m, x, y, count, target):
+    """Write log(sum) - (x - max) of the target: one number."""
+    best = highest(m, x, count)
+    m.put(y, ln(m, sum_of_powers(m, x, count, best)) - (m.broadcast(x + 4 * target) - best))
+
+
+@kernel
+def gradient_row(m, x, y, count, target, scale):
+    """Write softmax, less 1 at the target, times a scale."""
+    whole, factor = sum_of_powers(m, x, count, highest(m, x, count), y), m.broadcast(scale)
+    sweep(m, count, lambda i, part: store(m, y + 4 * i, load(m, y + 4 * i, part) / whole * factor, part))
+    m.put(y + 4 * target, m.broadcast(y + 4 * target) - factor)
 
 
 class Rows(NamedTuple):
     """Rows of `count` numbers, one behind the other."""
 
+    kind: int
     x: int
     y: int
     rows: int
     count: int
-    logarithm: int
+    target: int  # words, one a row
+    scale: int  # numbers, one a row
     each: int  # rows to a piece of work
 
 
 @worker(Rows)
-def softmax_rows(_, job):
+def walk(_, job):
+    """Take rows until none is left."""
     g = opened(job)
     while True:
         first = take(g.counter) * g.each
         if first >= g.rows:
             return
         for row in range(first, min(first + g.each, g.rows)):
-            softmax_row(g.x + 4 * row * g.count, g.y + 4 * row * g.count, g.count, g.logarithm)
+            x, y = g.x + 4 * row * g.count, g.y + 4 * row * g.count
+            if g.kind == SOFTMAX:
+                softmax_row(x, y, g.count)
+            elif g.kind == LOGARITHM:
+                logarithm_row(x, y, g.count)
+            elif g.kind == LOSS:
+                loss_row(x, g.y + 4 * row, g.count, peek(g.target + 8 * row))
+            else:
+                gradient_row(x, y, g.count, peek(g.target + 8 * row), g.scale + 4 * row)
 
 
-def normalised(x, axis, logarithm):
+def run(kind, x, y, target=None, scale=None):
+    count = x.shape[-1]
+    threads.run(walk, Rows(kind, address(x), address(y), x.size // count, count, 0 if target is None else
+                           address(target), 0 if scale is None else address(scale), -(-TOGETHER // count)),
+                x.size // TOGETHER)
+    return y
+
+
+def normalised(x, axis, kind):
     turned = axis not in (-1, x.ndim - 1)
     x = np.ascontiguousarray(np.moveaxis(x, axis, -1) if turned else x)
-    y, count = new(*x.shape), x.shape[-1]
-    threads.run(softmax_rows, Rows(address(x), address(y), x.size // count, count, logarithm, -(-TOGETHER // count)),
-                x.size // TOGETHER)
+    y = run(kind, x, new(*x.shape))
     return np.moveaxis(y, -1, axis) if turned else y
 
 
 def softmax(x, axis):
-    return normalised(x, axis, 0)
+    return normalised(x, axis, SOFTMAX)
 
 
 def log_softmax(x, axis):
-    return normalised(x, axis, 1)
+    return normalised(x, axis, LOGARITHM)
+
+
+def cross_entropy(x, target):
+    return run(LOSS, np.ascontiguousarray(x), new(len(x)), np.ascontiguousarray(target, np.int64))
+
+
+def cross_entropy_grad(x, target, scale):
+    return run(GRADIENT, np.ascontiguousarray(x), new(*x.shape), np.ascontiguousarray(target, np.int64),
+               np.ascontiguousarray(scale))
