@@ -226,3 +226,33 @@ def test_a_packed_copy_is_kept_from_the_third_time_on_until_the_weights_change()
     weight[3, 4] = 2
     assert times(1) == (1, 0)
     assert times(5) == (2, weight.nbytes)
+
+
+def test_all_other_kernels_have_such_a_twin():
+    code = """
+import numpy as np
+from nailorch.kernels import fast, reference
+from nailorch.shapes import Window
+draw = lambda *shape: np.random.default_rng(0).standard_normal(shape).astype('f')
+x, gy, ones, window = draw(2, 3, 5, 6), draw(2, 3, 2, 3), np.ones(3, 'f'), Window(2, 2).on((5, 6))
+index, count = reference.max_pool(x, window)[1], np.full((2, 3), 4)
+mean, var = reference.batch_norm(x, ones, ones, 1e-5)[1:]
+calls = {'max_pool': (x, window), 'max_pool_scatter': (gy, index, (5, 6), window),
+         'max_pool_gather': (x, index, window), 'average_pool': (x, window, count),
+         'average_pool_grad': (gy, (5, 6), window, count), 'matmul': (draw(7, 19), draw(19, 18)),
+         'linear': (draw(2, 19), draw(19, 5), draw(5)), 'softmax': (draw(3, 19), 1), 'log_softmax': (draw(3, 19), 1),
+         'select': (x > 0, x, x), 'relu': (x,), 'relu_grad': (x, x), 'batch_norm': (x, ones, ones, 1e-5),
+         'batch_norm_grad': (x, ones, x, mean, var, 1e-5)}
+for name, args in calls.items():
+    with fast.watch() as log:
+        got = getattr(fast, name)(*args)
+    assert [kernel for _, kernel in log if kernel != 'reference'], name
+    expected = getattr(reference, name)(*args)
+    for y, want in zip(*((r if isinstance(r, tuple) else (r,)) for r in (got, expected)), strict=True):
+        np.testing.assert_allclose(y, want, rtol=1e-4, atol=1e-5, err_msg=name)
+p, q, g = draw(5, 4), draw(5, 4), draw(5, 4)
+fast.sgd_update([p], [g], 0.1)
+np.testing.assert_allclose(p, q - np.float32(0.1) * g, rtol=1e-5)
+print('all')
+"""
+    assert python(code, NUMBA_DISABLE_JIT='1') == 'all'

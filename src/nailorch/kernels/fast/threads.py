@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from array import array
+from types import SimpleNamespace
 
 import numpy as np
 from numba import config
@@ -48,7 +49,7 @@ def run(worker, job, most=2) -> None:
     at = words.buffer_info()[0]
     words[0] = at + 8
     if config.DISABLE_JIT:
-        worker.body(0, np.frombuffer(words, worker.dtype).view(np.recarray)[0])
+        worker.body(0, SimpleNamespace(**dict(zip(worker.dtype.names, words, strict=True))))
     elif most <= 1 or (workers := count()) == 1 or not helpers().lead(worker.address, at, workers):
         alone(worker.address, at)
 
