@@ -15,11 +15,11 @@ from nailorch.shapes import Window
 SIDES = {'fast': 4, 'accurate': 2, 'off': 0}
 
 
-def side(window, groups, N, C, OC, size):
+def side(window, groups, N, C, OC, size, transform=13):
     """Return the side of Winograd's tiles for N results of a size, 4 or 2; 0 where it does not serve, or does not pay.
 
-    Both ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point, and
-    to fetch a weight from memory as long as 8.
+    Both ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point (26 in
+    the weight gradient, where what is transformed is read from afar), and to fetch a weight from memory as long as 8.
     """
     try:
         m = SIDES[Config.winograd]
@@ -28,7 +28,7 @@ def side(window, groups, N, C, OC, size):
     if not m or window.kernel_size != (3, 3) or window.stride != (1, 1) or groups > 1 or min(C, OC) < LANES:
         return 0
     tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, window.dilation, strict=True))
-    pays = (m + 2)**2 * ((tiles + 8) * C * OC + tiles * 13 * (C + OC)) < 9 * (N * prod(size) + 8) * C * OC
+    pays = (m + 2)**2 * ((tiles + 8) * C * OC + tiles * transform * (C + OC)) < 9 * (N * prod(size) + 8) * C * OC
     return m if pays else 0
 
 
@@ -141,7 +141,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
     if few.serves_weight_grad(C, OC, window, groups):
         record('conv2d_weight_grad', 'few')
         return few.conv2d_weight_grad(image, gy, window)
-    m = side(window, groups, len(image), C, OC, gy.shape[2:])
+    m = side(window, groups, len(image), C, OC, gy.shape[2:], transform=26)
     gW = winograd.conv2d_weight_grad(image, gy, window, m) if m else None
     record('conv2d_weight_grad', 'gemm' if gW is None else f'winograd{m}')
     if gW is not None:
