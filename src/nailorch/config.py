@@ -60,7 +60,8 @@ class Configuration:
         overrides = _overrides.get(_NOTHING)
         if name in overrides:
             return overrides[name]
-        self.check(name)
+        if name not in self._defaults:
+            self.check(name)
         return self._defaults[name]
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -163,9 +164,7 @@ class Window:
 
     def outsize(self, size: Sequence[int]) -> tuple[int, int]:
         """Return (OH, OW), the window's places on images of `size` (H, W)."""
-        here = self.on(size)
-        OH, OW = map(get_conv_outsize, size, here.kernel_size, here.stride, here.pad, here.dilation)
-        return OH, OW
+        return places(self, tuple(size))
 
     def insize(self, outsize: Sequence[int], chosen: Pair | None = None) -> tuple[int, int]:
         """Return (H, W) of the smallest images with `outsize` (OH, OW) places, or check `chosen`, if given.
@@ -185,6 +184,25 @@ class Window:
                     raise ValueError(message('size.output', outsize=want, size=n, kernel=self.kernel_size[axis],
                                              stride=stride, pad=self.pad, least=least, most=most))
         return H, W
+
+
+@functools.lru_cache(1024)  # a network asks for the same few again and again
+def places(window: Window, size: tuple[int, int]) -> tuple[int, int]:
+    """Return what `Window.outsize` does."""
+    here = window.on(size)
+    OH, OW = map(get_conv_outsize, size, here.kernel_size, here.stride, here.pad, here.dilation)
+    return OH, OW
+
+
+known = functools.lru_cache(1024, typed=True)(Window)
+
+
+def window_of(kernel_size: Any, stride: Any = 1, pad: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Window:
+    """Return Window(...), one that was made before if the sizes are numbers or tuples of numbers."""
+    try:
+        return known(kernel_size, stride, pad, dilation, ceil_mode)
+    except TypeError:  # lists have no hash
+        return Window(kernel_size, stride, pad, dilation, ceil_mode)
 
 
 def check_images(op: str, x: Array) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nailorch import kernels, using_config
 from nailorch.kernels import ENGINES, reference
-from nailorch.shapes import Window
+from nailorch.shapes import Window, window_of
 
 laws = settings(max_examples=60, deadline=None)
 
@@ -153,3 +153,13 @@ def test_relu_is_a_maximum_in_any_dtype(dtype):
     np.testing.assert_array_equal(y, np.maximum(x, 0), strict=True)
     np.testing.assert_array_equal(kernels.relu_grad(y, x + 1), np.where(y > 0, x + 1, 0).astype(dtype), strict=True)
     assert kernels.relu(np.array([], dtype)).shape == (0,)
+
+
+def test_windows_made_before_are_those_that_were_asked_for():
+    assert window_of((3, 2), 2, ((1, 0), (0, 1))) == Window((3, 2), 2, ((1, 0), (0, 1)))
+    assert window_of([3, 2], [1, 2], [1, 0]) == Window((3, 2), (1, 2), (1, 0))
+    assert window_of(2, 2, ceil_mode=True).on((5, 5)).outsize((5, 5)) == (3, 3)
+    assert window_of(2, 2).outsize((5, 5)) == (2, 2)
+    assert window_of(1) == Window(1)
+    with pytest.raises(ValueError, match='True'):
+        window_of(True)

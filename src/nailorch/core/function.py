@@ -83,8 +83,8 @@ class Function:
         if self._made is not None:  # called before: one entry on the tape for each call
             return self.again()(*inputs)
         self._made = dict(vars(self))
-        variables = [as_variable(x) for x in inputs]
-        arrays = [variable.data for variable in variables]
+        variables = [x if isinstance(x, Variable) else as_variable(x) for x in inputs]
+        arrays = [variable._array for variable in variables]
         watcher = _watcher.get()
 
         ys = self.forward(*arrays)
@@ -184,5 +184,5 @@ class Function:
 def fresh(y: Array, arrays: list[Array]) -> bool:
     """Return whether `y` is nobody else's memory."""
     if y.base is None:
-        return not any(y is array for array in arrays)
-    return not any(np.may_share_memory(y, array) for array in arrays)
+        return not any([y is array for array in arrays])
+    return not any([np.may_share_memory(y, array) for array in arrays])

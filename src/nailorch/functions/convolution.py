@@ -19,7 +19,7 @@ from nailorch.functions.dense import matmul
 from nailorch.functions.reduction import sum
 from nailorch.functions.shape import reshape, transpose
 from nailorch.messages import message
-from nailorch.shapes import Array, Pair, Window, check_images, integer, pair
+from nailorch.shapes import Array, Pair, Window, check_images, integer, pair, window_of
 
 __all__ = ['Conv2DGradW', 'Conv2d', 'Conv2dGradW', 'Deconv2d', 'conv2d', 'conv2d_simple', 'deconv2d', 'deconv2d_simple']
 
@@ -66,7 +66,7 @@ class Conv2d(Function):
         check_filters('conv2d', W)
         check_channels('conv2d', x, W, W.shape[1] * self.groups, self.groups)
         check_bias('conv2d', b, W.shape[0])
-        self.window = Window(W.shape[2:], self.stride, self.pad, self.dilation).on(x.shape[2:])
+        self.window = window_of(W.shape[2:], self.stride, self.pad, self.dilation).on(x.shape[2:])
         return kernels.conv2d(x, W, b, self.window, self.groups)
 
     def backward(self, gy: Variable) -> Any:
@@ -116,7 +116,7 @@ class Deconv2d(Function):
         check_filters('deconv2d', W)
         check_channels('deconv2d', x, W, W.shape[0], self.groups)
         check_bias('deconv2d', b, W.shape[1] * self.groups)
-        window = Window(W.shape[2:], self.stride, self.pad, self.dilation)
+        window = window_of(W.shape[2:], self.stride, self.pad, self.dilation)
         size = window.insize(x.shape[2:], self.outsize)
         extra = pair(self.output_padding, 'output_padding')
         if any(extra):
@@ -146,7 +146,7 @@ class Conv2dGradW(Function):
         self.dilation, self.groups = dilation, groups
 
     def forward(self, x: Array, gy: Array) -> Array:
-        self.window = Window(self.kernel_size, self.stride, self.pad, self.dilation).on(x.shape[2:])
+        self.window = window_of(self.kernel_size, self.stride, self.pad, self.dilation).on(x.shape[2:])
         return kernels.conv2d_weight_grad(x, gy, self.window, self.groups)
 
     def backward(self, ggW: Variable) -> Any:

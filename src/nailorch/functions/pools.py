@@ -6,6 +6,7 @@ pooling differentiates to any order. Average pooling is linear and needs no tabl
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from nailorch.functions.shape import pad as pad_with
 from nailorch.functions.shape import reshape, transpose
 from nailorch.kernels.reference import lowest
 from nailorch.messages import message
-from nailorch.shapes import Array, Pair, Window, at_least, check_images, pair
+from nailorch.shapes import Array, Pair, Window, at_least, check_images, pair, window_of
 
 __all__ = ['AveragePooling', 'AveragePoolingGrad', 'MaxGather', 'MaxScatter', 'Pooling', 'adaptive_average_pooling',
            'adaptive_max_pooling', 'average_pooling', 'global_average_pooling', 'global_max_pooling', 'max_pooling',
@@ -67,7 +68,7 @@ class Pooling(Function):
 
     def forward(self, x: Array) -> Array:
         check_images('pooling', x)
-        window = Window(self.kernel_size, self.stride, self.pad, self.dilation, self.ceil_mode)
+        window = window_of(self.kernel_size, self.stride, self.pad, self.dilation, self.ceil_mode)
         check_pad(window, x.shape[2:])
         self.window, self.size = window.on(x.shape[2:]), x.shape[2:]
         y, self.index = kernels.max_pool(x, self.window)
@@ -246,7 +247,8 @@ def shares(size: int, places: int, dtype: Any) -> Array:
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
-def check_pad(window: Window, size: Sequence[int]) -> None:
+@functools.lru_cache(1024)
+def check_pad(window: Window, size: tuple[int, ...]) -> None:
     """Raise ValueError if a window sees nothing but padding."""
     for n, kernel, stride, pad, dilation, places in zip(size, window.kernel_size, window.stride, window.pads(size),
                                                         window.dilation, window.outsize(size), strict=True):

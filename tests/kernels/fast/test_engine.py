@@ -59,7 +59,7 @@ import numpy as np
 from nailorch.kernels import fast, reference
 from nailorch.shapes import Window
 draw = lambda *shape: np.random.default_rng(0).standard_normal(shape).astype('f')
-for C, OC, kernel, stride, groups in (17, 18, 3, 1, 1), (3, 5, 3, 2, 1), (4, 4, 3, 2, 4), (4, 8, 2, 2, 2):
+for C, OC, kernel, stride, groups in (18, 33, 3, 1, 1), (3, 5, 3, 2, 1), (4, 4, 3, 2, 4), (4, 8, 2, 2, 2):
     window, size = Window(kernel, stride, 1), (12, 12) if C > 16 else (5, 6)
     x, weight = draw(1, C, *size), draw(OC, C // groups, kernel, kernel)
     gy = draw(1, OC, *window.outsize(size))

@@ -21,6 +21,7 @@ from nailorch.messages import message
 from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
+FLOAT = np.dtype(np.float32)
 
 UFUNCS = {np.add, np.subtract, np.multiply}
 FEW, SMALL = 1 << 13, 1 << 18  # numbers that NumPy adds up, or sums and products of as many, before we would begin
@@ -51,7 +52,7 @@ def release_memory() -> None:
 
 def covers(*arrays: Array | None) -> bool:
     """Return whether generated kernels take these arrays: float32 in this CPU's byte order, and not empty."""
-    return all(a is None or (a.dtype == np.float32 and a.dtype.isnative and a.size) for a in arrays)
+    return all([array is None or (array.dtype == FLOAT and array.size) for array in arrays])
 
 
 def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:

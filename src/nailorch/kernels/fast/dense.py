@@ -264,7 +264,7 @@ def product(a, b, bias=None):
         a = np.ascontiguousarray(a)
     shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
     work = M * N * K * math.prod(shape) // SMALL
-    wanted = 4 * threads.count() if work > 1 else 1
+    wanted = (2 if copied else 4) * threads.count() if work > 1 else 1
     parts = wanted if M < MANY and not turned and FEW * wanted <= K else 1
     out = new(*shape, parts, M, N)
     each = zip(*(places(x, shape) for x in (a, b, out[..., 0, :, :])), strict=True)

@@ -131,7 +131,12 @@ class Block:
 
 def floats(count: int) -> Array:
     """Return `count` float32 numbers, whatever they may be, at the beginning of a cache line."""
-    return np.asarray(Block(max(count, 1)))
+    size = max(4 * count, 4)
+    if size + ALIGN >= LARGE:
+        return np.asarray(Block(count))
+    raw = POOL.take(size + ALIGN)
+    start = -address(raw) % ALIGN
+    return raw[start:start + size].view(np.float32)
 
 
 def octets(count: int) -> Array:

@@ -6,6 +6,7 @@ in a row, each with the addresses of the parameter, its gradient and what the op
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -120,20 +121,25 @@ def update(_, job):
             apply_adam(p, g, a, b, count, constants)
 
 
+@functools.lru_cache(64)
+def pieces(sizes):
+    """Return, for every piece of arrays of these sizes: whose it is, where it begins there, and how long it is."""
+    owner = np.repeat(np.arange(len(sizes)), [-(-size // PIECE) for size in sizes])
+    offset = np.concatenate([np.arange(0, size, PIECE) for size in sizes])
+    return owner, offset, np.minimum(np.array(sizes)[owner] - offset, PIECE)
+
+
 def run(rule, params, grads, state, constants):
     """Update all parameters; `constants` has a row for each, or one for all."""
     grads = [in_order(g, p) for p, g in zip(params, grads, strict=True)]
     numbers = np.zeros((len(params), CONSTANTS), np.float32)
     numbers[:, :np.shape(constants)[-1]] = constants
     nothing = [params] * (2 - len(state))
-    table = np.array([[*map(address, arrays), arrays[0].size, 0] for arrays in
-                      zip(params, grads, *state, *nothing, strict=True)], np.int64).reshape(-1, 6)
-    table[:, 5] = address(numbers) + 4 * CONSTANTS * np.arange(len(params))
-    pieces = -(-table[:, 4] // PIECE)
-    offset = PIECE * (np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces))
-    table = np.repeat(table, pieces, axis=0)
-    table[:, :4] += 4 * offset[:, None]
-    table[:, 4] = np.minimum(table[:, 4] - offset, PIECE)
+    addresses = np.array([[*map(address, arrays)] for arrays in zip(params, grads, *state, *nothing, strict=True)])
+    owner, offset, count = pieces(tuple([p.size for p in params]))
+    table = np.empty((len(owner), 6), np.int64)
+    table[:, :4] = addresses[owner] + 4 * offset[:, None]
+    table[:, 4], table[:, 5] = count, address(numbers) + 4 * CONSTANTS * owner
     threads.run(update, Update(rule, address(table), len(table)), len(table))
 
 
