@@ -367,6 +367,20 @@ def test_variables_are_taken_as_arrays_are():
     np.testing.assert_array_equal(session(Variable(x)), session(x))
 
 
+def test_no_items_give_no_results():
+    net = Net(lambda net, x: F.relu(net.conv(x)), conv=L.Conv2d(16, 3))
+    session = nailorch.compile(net, normal(0, 1, 16, 8, 8))
+    assert session(normal(0, 0, 16, 8, 8)).shape == eager(net, normal(0, 0, 16, 8, 8)).shape == (0, 16, 6, 6)
+
+
+@pytest.mark.parametrize('turn', [lambda x: x[::2, :, ::-1, ::-1], lambda x: np.asfortranarray(x),
+                                  lambda x: np.broadcast_to(x[:1], (3, *x.shape[1:]))])
+def test_any_memory_order_is_taken(turn):
+    net = Net(lambda net, x: net.end(F.relu(net.conv(x))), conv=L.Conv2d(16, 3, pad=1), end=L.Conv2d(16, 1))
+    x = turn(normal(0, 4, 16, 8, 9))
+    agree(nailorch.compile(net, normal(1, 1, 16, 8, 9)), net, x)
+
+
 def test_two_inputs():
     net = Net(lambda net, x, y: net.a(x) * y, a=L.Linear(3))
     session = nailorch.compile(net, normal(0, 1, 4), normal(1, 1, 3))

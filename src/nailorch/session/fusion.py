@@ -96,12 +96,11 @@ class Fusion:
             other, = (id for id in addition.inputs if id != end)
             if other not in self.known and self.shape(other) == self.shape(end):
                 nodes, inputs = [*nodes, addition], (*inputs, other)
-        nodes_now, inputs, of_norms, activation = self.activated(nodes, inputs, norms)
-        pool = self.then(nodes_now[-1].outputs[0], Pooling)
-        pooled = pool is not None and len(inputs) == 1 and Window(**pool.attributes) == HALVING
-        if pool and pooled:
-            nodes_now = (*nodes_now, pool)
-        return Convolution(nodes_now, inputs, of_norms, activation, len(inputs) == 2, pooled)
+        joined, inputs, of_norms, activation = self.activated(nodes, inputs, norms)
+        pool = self.then(joined[-1].outputs[0], Pooling)
+        if pool is None or len(inputs) == 2 or not halves(pool):
+            return Convolution(joined, inputs, of_norms, activation, added=len(inputs) == 2)
+        return Convolution((*joined, pool), inputs, of_norms, activation, pooled=True)
 
     def activated(self, nodes: list[Node], inputs: tuple[int, ...],
                   norms: list[Node]) -> tuple[tuple[Node, ...], tuple[int, ...], tuple[Node, ...], str]:
@@ -131,6 +130,11 @@ class Fusion:
         """Return whether all a node reads and makes is of one type, one that kernels are fused for."""
         types = {self.graph.values[id].dtype for id in (*node.inputs, *node.outputs)}
         return len(types) == 1 and types.pop() in TYPES
+
+
+def halves(pool: Node) -> bool:
+    """Return whether a pooling takes every 2x2 pixels."""
+    return fixed(pool.attributes) and Window(**pool.attributes) == HALVING
 
 
 def fixed(thing: Any) -> bool:

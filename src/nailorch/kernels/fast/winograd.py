@@ -214,7 +214,7 @@ def start(g, total):
     each = even(shared, OWN, workers) if own else even(shared, PIECE)
     M_plane, plane = 4 * ((each + SPARE) * PANEL + PADDING), (each if own else shared) * row + 4 * PADDING
     size = points * (M_plane + plane * own)
-    scratch, V = floats(workers * size // 4), None if own else floats(points * plane // 4)
+    scratch, V = floats(workers * size // 4), floats(0 if own else points * plane // 4)
     g = g._replace(tiles=each, V=0 if own else address(V), V_row=row, V_plane=plane, M_plane=M_plane, size=size,
                    scratch=address(scratch), finite=address(finite))
     for first in range(0, total, shared):
