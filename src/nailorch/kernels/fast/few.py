@@ -246,5 +246,5 @@ def conv2d_weight_grad(image, gy, window):
     sums, gW = floats(parts * each), floats(each).reshape(OC, C, *size)
     threads.run(collect, job(x, gy, window, weight=0, bias=0, form=FORMS.index((size[0], size[1] * C)), parts=parts,
                              sums=address(sums)), work)
-    threads.run(deliver, Delivery(address(sums), parts, prod(size), C, OC, 1, address(gW)), 1)
+    threads.run(deliver, Delivery(address(sums), parts, prod(size), C, OC, 1, address(gW)), sums.size // threads.TINY)
     return gW

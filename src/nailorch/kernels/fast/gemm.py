@@ -280,7 +280,7 @@ def panels(cell, depth, depth_step, channels, channel_step, groups, group_step):
         packed[:] = 0
     low, high = int(cell.min()), int(cell.max())
     threads.run(pack, Packing(address(packed), len(cell), address(cell), depth, depth_step, channels, channel_step,
-                              groups, group_step, low, (high - low) // 4 + 1))
+                              groups, group_step, low, (high - low) // 4 + 1), packed.size // threads.TINY)
     return packed
 
 

@@ -148,5 +148,6 @@ def conv2d_weight_grad(image, gy, window, groups=1):
         address(gy), *strides(gy), N, OH, OW, address(x), *strides(x), *x.shape[2:], *window.stride, depth,
         address(sums), OC // groups, groups, address(nothing), 0, 0, 0, address(nothing),
         len(dy), address(dy), address(dx), PLACES, panels_each, parts))
-    threads.run(deliver, Delivery(address(sums), parts, KH * KW, C // groups, OC // groups, groups, address(gW)))
+    threads.run(deliver, Delivery(address(sums), parts, KH * KW, C // groups, OC // groups, groups, address(gW)),
+                sums.size // threads.TINY)
     return gW

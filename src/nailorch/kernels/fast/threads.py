@@ -29,6 +29,7 @@ from nailorch.kernels.fast.memory import address
 from nailorch.kernels.fast.notice import announced
 
 AWAKE = 300e-6  # seconds that a helper looks out for work before it sleeps; waking it takes a tenth of that
+TINY = 1 << 15  # numbers that one thread has copied before another would be of use
 OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many helpers are inside
 # Words of the board, in bytes. The door has a cache line of its own.
 DOOR, ROUND, FUNCTION, JOB, WORKERS, CLOSING, ASLEEP, SLEEP, WAKE, BED, GIVE_WAY = 0, *range(64, 144, 8)

@@ -296,7 +296,7 @@ def panels(m, weight, depth, channel, order):
     channels, cells = weight.shape[channel], cell_addresses(weight, list(np.ndindex(3, 3))[::order])
     packed = floats((m + 2)**2 * weight.shape[depth] * -(-channels // LANES) * LANES)
     threads.run(pack, Packing(m, address(packed), 9, address(cells), weight.shape[depth], weight.strides[depth],
-                              channels, weight.strides[channel], address(weight), 9))
+                              channels, weight.strides[channel], address(weight), 9), packed.size // threads.TINY)
     return packed
 
 
@@ -422,7 +422,7 @@ def conv2d_weight_grad(image, gy, window, m=4):
         g = g._replace(first=first, total=min(shared, total - first))
         for step in (share_points, share_gradients, accumulate):
             threads.run(step, g)
-    threads.run(finish, g)
+    threads.run(finish, g, sums.size // threads.TINY)
     return gW if finite.all() else None
 
 
