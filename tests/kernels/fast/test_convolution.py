@@ -27,7 +27,8 @@ def amplification(points):
     return np.einsum('p,pj,p->j', AT.max(axis=0), G, BT.sum(axis=1)).max()**2
 
 
-AMPLIFIED = {'gemm': 1, 'few': 1, 'depthwise': 1, 'winograd4': amplification(['0', '3/4', '-3/4', '3/2', '-3/2']),
+AMPLIFIED = {'gemm': 1, 'few': 1, 'depthwise': 1, 'grouped': 1,
+             'winograd4': amplification(['0', '3/4', '-3/4', '3/2', '-3/2']),
              'winograd2': amplification(['0', '1', '-1'])}
 
 
@@ -67,6 +68,9 @@ def cases(draw):
     C, OC = (groups * draw(st.integers(1, 130 // groups)) for _ in '12')
     if draw(st.integers(0, 3)) == 0 and C > 1:  # depthwise, and with several outputs for each channel
         groups, OC = C, C * draw(st.sampled_from([1, 1, 2]))
+    elif draw(st.integers(0, 3)) == 0:  # one for whole groups in a vector
+        groups, depth = draw(st.integers(2, 9)), draw(st.sampled_from([2, 4, 8, 16]))
+        C = OC = groups * depth
     return draw(st.integers(1, 3)), C, H, W, OC, window, groups
 
 
@@ -115,6 +119,7 @@ def test_convolution_and_its_gradients_agree_with_the_float64_reference(case, or
     ((3, 16, 41, 45), 16, Window(3, 1, 1), 1), ((2, 5, 13, 9), 7, Window((2, 5), (1, 2), 1), 1),
     ((3, 1, 28, 28), 16, Window(3, 1, 1), 1), ((2, 3, 15, 17), 20, Window(3, 2, 1), 1),
     ((2, 12, 13, 9), 18, Window(3, 2, 1, 2), 3), ((2, 24, 10, 14), 24, Window(3, 2, 1), 24),
+    ((2, 20, 10, 14), 20, Window(3, 2, 1), 5), ((2, 48, 19, 15), 48, Window((2, 3), 1, 1), 3),
     ((2, 40, 17, 21), 37, Window(3, 1, 2, (2, 3)), 1),
 ], ids=str)
 def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(shape, OC, window, groups, monkeypatch):
@@ -183,11 +188,11 @@ def test_what_is_not_finite_spreads_as_far_as_in_the_reference(bad, kernel):
             np.testing.assert_array_equal(np.isnan(got), np.isnan(expected), name)
 
 
-@pytest.mark.parametrize('groups', [1, 4, 32])
+@pytest.mark.parametrize('groups', [1, 2, 4, 8, 32])
 @pytest.mark.parametrize('kernel', [1, 3, 5])
 def test_relu_and_its_gate_are_part_of_the_convolution(kernel, groups):
     window = Window(kernel, 1, kernel // 2)
-    OC = 32 if groups == 32 else 64
+    OC = 64 if groups in (1, 4) else 32
     x, weight, b = normal(0, 2, 32, 9, 10), normal(1, OC, 32 // groups, kernel, kernel), normal(2, OC)
     plain = convolution.conv2d(x, weight, b, window, groups)
     np.testing.assert_array_equal(convolution.conv2d(x, weight, b, window, groups, relu=True), np.maximum(plain, 0))

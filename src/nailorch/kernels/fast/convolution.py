@@ -1,4 +1,4 @@
-"""Which of the generated kernels convolves: Winograd's, depthwise, or the product without columns."""
+"""Which of the generated kernels convolves: Winograd's, depthwise, groups', or the product without columns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from nailorch.config import Config
-from nailorch.kernels.fast import depthwise, few, gemm, outer, packs, pools, winograd
+from nailorch.kernels.fast import depthwise, few, gemm, grouped, outer, packs, pools, winograd
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.target import LANES
 from nailorch.shapes import Window
@@ -88,6 +88,9 @@ def conv2d(image, weight, bias, window, groups=1, relu=0, added=None):
     if one_each(groups, image.shape[1], weight.shape[0]):
         record('conv2d', 'depthwise')
         return depthwise.conv2d(image, weight, bias, window, relu, added)
+    if grouped.serves(groups, image.shape[1], weight.shape[0]):
+        record('conv2d', 'grouped')
+        return grouped.conv2d(image, weight, bias, window, relu, added)
     if added is None and few.serves(image.shape[1], window, groups):
         record('conv2d', 'few')
         return few.conv2d(image, weight, bias, window, relu)
@@ -121,9 +124,12 @@ def fused_conv2d(image, weight, bias, window, groups, activation, added, pooled)
 
 def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
     """Return the images' gradient; with `gate`, an activation of their shape, 0 where that is not positive."""
-    if one_each(groups, gy.shape[1], weight.shape[1] * groups):
+    if one_each(groups, weight.shape[1] * groups, gy.shape[1]):
         record('conv2d_data_grad', 'depthwise')
         return depthwise.conv2d_data_grad(gy, weight, size, window, gate)
+    if grouped.serves(groups, weight.shape[1] * groups, gy.shape[1]):
+        record('conv2d_data_grad', 'grouped')
+        return grouped.conv2d_data_grad(gy, weight, size, window, gate)
     m = side(window, groups, len(gy), weight.shape[1], weight.shape[0], size)
     gx = winograd.conv2d_data_grad(gy, weight, size, window, m, gate) if m else None
     record('conv2d_data_grad', 'gemm' if gx is None else f'winograd{m}')
@@ -138,6 +144,9 @@ def conv2d_weight_grad(image, gy, window, groups=1):
     if one_each(groups, C, OC):
         record('conv2d_weight_grad', 'depthwise')
         return depthwise.conv2d_weight_grad(image, gy, window)
+    if grouped.serves(groups, C, OC):
+        record('conv2d_weight_grad', 'grouped')
+        return grouped.conv2d_weight_grad(image, gy, window, groups)
     if few.serves_weight_grad(C, OC, window, groups):
         record('conv2d_weight_grad', 'few')
         return few.conv2d_weight_grad(image, gy, window)

@@ -1,0 +1,447 @@
+"""Convolution in groups of few channels: as many results as channels in each, and whole groups in a vector.
+
+A matrix product of so few channels would leave most of a vector empty. But channels lie side by side, so a vector of x
+holds every channel that a vector of results sees; they only stand in other lanes. With `depth` channels to a group,
+
+    y[oh, ow, o] = sum over kh, kw, r < depth of x[oh*SH + kh*DH - top, ow*SW + kw*DW - left, o ^ r] * W[kh, kw, r, o]
+
+where o ^ r runs through the channels of o's group: exchanging lanes brings each to its place, and every multiplication
+is a useful one (a product with zeros between the groups made 4 times as many for groups of 4: it took 4 times as long).
+Where a group fills the vector, a broadcast of its rth channel stands for x[o ^ r].
+
+A worker takes a band of rows of one vector of channels, and first copies what these see of the images into a buffer of
+its own, zeros around it. There a pixel follows the other, and those that a step jumps over have rows of their own: so
+places side by side lie side by side, whatever stride and edges are. Only the buffer's rows are read KH times.
+
+The data gradient is the same with gy in place of x. As in gemm.py, there are SH * SW kinds of pixels, each with cells
+of its own; they take turns.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from nailorch.kernels.fast import packs, threads
+from nailorch.kernels.fast.emit import SIZE, inlined, kernel, peek, take
+from nailorch.kernels.fast.gemm import beside, kinds
+from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.layout import channels_last, like
+from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
+from nailorch.kernels.fast.target import LANES, REGISTERS
+from nailorch.kernels.fast.tiles import add_numbers, rectified, rolled
+
+BUFFER = 48 << 10  # bytes: it stays in the second cache, whose next line is fetched ahead
+ENOUGH = 1 << 19  # multiplications that are worth a thread
+BLOCKS = (14, 7, 1) if REGISTERS == 32 else (7, 4, 1)  # places at a time: a weight is loaded once for them
+TOGETHER = {2: 9, 4: 3, 8: 3} if REGISTERS == 32 else {2: 5, 4: 2}  # cells whose gradients grow at a time
+TOGETHER_2, TOGETHER_4, TOGETHER_8 = (TOGETHER.get(depth, 1) for depth in (2, 4, 8))
+
+
+@kernel
+def copy_line(m, source, step, count, out, part):
+    """Copy `count` vectors, `step` bytes apart, next to each other; `part` numbers of each are real, the others 0."""
+    m.loop(count, lambda i: m.store(out + i * SIZE, m.load_part(source + i * step, part)))
+
+
+@inlined
+def move(m, source, out):
+    """Copy a number."""
+    m.move(source, out)
+
+
+def row_kernel(depth):
+    """Return the kernel of a row of places, in as many blocks of each size as `large`, `middle` and `single` say.
+
+    The first block begins at place 0, the last one at `last`, `between` blocks later; they may overlap.
+    """
+    def row(m, at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, relu, gated,
+            gate, added):
+        whole = part // LANES
+
+        def block(together, b):
+            first = b * last // between
+            to = out + first * out_step
+
+            def cell(c, *sums):
+                pixel, w = at + m.word(offsets + c * 8) + first * SIZE, weight + c * (SIZE * depth)
+                if depth == LANES:
+                    def lanes(steps):
+                        def several(k, *sums):
+                            for j in range(steps):
+                                at, one = pixel + k * (4 * steps) + 4 * j, m.load(w + k * (SIZE * steps) + SIZE * j)
+                                sums = [m.fma(m.broadcast(at + SIZE * i), one, s) for i, s in enumerate(sums)]
+                            return sums
+                        return several
+
+                    return rolled(m, LANES, lanes, *sums)
+                ws, results = [m.load(w + SIZE * r) for r in range(depth)], []
+                for i, total in enumerate(sums):
+                    x = m.load(pixel + SIZE * i)
+                    for r in range(depth):
+                        total = m.fma(m.turned(x, r) if r else x, ws[r], total)
+                    results.append(total)
+                return results
+
+            def beside(i):
+                return m.load_part(to + i * out_step + gate, part)
+
+            def write(store, sums):
+                for i, x in enumerate(sums):
+                    store(to + i * out_step, x)
+
+            sums = m.loop(cells, cell, *[m.load_part(bias, part)] * together)
+            sums = m.loop(added, lambda _, *s: [x + beside(i) for i, x in enumerate(s)], *sums)
+            sums, zero = rectified(m, relu, sums), m.splat(0)
+            sums = m.loop(gated, lambda _, *s: [m.below(zero, beside(i), x, zero) for i, x in enumerate(s)], *sums)
+            m.loop(whole, lambda _: write(m.store, sums))
+            m.loop(1 - whole, lambda _: write(lambda to, x: m.store_part(to, x, part), sums))
+
+        for count, together in zip((large, middle, single), BLOCKS, strict=True):
+            m.loop(count, functools.partial(block, together))
+
+    return kernel(row)
+
+
+def gradient_kernel(depth):
+    """Return the kernel that adds a row's products to the sums of some cells, (cells, depth, LANES)."""
+    together = TOGETHER.get(depth, 1)
+
+    def gradient(m, at, offsets, count, gy, gy_step, part, sums):
+        def pixel(i, *totals):
+            g = m.load_part(gy + i * gy_step, part)
+            if depth == LANES:
+                return [m.fma(m.broadcast(starts[0] + i * SIZE + 4 * j), g, total) for j, total in enumerate(totals)]
+            turns = [m.turned(g, r) if r else g for r in range(depth)]
+            xs = [m.load(start + i * SIZE) for start in starts]
+            return [m.fma(xs[k // depth], turns[k % depth], total) for k, total in enumerate(totals)]
+
+        starts = [at + m.word(offsets + 8 * c) for c in range(together)]
+        places = [sums + SIZE * k for k in range(together * depth)]
+        for place, total in zip(places, m.loop(count, pixel, *map(m.load, places)), strict=True):
+            m.store(place, total)
+
+    return kernel(gradient)
+
+
+row_2, row_4, row_8, row_16 = (row_kernel(min(depth, LANES)) for depth in (2, 4, 8, 16))
+gradient_2, gradient_4, gradient_8, gradient_16 = (gradient_kernel(min(depth, LANES)) for depth in (2, 4, 8, 16))
+
+
+class Bands(NamedTuple):
+    """A convolution by bands: addresses, and steps in bytes."""
+
+    out: int
+    out_n: int
+    out_h: int
+    out_w: int
+    N: int
+    OH: int
+    OW: int
+    source: int
+    source_n: int
+    source_h: int
+    source_w: int
+    H: int
+    W: int
+    channels: int
+    depth: int  # channels of a group
+    weight: int  # (vectors, cells, depth, LANES); or the sums, (parts, vectors, cells, depth, LANES)
+    bias: int
+    relu: int
+    gated: int
+    gate: int
+    added: int
+    zeros: int
+    step_h: int  # pixels of the source from one row of places to the next
+    step_w: int
+    turns_h: int  # kinds of pixels, down and across
+    turns_w: int
+    top: int  # the first pixels that the first place sees
+    left: int
+    span: int  # rows that a row of places sees
+    phase: int  # vectors of the buffer for the pixels that one in step_w places begins with
+    cells: int
+    kinds: int  # table: the first cell of each kind of pixels
+    offsets: int  # table: how far each cell's pixel lies from its place in the buffer
+    rows: int  # of places (of every kind) to a band
+    bands: int
+    parts: int = 1
+
+
+@jit
+def compute_row(g, at, first, cells, weight, count, out, out_step, part, bias):
+    """Compute a row of places, in the largest blocks that do not exceed it."""
+    size = BLOCKS[0] if count >= BLOCKS[0] else BLOCKS[1] if count >= BLOCKS[1] else 1
+    blocks, last = -(-count // size), count - size
+    large, middle, single = blocks * (size == BLOCKS[0]), blocks * (size == BLOCKS[1]), blocks * (size == 1)
+    between, offsets = max(blocks - 1, 1), g.offsets + 8 * first
+    if g.depth == 2:
+        row_2(at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, g.relu,
+              g.gated, g.gate, g.added)
+    elif g.depth == 4:
+        row_4(at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, g.relu,
+              g.gated, g.gate, g.added)
+    elif g.depth == 8:
+        row_8(at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, g.relu,
+              g.gated, g.gate, g.added)
+    else:
+        row_16(at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, g.relu,
+               g.gated, g.gate, g.added)
+
+
+@jit
+def add_row(depth, at, offsets, cells, count, gy, gy_step, part, sums):
+    """Add a row's products to the sums of all cells."""
+    together = TOGETHER_2 if depth == 2 else TOGETHER_4 if depth == 4 else TOGETHER_8 if depth == 8 else 1
+    for c in range(0, cells, together):
+        cell, to = offsets + 8 * c, sums + SIZE * depth * c
+        if depth == 2:
+            gradient_2(at, cell, count, gy, gy_step, part, to)
+        elif depth == 4:
+            gradient_4(at, cell, count, gy, gy_step, part, to)
+        elif depth == 8:
+            gradient_8(at, cell, count, gy, gy_step, part, to)
+        else:
+            gradient_16(at, cell, count, gy, gy_step, part, to)
+
+
+@jit
+def fill(g, source, first, rows, buffer, part):
+    """Copy rows of a vector of channels into the buffer, from row `first` of the image on, zeros around them."""
+    for i in range(rows):
+        y = first + i
+        for p in range(g.step_w):
+            to, x = buffer + SIZE * (i * g.step_w + p) * g.phase, g.left + p
+            before = min(max(-(x // g.step_w), 0), g.phase)  # places whose pixel lies before the image
+            after = max(min((g.W - 1 - x) // g.step_w + 1, g.phase), before)
+            if y < 0 or y >= g.H:
+                before, after = g.phase, g.phase
+            copy_line(g.zeros, 0, before, to, LANES)
+            copy_line(source + y * g.source_h + (x + before * g.step_w) * g.source_w, g.step_w * g.source_w,
+                      after - before, to + SIZE * before, part)
+            copy_line(g.zeros, 0, g.phase - after, to + SIZE * after, LANES)
+
+
+@jit
+def room(g):
+    """Return memory for the buffer."""
+    return np.empty((((g.rows - 1) * g.step_h + g.span) * g.step_w * g.phase + 1) * LANES, np.float32)
+
+
+@worker(Bands)
+def forward(_, job):
+    """Take bands of one vector of channels."""
+    g = opened(job)
+    memory, vectors = room(g), -(-g.channels // LANES)
+    buffer, line, places = memory.ctypes.data // SIZE * SIZE + SIZE, SIZE * g.step_w * g.phase, -(-g.OH // g.turns_h)
+    while True:
+        work = take(g.counter)
+        if work >= g.N * g.bands * vectors:
+            return
+        n, q, v = work // (g.bands * vectors), work // vectors % g.bands * g.rows, work % vectors
+        part, rows, weight = min(LANES, g.channels - v * LANES), min(g.rows, places - q), SIZE * g.cells * g.depth
+        weight, bias = g.weight + weight * v, g.bias + SIZE * v * (g.bias != g.zeros)
+        fill(g, g.source + n * g.source_n + SIZE * v, q * g.step_h + g.top, (rows - 1) * g.step_h + g.span, buffer,
+             part)
+        for i in range(rows):
+            for kind in range(g.turns_h * g.turns_w):
+                oh, ow = (q + i) * g.turns_h + kind // g.turns_w, kind % g.turns_w
+                if oh < g.OH and ow < g.OW:
+                    first = peek(g.kinds + 8 * kind)
+                    compute_row(g, buffer + i * g.step_h * line, first, peek(g.kinds + 8 * kind + 8) - first,
+                                weight + SIZE * g.depth * first, (g.OW - ow - 1) // g.turns_w + 1,
+                                g.out + n * g.out_n + oh * g.out_h + ow * g.out_w + SIZE * v, g.turns_w * g.out_w,
+                                part, bias)
+
+
+@worker(Bands)
+def gradient(_, job):
+    """Take parts of the bands, of one vector of channels, and sum up their products."""
+    g = opened(job)
+    memory, vectors, bands = room(g), -(-g.channels // LANES), g.N * g.bands
+    buffer, line = memory.ctypes.data // SIZE * SIZE + SIZE, SIZE * g.step_w * g.phase
+    while True:
+        work = take(g.counter)
+        if work >= g.parts * vectors:
+            return
+        share, v = work // vectors, work % vectors
+        part, sums = min(LANES, g.channels - v * LANES), g.weight + SIZE * work * g.cells * g.depth
+        copy_line(g.zeros, 0, g.cells * g.depth, sums, LANES)
+        for band in range(share * bands // g.parts, (share + 1) * bands // g.parts):
+            n, oh = band // g.bands, band % g.bands * g.rows
+            rows = min(g.rows, g.OH - oh)
+            fill(g, g.source + n * g.source_n + SIZE * v, oh * g.step_h + g.top, (rows - 1) * g.step_h + g.span, buffer,
+                 part)
+            for i in range(rows):
+                add_row(g.depth, buffer + i * g.step_h * line, g.offsets, g.cells, g.OW,
+                        g.out + n * g.out_n + (oh + i) * g.out_h + SIZE * v, g.out_w, part, sums)
+
+
+# Weights: (vectors, cells, depth, LANES)
+
+
+class Exchange(NamedTuple):
+    """Weights on their way into vectors, or sums into weights."""
+
+    weight: int  # (channels, depth, used), C order
+    packed: int
+    channels: int
+    depth: int
+    cells: int
+    used: int  # cells of the kernel; others in a packed vector mean nothing
+    cell: int  # table: which of the kernel's cells each one is
+    back: int
+    parts: int = 1
+
+
+@jit
+def partner(g, channel, r):
+    """Return the channel that meets `channel` in the rth product."""
+    return channel // LANES * LANES + r if g.depth == LANES else channel ^ r
+
+
+@worker(Exchange)
+def pack(_, job):
+    """Take vectors of channels, and bring their weights together."""
+    g = opened(job)
+    while True:
+        v = take(g.counter)
+        if v >= -(-g.channels // LANES):
+            return
+        for c in range(g.cells):
+            cell = peek(g.cell + 8 * c)
+            for r in range(g.depth):
+                for channel in range(v * LANES, min((v + 1) * LANES, g.channels)):
+                    to, seen = partner(g, channel, r), channel
+                    if g.back == 0:
+                        to, seen = seen, to
+                    move(g.weight + 4 * ((to * g.depth + seen % g.depth) * g.used + cell),
+                         g.packed + 4 * (((v * g.cells + c) * g.depth + r) * LANES + channel % LANES))
+
+
+@worker(Exchange)
+def unpack(_, job):
+    """Take vectors of channels, add up their parts, and write the weights' gradient."""
+    g = opened(job)
+    vectors = -(-g.channels // LANES)
+    while True:
+        v = take(g.counter)
+        if v >= vectors:
+            return
+        size = g.cells * g.depth * LANES
+        sums = g.packed + 4 * size * v
+        for share in range(1, g.parts):
+            add_numbers(sums + 4 * size * vectors * share, sums, size)
+        for c in range(g.used):
+            for r in range(g.depth):
+                for channel in range(v * LANES, min((v + 1) * LANES, g.channels)):
+                    to, seen = (channel, r) if g.depth == LANES else (channel ^ r, channel % g.depth)
+                    move(sums + 4 * ((c * g.depth + r) * LANES + channel % LANES),
+                         g.weight + 4 * ((to * g.depth + seen) * g.used + c))
+
+
+class Route(NamedTuple):
+    """How a convolution walks: the fields of Bands that its window decides, and its cells in order."""
+
+    step: tuple[int, int]
+    turns: tuple[int, int]
+    first: tuple[int, int]
+    span: int
+    phase: int
+    cell: np.ndarray
+    kinds: np.ndarray
+    offsets: np.ndarray
+
+
+@functools.lru_cache(256)
+def route(window, back, OW, several=1):
+    """Return the route of a convolution with OW places in a row; pad the cells to a multiple of `several`."""
+    (KH, KW), (DH, DW), ((top, _), (left, _)) = window.kernel_size, window.dilation, window.pad
+    step, turns = ((1, 1), window.stride) if back else (window.stride, (1, 1))
+    down = list(kinds(window, 0)) if back else [(0, range(KH), [h * DH - top for h in range(KH)])]
+    across = list(kinds(window, 1)) if back else [(0, range(KW), [w * DW - left for w in range(KW)])]
+    ys, xs = ([int(d) for _, _, distances in axis for d in distances] for axis in (down, across))
+    phase = -(-OW // turns[1]) + (max(xs) - min(xs)) // step[1]
+    cell, offsets, first = [], [], [0]
+    for _, kh, dy in down:
+        for _, kw, dx in across:
+            cell += [int(h) * KW + int(w) for h in kh for w in kw]
+            for y in dy:
+                for x in dx:
+                    away, jumped = divmod(int(x) - min(xs), step[1])
+                    offsets.append(SIZE * (((int(y) - min(ys)) * step[1] + jumped) * phase + away))
+            first.append(len(cell))
+    offsets += offsets[:1] * (-len(cell) % several)
+    return Route(step, turns, (min(ys), min(xs)), max(ys) - min(ys) + 1, phase,
+                 *(np.array(table, np.int64) for table in (cell, first, offsets)))
+
+
+def start(worker, way, out, source, depth, weight, bias=None, relu=0, gate=None, added=None, parts=1):
+    """Cut a convolution into bands, and let the threads take them."""
+    (N, C, OH, OW), places = out.shape, -(-out.shape[2] // way.turns[0])
+    high = BUFFER // (SIZE * way.step[1] * way.phase)  # rows that the buffer holds
+    bands = -(-places // max((high - way.span) // way.step[0] + 1, 1))
+    nothing = zeros(max(C, LANES))
+    bias = nothing if bias is None else np.ascontiguousarray(bias)
+    threads.run(worker, Bands(
+        address(out), *strides(out), N, OH, OW, address(source), *strides(source), *source.shape[2:], C, depth,
+        address(weight), address(bias), relu, int(gate is not None),
+        beside(gate if added is None else added, out), int(added is not None), address(nothing), *way.step, *way.turns,
+        *way.first, way.span, way.phase, len(way.offsets), address(way.kinds), address(way.offsets),
+        -(-places // bands), bands, parts),
+        out.size * depth * len(way.offsets) // ENOUGH)
+
+
+def serves(groups, C, OC):
+    """Return whether a vector holds whole groups, of as many channels as results."""
+    depth = C // groups
+    return groups > 1 and C == OC and 1 < depth <= LANES and LANES % depth == 0
+
+
+def packed(weight, way, back):
+    """Return the weights in vectors."""
+    kind = 'grouped', back, way.cell.tobytes()
+    return packs.packed(kind, weight, lambda: in_vectors(np.ascontiguousarray(weight), way.cell, back))
+
+
+def in_vectors(weight, cell, back):
+    (C, depth), cells = weight.shape[:2], len(cell)
+    vectors = floats(-(-C // LANES) * cells * depth * LANES)
+    if C % LANES:
+        vectors[:] = 0
+    threads.run(pack, Exchange(address(weight), address(vectors), C, depth, cells, cells, address(cell), int(back)),
+                vectors.size >> 15)
+    return vectors
+
+
+def conv2d(image, weight, bias, window, relu=0, added=None):
+    """Convolve images in groups of few channels, as many as of results."""
+    x, y = channels_last(image), images(*image.shape[:2], *window.outsize(image.shape[2:]))
+    way = route(window, False, y.shape[3])
+    start(forward, way, y, x, weight.shape[1], packed(weight, way, False), bias, int(relu),
+          added=None if added is None else like(added, y))
+    return y
+
+
+def conv2d_data_grad(gy, weight, size, window, gate=None):
+    """Return the gradient of the images."""
+    gx, gy, way = images(*gy.shape[:2], *size), channels_last(gy), route(window, True, size[1])
+    start(forward, way, gx, gy, weight.shape[1], packed(weight, way, True),
+          gate=None if gate is None else like(gate, gx))
+    return gx
+
+
+def conv2d_weight_grad(image, gy, window, groups):
+    """Return the gradient of the weights, (C, C // groups, KH, KW)."""
+    x, gy, C, depth = channels_last(image), channels_last(gy), image.shape[1], image.shape[1] // groups
+    way, vectors = route(window, False, gy.shape[3], TOGETHER.get(depth, 1)), -(-C // LANES)
+    cells, gW = len(way.offsets), np.empty((C, depth, *window.kernel_size), np.float32)
+    parts = max(min(8 * threads.count() // vectors, len(gy)), 1)
+    sums = floats(parts * vectors * cells * depth * LANES)
+    start(gradient, way, gy, x, depth, sums, parts=parts)
+    threads.run(unpack, Exchange(address(gW), address(sums), C, depth, cells, len(way.cell), 0, 0, parts),
+                gW.size >> 15)
+    return gW
