@@ -7,11 +7,9 @@ help:
 	@echo 'make check   everything that CI checks: ruff, mypy, import-linter, tests on both engines'
 	@echo 'make clean   remove .venv and caches'
 
-# One BLAS thread: its products are small (2,200 images/s with one or two threads on an idle machine of two cores), and
-# on a busy one two threads wait for each other (116 images/s instead of 1,340).
 demo:
 	@sh scripts/venv report
-	@OPENBLAS_NUM_THREADS=$${OPENBLAS_NUM_THREADS:-1} .venv/bin/python -m nailorch demo $(ARGS)
+	@.venv/bin/python -m nailorch demo $(ARGS)
 
 test:
 	@sh scripts/venv report,test
