@@ -33,6 +33,7 @@ from nailorch import layers as L
 from nailorch.cli import main
 from nailorch.cli.parser import COMMANDS, parse
 from nailorch.config import using_config
+from nailorch.kernels import fast
 from nailorch.training.progress import compact
 from nailorch.training.settings import Settings, all_settings, settings_from
 
@@ -82,6 +83,8 @@ def captured(run) -> str:
 
 @pytest.mark.parametrize('page', PAGES, ids=name)
 def test_code_prints_what_the_page_says(page, tmp_path, monkeypatch):
+    if page.name.startswith('engine') and fast.obstacle():
+        pytest.skip(fast.obstacle())
     monkeypatch.chdir(tmp_path)
     found = blocks(page)
     namespace: dict[str, object] = {'__name__': '__main__'}
