@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nailorch import rng
+from nailorch import kernels, rng
 from nailorch.config import Config
 from nailorch.core import Function, Variable, as_variable
 from nailorch.kernels.reference import float_type
@@ -50,12 +50,12 @@ class Dropout(Function):
         self.dropout_ratio = dropout_ratio
 
     def forward(self, x: Array) -> Array:
-        kept = rng.generator().random(x.shape, np.float32) >= self.dropout_ratio
-        dtype = float_type(x.dtype)
-        self.mask = np.empty_like(x, dtype)  # in x's memory order: the product then keeps it
+        draws = rng.generator().random(x.shape, np.float32)
+        kept = np.empty_like(x, bool)  # in x's memory order: the mask and the product then keep it
+        np.greater_equal(draws, self.dropout_ratio, out=kept)
         scale = 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0
-        np.multiply(kept, np.asarray(scale, dtype), out=self.mask)
-        return x * self.mask
+        self.mask = kernels.select(kept, *np.array([scale, 0], float_type(x.dtype)))
+        return kernels.elementwise(np.multiply, x, self.mask)
 
     def backward(self, gy: Variable) -> Any:
         mask, = self.saved

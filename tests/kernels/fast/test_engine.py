@@ -256,3 +256,27 @@ np.testing.assert_allclose(p, q - np.float32(0.1) * g, rtol=1e-5)
 print('all')
 """
     assert python(code, NUMBA_DISABLE_JIT='1') == 'all'
+
+
+def test_what_lies_between_the_convolutions_needs_no_compiler_either():
+    code = """
+import numpy as np
+from nailorch.kernels import fast, reference
+from nailorch.shapes import Window
+draw = lambda *shape: np.random.default_rng(0).standard_normal(shape).astype('f')
+fast.SMALL = fast.FEW = 0
+window, x, rows, target = Window(2, 2).on((4, 6)), draw(2, 17, 4, 6), draw(5, 19), np.array([0, 18, 7, 3, 3])
+x[0, 0, 0, 1] = np.nan
+y, index = reference.max_pool(x, window)
+for name, args in (('relu', (x,)), ('relu_grad', (draw(3, 20), draw(3, 20))), ('elementwise', (np.add, x, x)),
+                   ('sum_over', (draw(2, 3, 5, 4), (0, 2, 3))), ('scale_channels', (x, *draw(3, 17))),
+                   ('max_pool', (x, window)), ('max_pool_scatter', (y, index, (4, 6), window)),
+                   ('cross_entropy', (rows, target)), ('cross_entropy_grad', (rows, target, draw(5)))):
+    with fast.watch() as log:
+        got, want = getattr(fast, name)(*args), getattr(reference, name)(*args)
+    for a, b in zip(*([v] if isinstance(v, np.ndarray) else v for v in (got, want)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    print(log[0][1])
+"""
+    assert python(code, NUMBA_DISABLE_JIT='1').split() == \
+        ['pointwise'] * 3 + ['normalization'] * 2 + ['pools'] * 2 + ['rows'] * 2

@@ -35,7 +35,7 @@ class Elements(NamedTuple):
     b_step: int
     condition: int
     out: int
-    size: int
+    numbers: int  # a record has a `size` of its own
     streamed: int
 
 
@@ -80,9 +80,10 @@ def walk(_, job):
     g = opened(job)
     while True:
         first = take(g.counter) * PIECE
-        if first >= g.size:
+        if first >= g.numbers:
             return
-        a, b, out, count = g.a + first * g.a_step, g.b + first * g.b_step, g.out + 4 * first, min(PIECE, g.size - first)
+        a, b, out = g.a + first * g.a_step, g.b + first * g.b_step, g.out + 4 * first
+        count = min(PIECE, g.numbers - first)
         if g.kind == ADD:
             add(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
         elif g.kind == SUBTRACT:
