@@ -31,7 +31,7 @@ SPARE = 8  # a last tile may be higher than what is left
 MANY = 32  # rows from which on panels are worth their copy
 DEPTH = 512  # rows of a panel at a time: 128 KB
 FEW, STREAM = 32, 4096  # rows of the right matrix at a time, read as they lie or turned
-AHEAD = 1024  # bytes
+AHEAD, FAR = 1024, 4096  # bytes, before rows of which a part is read, or all of it
 BEYOND = 1 << 22  # numbers of a result: more than caches hold until they are wanted again
 SMALL = 1 << 18  # multiplications that one thread has done before two would have begun
 
@@ -79,7 +79,10 @@ def dot_tile(rows, columns):
     """
     def tile(m, a, a_offset, depth, b, b_offset, out, out_offset, fresh):
         def step(i, part, *sums):
-            right = [load(m, m.word(b + 8 * c) + b_offset + 4 * i, part) for c in range(columns)]
+            places = [m.word(b + 8 * c) + b_offset + 4 * i for c in range(columns)]
+            right = [load(m, place, part) for place in places]
+            for place in places:
+                m.prefetch(place + FAR)
             left = [load(m, m.word(a + 8 * r) + a_offset + 4 * i, part) for r in range(rows)]
             return [m.fma(left[r], right[c], s) for (r, c), s in zip(cells, sums, strict=True)]
 
