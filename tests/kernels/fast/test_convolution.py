@@ -13,7 +13,7 @@ pytest.importorskip('numba')
 
 from nailorch import using_config
 from nailorch.kernels import fast, reference
-from nailorch.kernels.fast import convolution, memory, target, transforms
+from nailorch.kernels.fast import convolution, depthwise, memory, target, transforms
 from nailorch.shapes import Window
 from tests.kernels.fast.examples import examples
 
@@ -112,6 +112,58 @@ def test_convolution_and_its_gradients_agree_with_the_float64_reference(case, or
           np.abs(gy).max() * seen)
     agree(gW, reference.conv2d_weight_grad(x, gy, window, groups), gy[:, 0].size, weights,
           np.abs(x).max() * np.abs(gy).sum(axis=(0, 2, 3)).max())
+
+
+@st.composite
+def depthwise_layers(draw):
+    """Return (N, C, H, W, window), with strides longer than the kernel, and more padding than it reaches."""
+    KH, KW = draw(st.sampled_from([(3, 3), (3, 3), (5, 5), (1, 3), (3, 1), (2, 4), (1, 1)]))
+    stride = draw(st.one_of(st.sampled_from([1, 2]), st.tuples(st.integers(1, 7), st.integers(1, 7))))
+    dilation = draw(st.one_of(st.just(1), st.tuples(st.integers(1, 4), st.integers(1, 4))))
+    pad = tuple((draw(st.integers(0, 5)), draw(st.integers(0, 5))) for _ in '12')
+    window = Window((KH, KW), stride, pad, dilation)
+    H, W = (draw(st.integers(max(k - sum(p), 1), 24)) for k, p in zip(window.spread, window.pad, strict=True))
+    return draw(st.integers(1, 3)), draw(st.sampled_from([1, 3, 15, 16, 17, 33, 192, 209])), H, W, window
+
+
+@examples(200)
+@given(depthwise_layers(), st.sampled_from(['C', 'last', 'odd']))
+def test_depthwise_convolution_and_its_gradients_agree_with_the_float64_reference(case, order):
+    N, C, H, W, window = case
+    x, weight, b = normal(0, N, C, H, W), normal(1, C, 1, *window.kernel_size), normal(2, C)
+    added, gy = (normal(seed, N, C, *window.outsize((H, W))) for seed in (3, 4))
+    gate = normal(5, *x.shape)
+    y = depthwise.conv2d(strided(x, order), strided(weight, order), b, window, 2, strided(added, order))
+    gx = depthwise.conv2d_data_grad(strided(gy, order), strided(weight, order), (H, W), window, strided(gate, order))
+    gW = depthwise.conv2d_weight_grad(strided(x, order), strided(gy, order), window)
+    x, weight, b, gy = (a.astype('d') for a in (x, weight, b, gy))
+    each, cells = np.abs(weight).sum(axis=(1, 2, 3)).max(), weight[0].size
+    agree(y, np.clip(reference.conv2d(x, weight, b, window, C) + added, 0, 6), cells, 'depthwise',
+          np.abs(x).max() * each + np.abs(b).max() + np.abs(added).max())
+    agree(gx, np.where(gate > 0, reference.conv2d_data_grad(gy, weight, (H, W), window, C), 0), cells, 'depthwise',
+          np.abs(gy).max() * each)
+    agree(gW, reference.conv2d_weight_grad(x, gy, window, C), gy[:, 0].size, 'depthwise',
+          np.abs(x).max() * np.abs(gy).sum(axis=(0, 2, 3)).max())
+
+
+@examples(60)
+@given(depthwise_layers(), st.sampled_from([np.nan, np.inf]), st.integers(0, 2**32 - 1))
+def test_what_is_not_finite_reaches_the_windows_of_a_depthwise_convolution_that_see_it(case, bad, place):
+    N, C, H, W, window = case
+    x, weight = normal(0, N, C, H, W), normal(1, C, 1, *window.kernel_size)
+    gy = normal(2, N, C, *window.outsize((H, W)))
+    bad_x, bad_gy = x.copy(), gy.copy()
+    for array in (bad_x, bad_gy):
+        array.reshape(-1)[place % array.size] = bad
+    with np.errstate(all='ignore'):
+        for got, expected in (
+                (depthwise.conv2d(bad_x, weight, None, window), reference.conv2d(bad_x, weight, None, window, C)),
+                (depthwise.conv2d_data_grad(bad_gy, weight, (H, W), window),
+                 reference.conv2d_data_grad(bad_gy, weight, (H, W), window, C)),
+                (depthwise.conv2d_weight_grad(bad_x, gy, window),
+                 reference.conv2d_weight_grad(bad_x, gy, window, C))):
+            np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
 
 
 @pytest.mark.parametrize(('shape', 'OC', 'window', 'groups'), [

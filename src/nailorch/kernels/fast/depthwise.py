@@ -1,27 +1,40 @@
 """Depthwise convolution: every channel by itself, so no matrix product, but 9 multiplications a number that is read.
 
-Channels lie side by side, so a vector holds LANES of them, and a *run* of places in a row, all of whose cells lie
-inside the image, is computed with the same few addresses: a table of where each cell's first pixel lies, and the step
-to the next. Cells in rows above or below the image run along zeros; the places at the left and right edges are runs of
-one.
-
     y[n, oh, ow, c] = sum over kh, kw of x[n, oh*SH + kh*DH - top, ow*SW + kw*DW - left, c] * W[kh, kw, c]
+
+It should take as long as reading x and writing y once. Channels lie side by side, so a vector holds LANES of them, and
+a kernel takes PLACES of a row at a time, then all vectors of these pixels: in the order in which they lie in memory.
+The rows of the window come from a table of addresses, zeros for those outside the image, and a number that was read
+serves all the places that see it. Meanwhile the row that the next row of places will see is asked for, and the one that
+it will write: with 14 MB of images that takes half the time. At the left and right edges, places are computed one by
+one, and the table is one of all the window's pixels.
+
+The data gradient is the same walk. A pixel of gx was seen by the taps kh for which h + top - kh*DH is a multiple of SH:
+the same ones for every SHth row, so there are SH * SW kinds of pixels. Along an axis, the taps of a kind are as far
+from one another as those of any other kind, and so are the pixels of gy that they meet.
 """
 
 from __future__ import annotations
+
+import functools
+from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
-from nailorch.kernels.fast.gemm import Walk, beside, distances, kinds
+from nailorch.kernels.fast.gemm import beside
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import rectified
 
-TOGETHER = 9  # cells whose gradients are summed at a time
+PLACES = 4  # of a row, computed together
+SLAB = 12 * LANES  # channels that are taken along: what their windows read stays in the first cache
+PIECES = 8  # of work to a thread
+ENOUGH = 1 << 17  # multiplications that are worth a thread
 
 
 def by_vectors(m, channels, body):
@@ -32,157 +45,349 @@ def by_vectors(m, channels, body):
         channels // LANES * SIZE, lambda at: m.load_part(at, rest), lambda at, x: m.store_part(at, x, rest)))
 
 
-@kernel
-def run_forward(m, table, step, cells, weight, count, out, out_step, channels, bias, relu, gated, gate, added):
-    """Convolve a run: `count` places, `step` bytes of the source apart."""
-    def vector(at, load, store):
-        def several(together):
-            def block(first):
-                def cell(c, *sums):
-                    pixel, w = m.word(table + c * 8) + first * step + at, load(weight + c * channels * 4 + at)
-                    return [m.fma(load(pixel + i * step), w, s) for i, s in enumerate(sums)]
+def fetch(m, rows, at, row_step, pixels, step):
+    """Ask for one vector of each of `pixels` pixels, in as many rows."""
+    def row(r):
+        for i in range(pixels):
+            m.prefetch(at + r * row_step + i * step)
 
-                zero, to = m.splat(0), out + first * out_step + at
-                sums = m.loop(cells, cell, *[load(bias + at)] * together)
+    m.loop(rows, row)
+
+
+def forward_kernel(places, window=0, stride=0):
+    """Return the kernel of a run: blocks of `places` places, the first at place 0, the last one at `last`.
+
+    A row of the table is a row of the window: where its first tap lies for place 0, in the source, and its weight. From
+    tap to tap it is `apart` and `weight_step` bytes, from place to place `step` bytes. With `window` taps in a row and
+    a stride that are known here, apart = step / stride, and a number is loaded once for all places. `ahead` lie the
+    `new` rows, `row_step` bytes apart, that the next row of places will see, and `out_ahead` bytes from out the next.
+    """
+    def run(m, table, rows, shift, taps, apart, weight_shift, weight_step, blocks, last, between, step, out, out_step,
+            channels, bias, relu, gated, gate, added, ahead, new, row_step, out_ahead):
+        def block(b):
+            first = b * last // between
+
+            def vector(at, load, store):
+                def row(r, *sums):
+                    pixel, w = m.word(table + r * 16) + away, m.word(table + r * 16 + 8) + (weight_shift + at)
+
+                    def tap(k, *sums):
+                        weight = load(w + k * weight_step)
+                        return [m.fma(load(pixel + k * apart + i * step), weight, s) for i, s in enumerate(sums)]
+
+                    if not window:
+                        return m.loop(taps, tap, *sums)
+                    seen = [load(pixel + i * apart) for i in range((places - 1) * stride + window)]
+                    for k in range(window):
+                        weight = load(w + k * weight_step)
+                        sums = [m.fma(seen[i * stride + k], weight, s) for i, s in enumerate(sums)]
+                    return sums
+
+                away, to, zero = shift + first * step + at, out + first * out_step + at, m.splat(0)
+                fetch(m, new, ahead + away, row_step, places * max(stride, 1), apart if stride else step)
+                fetch(m, 1, to + out_ahead, 0, places, out_step)
+                sums = m.loop(rows, row, *[load(bias + at)] * places)
                 sums = m.loop(added, lambda _, *s: [x + load(to + i * out_step + gate) for i, x in enumerate(s)], *sums)
                 sums = rectified(m, relu, sums)
                 sums = m.loop(gated, lambda _, *s: [m.below(zero, load(to + i * out_step + gate), x, zero)
                                                     for i, x in enumerate(s)], *sums)
                 for i, x in enumerate(sums):
                     store(to + i * out_step, x)
-            return block
 
-        m.loop(count // 8, lambda i: several(8)(i * 8))
-        m.loop(count % 8 // 4, lambda _: several(4)(count // 8 * 8))
-        m.loop(count % 4, lambda i: several(1)(count // 4 * 4 + i))
+            by_vectors(m, channels, vector)
 
-    by_vectors(m, channels, vector)
+        m.loop(blocks, block)
+
+    return kernel(run)
 
 
-@kernel
-def run_gradient(m, table, step, count, gy, gy_step, channels, sums):
-    """Add a run's products to the sums of TOGETHER cells, (cells, channels)."""
-    def vector(at, load, store):
-        def pixel(i, *totals):
-            g = load(gy + i * gy_step + at)
-            return [m.fma(load(start + i * step), g, total) for start, total in zip(starts, totals, strict=True)]
+def gradient_kernel(places, window=0, stride=0):
+    """Return the kernel that adds up what a run says about the weights; its table has their sums in place of them."""
+    def run(m, table, rows, shift, taps, apart, weight_step, blocks, step, gy, gy_step, channels, ahead, new, row_step,
+            gy_ahead):
+        def block(b):
+            def vector(at, load, store):
+                away, to = shift + b * places * step + at, gy + b * places * gy_step + at
+                gs = [load(to + i * gy_step) for i in range(places)]
 
-        places = [sums + channels * (4 * c) + at for c in range(TOGETHER)]
-        starts = [m.word(table + 8 * c) + at for c in range(TOGETHER)]
-        for place, total in zip(places, m.loop(count, pixel, *map(load, places)), strict=True):
-            store(place, total)
+                def row(r):
+                    pixel, w = m.word(table + r * 16) + away, m.word(table + r * 16 + 8) + at
 
-    by_vectors(m, channels, vector)
+                    def tap(k):
+                        total = load(w + k * weight_step)
+                        for i, g in enumerate(gs):
+                            total = m.fma(load(pixel + k * apart + i * step), g, total)
+                        store(w + k * weight_step, total)
+
+                    if not window:
+                        m.loop(taps, tap)
+                        return
+                    totals = [load(w + k * weight_step) for k in range(window)]
+                    seen = [load(pixel + i * apart) for i in range((places - 1) * stride + window)]
+                    for i, g in enumerate(gs):
+                        totals = [m.fma(seen[i * stride + k], g, total) for k, total in enumerate(totals)]
+                    for k, total in enumerate(totals):
+                        store(w + k * weight_step, total)
+
+                fetch(m, new, ahead + away, row_step, places * max(stride, 1), apart if stride else step)
+                fetch(m, 1, to + gy_ahead, 0, places, gy_step)
+                m.loop(rows, row)
+
+            by_vectors(m, channels, vector)
+
+        m.loop(blocks, block)
+
+    return kernel(run)
+
+
+KNOWN = (PLACES, 1, 1), (PLACES, 2, 1), (PLACES, 3, 1), (PLACES, 3, 2)
+forward_edge, forward_any, forward_1, forward_2, forward_3, forward_3_2 = (
+    forward_kernel(*which) for which in ((1,), (PLACES,), *KNOWN))
+gradient_edge, gradient_any, gradient_3, gradient_3_2 = (
+    gradient_kernel(*which) for which in ((1,), (PLACES,), *KNOWN[2:]))
+
+
+class Axis(NamedTuple):
+    """How a walk goes along an axis."""
+
+    step: int  # pixels of the source from one place to the next of its kind
+    turns: int  # kinds of places, which take turns
+    apart: int  # pixels of the source from tap to tap
+    onward: int  # taps of the weight from one to the next
+    kinds: np.ndarray  # of each: where the first place's first tap lies, which of the weight's it is, how many follow
+
+
+class Walk(NamedTuple):
+    """A depthwise convolution: addresses, and steps in bytes."""
+
+    out: int
+    out_n: int
+    out_h: int
+    out_w: int
+    N: int
+    OH: int
+    OW: int
+    source: int
+    source_n: int
+    source_h: int
+    source_w: int
+    H: int
+    W: int
+    channels: int
+    weight: int  # (KH, KW, channels); or the sums, (parts, KH, KW, channels)
+    KH: int
+    KW: int
+    bias: int
+    relu: int
+    gated: int
+    gate: int
+    added: int
+    zeros: int  # as many as a row of the source has
+    step_h: int
+    turns_h: int
+    apart_h: int
+    onward_h: int
+    kinds_h: int
+    step_w: int
+    turns_w: int
+    apart_w: int
+    onward_w: int
+    kinds_w: int
+    parts: int  # of an image's rows; of all rows, for the weight gradient
 
 
 @jit
-def inner(g, cells):
-    """Return the first place of a row all of whose cells lie inside the image, and the place after the last."""
-    low, high = 0, g.OW
-    for cell in range(cells):
-        dx = peek(g.dx + 8 * cell)
-        low, high = max(low, -(dx // g.step_w)), min(high, (g.W - 1 - dx) // g.step_w + 1)
-    low = min(low, g.OW)
-    return low, max(high, low)
+def look_up(g, n, oh, weight, at, table):
+    """Fill the table of a row of places: where the window's rows lie in the source and the weight. Return how many.
+
+    The entry after the last one is the source's row that a next row of places will see.
+    """
+    kind, step, tap_step = g.kinds_h + 24 * (oh % g.turns_h), g.source_h, 4 * g.KW * g.channels
+    first, tap, taps = oh // g.turns_h * g.step_h + peek(kind), peek(kind + 8), peek(kind + 16)
+    for k in range(taps):
+        y = first + k * g.apart_h
+        table[2 * k] = g.source + n * g.source_n + y * step + at if y >= 0 and y < g.H else g.zeros
+        table[2 * k + 1] = weight + (tap + k * g.onward_h) * tap_step + at
+    table[2 * taps] = g.source + n * g.source_n + (first + (taps - 1) * g.apart_h + 1) * step + at
+    return taps
 
 
 @jit
-def first_pixels(g, cells, n, oh, ow, table):
-    """Fill the table of a run's first pixels."""
-    for cell in range(cells):
-        y, x = oh * g.step_h + peek(g.dy + 8 * cell), ow * g.step_w + peek(g.dx + 8 * cell)
-        inside = y >= 0 and y < g.H and x >= 0 and x < g.W
-        table[cell] = g.source + n * g.source_n + y * g.source_h + x * g.source_w if inside else g.zeros
+def look_around(g, table, rows, x, tap, taps, cells):
+    """Fill the table of a single place, whose first tap is at column x: where all its pixels lie, and the weights."""
+    for r in range(rows):
+        for k in range(taps):
+            here, c = x + k * g.apart_w, 2 * (r * taps + k)
+            cells[c] = table[2 * r] + here * g.source_w if here >= 0 and here < g.W else g.zeros
+            cells[c + 1] = table[2 * r + 1] + 4 * (tap + k * g.onward_w) * g.channels
+    return rows * taps
+
+
+@jit
+def inside(first, step, taps, apart, size, count):
+    """Return which of the places see no pixel beyond the edges: the first, and the one after the last."""
+    low = min(max(-(first // step), 0), count)
+    return low, min(max((size - 1 - first - (taps - 1) * apart) // step + 1, low), count)
+
+
+@jit
+def compute_row(g, table, rows, cells, out, channels, bias):
+    """Compute a row of places."""
+    apart, onward, step, out_step = (g.apart_w * g.source_w, 4 * g.onward_w * g.channels, g.step_w * g.source_w,
+                                     g.turns_w * g.out_w)
+    address, around, ahead = table.ctypes.data, cells.ctypes.data, table[2 * rows]
+    for turn in range(g.turns_w):
+        kind, count, ow = g.kinds_w + 24 * turn, (g.OW - turn + g.turns_w - 1) // g.turns_w, 0
+        first, tap, taps = peek(kind), peek(kind + 8), peek(kind + 16)
+        low, high = inside(first, g.step_w, taps, g.apart_w, g.W, count)
+        while ow < count:
+            x, to, weight = first + ow * g.step_w, out + turn * g.out_w + ow * out_step, 4 * tap * g.channels
+            if ow != low or high - low < PLACES:
+                forward_edge(around, look_around(g, table, rows, x, tap, taps, cells), 0, 1, 0, 0, 0, 1, 0, 1, 0, to, 0,
+                             channels, bias, g.relu, g.gated, g.gate, g.added, ahead, 0, 0, g.out_h)
+                ow += 1
+                continue
+            run, shift = high - low, x * g.source_w
+            blocks, last = -(-run // PLACES), run - PLACES
+            between = max(blocks - 1, 1)
+            if taps == 3 and apart == step:
+                forward_3(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to, out_step,
+                          channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h, g.out_h)
+            elif taps == 3 and 2 * apart == step:
+                forward_3_2(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
+                            out_step, channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h,
+                            g.out_h)
+            elif taps == 2 and apart == step:
+                forward_2(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to, out_step,
+                          channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h, g.out_h)
+            elif taps == 1 and apart == step:
+                forward_1(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to, out_step,
+                          channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h, g.out_h)
+            else:
+                forward_any(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
+                            out_step, channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h,
+                            g.out_h)
+            ow += run
+
+
+@jit
+def add_row(g, table, rows, cells, gy, channels):
+    """Add a row's products to the sums."""
+    apart, onward, step = g.apart_w * g.source_w, 4 * g.channels, g.step_w * g.source_w
+    address, around, ahead, first, taps, ow = table.ctypes.data, cells.ctypes.data, table[2 * rows], peek(
+        g.kinds_w), g.KW, 0
+    low, high = inside(first, g.step_w, taps, g.apart_w, g.W, g.OW)
+    while ow < g.OW:
+        x, to = first + ow * g.step_w, gy + ow * g.out_w
+        blocks, shift = (high - ow) // PLACES, x * g.source_w
+        if ow < low or blocks <= 0:
+            gradient_edge(around, look_around(g, table, rows, x, 0, taps, cells), 0, 1, 0, 0, 1, 0, to, 0, channels,
+                          ahead, 0, 0, g.out_h)
+            ow += 1
+            continue
+        if taps == 3 and apart == step:
+            gradient_3(address, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, ahead, g.step_h,
+                       g.source_h, g.out_h)
+        elif taps == 3 and 2 * apart == step:
+            gradient_3_2(address, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, ahead,
+                         g.step_h, g.source_h, g.out_h)
+        else:
+            gradient_any(address, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, ahead,
+                         g.step_h, g.source_h, g.out_h)
+        ow += blocks * PLACES
 
 
 @worker(Walk)
 def forward(_, job):
-    """Take rows of places, run by run."""
+    """Take bands of rows of places."""
     g = opened(job)
-    table = np.empty(g.cells, np.int64)
-    low, high = inner(g, g.cells)
+    table, cells = np.empty(2 * g.KH + 1, np.int64), np.empty(2 * g.KH * g.KW, np.int64)
     while True:
-        row = take(g.counter)
-        if row >= g.N * g.OH:
+        work = take(g.counter)
+        if work >= g.N * g.parts:
             return
-        n, oh, ow = row // g.OH, row % g.OH, 0
-        while ow < g.OW:
-            count = high - low if ow == low and high > low else 1
-            first_pixels(g, g.cells, n, oh, ow, table)
-            run_forward(table.ctypes.data, g.step_w * g.source_w, g.cells, g.weight, count,
-                        g.out + n * g.out_n + oh * g.out_h + ow * g.out_w, g.out_w, g.channels, g.bias, g.relu, g.gated,
-                        g.gate, g.added)
-            ow += count
+        n, band = work // g.parts, work % g.parts
+        for c in range(0, g.channels, SLAB):
+            for oh in range(band * g.OH // g.parts, (band + 1) * g.OH // g.parts):
+                rows = look_up(g, n, oh, g.weight, 4 * c, table)
+                compute_row(g, table, rows, cells, g.out + n * g.out_n + oh * g.out_h + 4 * c,
+                            min(SLAB, g.channels - c), g.bias + 4 * c)
 
 
 @worker(Walk)
 def gradient(_, job):
-    """Take parts of the rows; each has sums of its own, (cells, channels), which begin as zeros."""
+    """Take parts of all rows of places; each has sums of its own, which begin as zeros."""
     g = opened(job)
-    table = np.empty(g.cells, np.int64)
-    low, high = inner(g, g.cells)
+    table, cells = np.empty(2 * g.KH + 1, np.int64), np.empty(2 * g.KH * g.KW, np.int64)
     while True:
         part = take(g.counter)
         if part >= g.parts:
             return
-        for row in range(part * g.N * g.OH // g.parts, (part + 1) * g.N * g.OH // g.parts):
-            n, oh, ow = row // g.OH, row % g.OH, 0
-            while ow < g.OW:
-                count = high - low if ow == low and high > low else 1
-                first_pixels(g, g.cells, n, oh, ow, table)
-                gy = g.out + n * g.out_n + oh * g.out_h + ow * g.out_w
-                for cell in range(0, g.cells, TOGETHER):
-                    run_gradient(table.ctypes.data + 8 * cell, g.step_w * g.source_w, count, gy, g.out_w, g.channels,
-                                 g.weight + 4 * (part * g.cells + cell) * g.channels)
-                ow += count
+        sums = g.weight + 4 * part * g.KH * g.KW * g.channels
+        for c in range(0, g.channels, SLAB):
+            for row in range(part * g.N * g.OH // g.parts, (part + 1) * g.N * g.OH // g.parts):
+                n, oh = row // g.OH, row % g.OH
+                rows = look_up(g, n, oh, sums, 4 * c, table)
+                add_row(g, table, rows, cells, g.out + n * g.out_n + oh * g.out_h + 4 * c, min(SLAB, g.channels - c))
 
 
-def start(worker, out, source, step, dy, dx, weight, bias=None, relu=0, gate=None, added=None, parts=1):
-    """Let the threads run along out's rows."""
-    N, C, OH, OW = out.shape
-    nothing = zeros(source.strides[2] // 4 * 2 + 2 * C + OW * step[1] * source.strides[3] // 4)
+@functools.lru_cache(256)
+def axes(window, back):
+    """Return how a convolution, or its data gradient, walks down and across."""
+    return tuple(axis(*sizes, before, back) for *sizes, (before, _) in zip(
+        window.kernel_size, window.stride, window.dilation, window.pad, strict=True))
+
+
+def axis(size, stride, dilation, before, back):
+    if not back:
+        return Axis(stride, 1, dilation, 1, np.array([(-before, 0, size)]))
+    common, kinds = gcd(stride, dilation), []
+    for first in range(stride):
+        seen = [k for k in range(size) if (first + before - k * dilation) % stride == 0]
+        tap = seen[-1] if seen else 0  # of the first pixel of gy
+        kinds.append(((first + before - tap * dilation) // stride, tap, len(seen)))
+    return Axis(1, stride, dilation // common, -(stride // common), np.array(kinds))
+
+
+def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, added=None, parts=0):
+    """Let the threads walk along out's rows."""
+    (N, C, OH, OW), (down, across) = out.shape, way
+    nothing = zeros(C + source.shape[3] * source.strides[3] // 4)
     bias = nothing if bias is None else np.ascontiguousarray(bias)
     threads.run(worker, Walk(
-        address(out), *strides(out), N, OH, OW, address(source), *strides(source), *source.shape[2:], *step, 1,
-        address(weight), C, 1, address(bias), int(relu), int(gate is not None),
-        beside(gate if added is None else added, out), address(nothing), len(dy), address(dy), address(dx), 1, 1, parts,
-        int(added is not None)))
+        address(out), *strides(out), N, OH, OW, address(source), *strides(source), *source.shape[2:], C,
+        address(weight), *size, address(bias), int(relu), int(gate is not None),
+        beside(gate if added is None else added, out), int(added is not None), address(nothing), *down[:-1],
+        address(down.kinds), *across[:-1], address(across.kinds),
+        parts or min(-(-PIECES * threads.count() // max(N, 1)), max(OH // 3, 1))),
+        out.size * size[0] * size[1] // ENOUGH)
+
+
+def side_by_side(weight):
+    """Return the weights as (KH * KW, channels)."""
+    return np.ascontiguousarray(weight.reshape(len(weight), -1).T)
 
 
 def conv2d(image, weight, bias, window, relu=0, added=None):
     """Convolve every channel of the images with its own filter, weight (C, 1, KH, KW)."""
     x, y = channels_last(image), images(*image.shape[:2], *window.outsize(image.shape[2:]))
-    dy, dx = distances(window)
-    packed = np.ascontiguousarray(weight.reshape(len(weight), -1).T)
-    start(forward, y, x, window.stride, dy, dx, packed, bias, relu, added=None if added is None else like(added, y))
+    start(forward, axes(window, False), y, x, side_by_side(weight), window.kernel_size, bias, relu,
+          added=None if added is None else like(added, y))
     return y
 
 
 def conv2d_data_grad(gy, weight, size, window, gate=None):
-    """Return the gradient of the images: like gemm's, a convolution of gy for each kind of pixel."""
-    gx, gy, (SH, SW) = images(*gy.shape[:2], *size), channels_last(gy), window.stride
-    gate = None if gate is None else like(gate, gx)
-    rows, cols = (list(kinds(window, axis)) for axis in (0, 1))
-    for h, kh, dy in rows:
-        for w, kw, dx in cols:
-            here = gx[:, :, h::SH, w::SW]
-            if not len(kh) or not len(kw):
-                here[...] = 0
-            elif here.size:
-                packed = np.ascontiguousarray(weight[:, 0][:, kh][:, :, kw].reshape(len(weight), -1).T)
-                start(forward, here, gy, (1, 1), np.repeat(dy, len(dx)), np.tile(dx, len(dy)), packed,
-                      gate=None if gate is None else gate[:, :, h::SH, w::SW])
+    """Return the gradient of the images."""
+    gx, gy = images(*gy.shape[:2], *size), channels_last(gy)
+    start(forward, axes(window, True), gx, gy, side_by_side(weight), window.kernel_size,
+          gate=None if gate is None else like(gate, gx))
     return gx
 
 
 def conv2d_weight_grad(image, gy, window):
     """Return the gradient of the weights, (C, 1, KH, KW)."""
-    x, gy, C, parts = channels_last(image), channels_last(gy), image.shape[1], threads.count()
-    dy, dx = distances(window)
-    cells = -(-len(dy) // TOGETHER) * TOGETHER
-    beyond = np.full(cells - len(dy), x.shape[2] + gy.shape[2] * window.stride[0])  # cells that see no row of the image
-    dy, dx = np.concatenate([dy, -beyond]), np.concatenate([dx, 0 * beyond])
-    sums = np.zeros((parts, cells, C), np.float32)
-    start(gradient, gy, x, window.stride, dy, dx, sums, parts=parts)
-    real = window.kernel_size[0] * window.kernel_size[1]
-    return np.ascontiguousarray(sums.sum(axis=0)[:real].T).reshape(C, 1, *window.kernel_size)
+    x, gy, C, (KH, KW) = channels_last(image), channels_last(gy), image.shape[1], window.kernel_size
+    parts = max(min(2 * threads.count(), len(gy) * gy.shape[2]), 1)
+    sums = np.zeros((parts, KH * KW, C), np.float32)
+    start(gradient, axes(window, False), gy, x, sums, (KH, KW), parts=parts)
+    return np.ascontiguousarray(sums.sum(axis=0).T).reshape(C, 1, KH, KW)
