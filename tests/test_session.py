@@ -345,7 +345,8 @@ def test_results_lie_in_as_little_memory_as_their_lifetimes_allow():
     net = Net(lambda net, x: net.a(net.b(net.c(x))), a=L.Conv2d(16, 1), b=L.Conv2d(16, 1), c=L.Conv2d(16, 1))
     x = normal(0, 1, 16, 8, 8)
     session = nailorch.compile(net, x)
-    assert session.plans[1].peak == 2 * x.nbytes  # a result, and the one it is made from
+    # a result, and the one it is made from, each at the beginning of a cache line
+    assert 2 * x.nbytes <= session.plans[1].peak <= 2 * (x.nbytes + 64)
 
 
 def test_engine_is_that_of_compilation(_engine):
