@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +15,14 @@ import pytest
 
 pytest.importorskip('numba')
 
+import numba
+from numba import types
+from numba.core import caching
+
 import nailorch
 from nailorch.config import using_config
 from nailorch.kernels.fast import jit, target, warming
-from nailorch.kernels.fast.notice import ERASE, Notice
+from nailorch.kernels.fast.notice import ERASE, Notice, announced
 
 pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
 
@@ -97,6 +103,39 @@ def test_a_package_whose_folder_cannot_be_written_computes(tmp_path, writable):
         process = start(SOFTMAX, PYTHONPATH=str(tree), NUMBA_CACHE_DIR='', **folders)
         assert answer(process) == (ANSWER, '')
     assert bool(list(tmp_path.rglob('*.nbc'))) == writable
+
+
+def test_a_full_disk_keeps_nothing_and_all_is_computed(monkeypatch, tmp_path):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(jit, 'kept', True)
+    monkeypatch.setattr(numba.config, 'CACHE_DIR', str(tmp_path))
+    monkeypatch.setattr(caching.IndexDataCacheFile, 'save', full)
+    assert jit.jit(lambda number: number + 1)(2) == 3
+    assert jit.callback(lambda number: number + 1, types.int64(types.int64))
+    assert not list(tmp_path.rglob('*.nb*'))
+
+
+def test_ctrl_c_waits_until_a_kernel_is_compiled():
+    done = []
+    with pytest.raises(KeyboardInterrupt), announced():
+        signal.raise_signal(signal.SIGINT)
+        done.append('compiled')
+    assert done == ['compiled']
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_ctrl_c_waits_no_more():
+    done = []
+    with pytest.raises(KeyboardInterrupt), announced():
+        signal.raise_signal(signal.SIGINT)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError('what becomes of it in a callback') from None
+        done.append('compiled')
+    assert not done
 
 
 def test_warming_compiles_what_is_not_on_disk(monkeypatch):

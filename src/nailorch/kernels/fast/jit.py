@@ -6,6 +6,7 @@ here is written by several, the emitter and the tiles among them, so the stamp i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import numba
 import numpy as np
 from numba import types
-from numba.core import caching
+from numba.core import caching, sigutils
+from numba.core.ccallback import CFunc
 
 from nailorch.kernels.fast.notice import announced
 
@@ -44,6 +46,12 @@ def stamped(locator):
 caching.CacheImpl._locator_classes[:0] = map(stamped, list(caching.CacheImpl._locator_classes))
 
 
+class Kept(caching.FunctionCache):
+    """Keeps a function while there is room: one that a full disk does not take is compiled again at the next start."""
+
+    def _guard_against_spurious_io_errors(self):
+        return contextlib.suppress(OSError)
+
 
 def keepable() -> bool:
     """Return whether there is a place to keep functions; without one, every process compiles what it needs."""
@@ -57,7 +65,23 @@ def keepable() -> bool:
 
 
 kept = keepable()
-jit = numba.njit(cache=kept, nogil=True)
+
+
+def jit(function):
+    """Return a function that is compiled at its first call, without Python's lock, and kept."""
+    compiled = numba.njit(nogil=True)(function)
+    if kept and not numba.config.DISABLE_JIT:
+        compiled._cache = Kept(function)
+    return compiled
+
+
+def callback(function, signature):
+    """Return the address of a plain C function, compiled now or read from where it is kept."""
+    compiled = CFunc(function, sigutils.normalize_signature(signature), locals={}, options={})
+    if kept:
+        compiled._cache = Kept(function)
+    compiled.compile()
+    return compiled.address
 
 
 class Worker:
@@ -78,7 +102,7 @@ class Worker:
     @functools.cached_property
     def address(self):
         with announced():
-            return numba.cfunc(self.signature, cache=kept)(self.body).address
+            return callback(self.body, self.signature)
 
 
 WORKERS: list[Worker] = []

@@ -8,9 +8,11 @@ compiled indeed, for silence would look like a hang. `Config.quiet` or NAILORCH_
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 from numba.core import event
 
@@ -54,9 +56,35 @@ one_at_a_time = threading.RLock()
 
 
 @contextlib.contextmanager
+def finished() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block, which is seconds at most; the second one waits no more.
+
+    LLVM calls Python back. An interrupt that falls there is lost, and so is the function that was to be kept.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # no interrupt comes here, or somebody has other plans for it
+        return
+    interrupts = []
+
+    def later(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        if len(interrupts) > 1:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, later)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if interrupts:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
 def announced() -> Iterator[None]:
-    """Say so if something is compiled inside the block."""
-    with one_at_a_time, event.install_listener('numba:run_pass', NOTICE):
+    """Say so if something is compiled inside the block, and let nothing cut it short."""
+    with one_at_a_time, finished(), event.install_listener('numba:run_pass', NOTICE):
         try:
             yield
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 
-from numba.core import caching
 from numba.core.registry import cpu_target
 
 from nailorch.config import using_config
@@ -25,7 +24,7 @@ def on_disk(worker: jit.Worker) -> bool:
     """Return whether a worker was compiled before, for this processor and from these sources."""
     if not jit.kept:
         return False
-    cache = caching.FunctionCache(worker.body)
+    cache = jit.Kept(worker.body)
     return cache.load_overload(worker.signature, cpu_target.target_context) is not None
 
 
@@ -37,7 +36,7 @@ def facts() -> dict[str, str | int | None]:
         'threads': threads.count(),
         'kept': sum(map(on_disk, everyone)),
         'kernels': len(everyone),
-        'folder': caching.FunctionCache(everyone[0].body).cache_path if jit.kept else None,
+        'folder': jit.Kept(everyone[0].body).cache_path if jit.kept else None,
     }
 
 
