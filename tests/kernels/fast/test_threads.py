@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -187,3 +188,13 @@ for _ in range(20):
 other.join()
 print(all(right), len(right))
 """, OMP_NUM_THREADS='2') == 'True True 40'
+
+
+def test_a_job_runs_on_no_more_threads_than_it_has_room_for(monkeypatch):
+    seen = []
+    helpers = SimpleNamespace(lead=lambda function, job, workers: seen.append(workers) or True)
+    monkeypatch.setattr(threads, 'helpers', lambda: helpers)
+    with using_config('threads', 3):
+        for most in (2, 3, 100):
+            threads.run(SimpleNamespace(address=0), (), most)
+    assert seen == [2, 3, 3]

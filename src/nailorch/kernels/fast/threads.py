@@ -30,6 +30,7 @@ from nailorch.kernels.fast.notice import announced
 
 AWAKE = 300e-6  # seconds that a helper looks out for work before it sleeps; waking it takes a tenth of that
 TINY = 1 << 15  # numbers that one thread has copied before another would be of use
+ALL = 1 << 30  # more threads than there are
 OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many helpers are inside
 # Words of the board, in bytes. The door has a cache line of its own.
 DOOR, ROUND, FUNCTION, JOB, WORKERS, CLOSING, ASLEEP, SLEEP, WAKE, BED, GIVE_WAY = 0, *range(64, 144, 8)
@@ -41,17 +42,18 @@ def count() -> int:
     return 1 if forked or config.DISABLE_JIT else thread_count()
 
 
-def run(worker, job, most=2) -> None:
+def run(worker, job, most=ALL) -> None:
     """Let every thread run a worker on a job; they share its counter, and so its work, out among themselves.
 
-    Where there is work for one thread at `most`, or the others are busy with another one's, it stays on this one.
+    There is work, or room in the job, for so many threads at `most`. Where that is one, or the others are busy with
+    another thread's job, it stays on this one.
     """
     words = array('q', (0, 0, *job))
     at = words.buffer_info()[0]
     words[0] = at + 8
     if config.DISABLE_JIT:
         worker.body(0, SimpleNamespace(**dict(zip(worker.dtype.names, words, strict=True))))
-    elif most <= 1 or (workers := count()) == 1 or not helpers().lead(worker.address, at, workers):
+    elif (workers := min(count(), most)) <= 1 or not helpers().lead(worker.address, at, workers):
         alone(worker.address, at)
 
 

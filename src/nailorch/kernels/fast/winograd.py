@@ -221,7 +221,7 @@ def start(g, total):
         g = g._replace(first=first, total=min(shared, total - first))
         if not own:
             threads.run(share_points, g)
-        threads.run(convolve_tiles, g)
+        threads.run(convolve_tiles, g, workers)  # the scratch is for no more
     return finite.all()
 
 
