@@ -9,7 +9,7 @@ from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable
 from nailorch.functions.indexing import GetItemGrad
 from nailorch.functions.reduction import sum
-from nailorch.functions.shape import reshape, sum_to, transpose
+from nailorch.functions.shape import reshape, sum_to
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -41,20 +41,27 @@ def matmul(x: Any, W: Any) -> Variable:
 
 
 class MatMul(Function):
+    """The product of x and W, or of their transposes, of which the derivatives are made:
+
+    y = A B      gA = gy B^T      gB = A^T gy      and the transpose of each: gA^T = B gy^T      gB^T = gy^T A
+    """
+
     saves = 'x', 'W'
 
+    def __init__(self, turn_x: bool = False, turn_W: bool = False) -> None:
+        self.turn_x, self.turn_W = turn_x, turn_W
+
     def forward(self, x: Array, W: Array) -> Array:
-        return kernels.matmul(x, W)
+        return kernels.matmul(x.swapaxes(-1, -2) if self.turn_x else x, W.swapaxes(-1, -2) if self.turn_W else W)
 
     def backward(self, gy: Variable) -> Any:
         x, W = self.saved
-        return (sum_to(MatMul()(gy, swapped(W)), x.shape) if self.needs(0) else None,
-                sum_to(MatMul()(swapped(x), gy), W.shape) if self.needs(1) else None)
-
-
-def swapped(x: Variable) -> Variable:
-    """Return x with its last two axes exchanged."""
-    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+        gx = gW = None
+        if self.needs(0):
+            gx = MatMul(self.turn_W, True)(W, gy) if self.turn_x else MatMul(False, not self.turn_W)(gy, W)
+        if self.needs(1):
+            gW = MatMul(True, self.turn_x)(gy, x) if self.turn_W else MatMul(not self.turn_x, False)(x, gy)
+        return gx if gx is None else sum_to(gx, x.shape), gW if gW is None else sum_to(gW, W.shape)
 
 
 def linear(x: Any, W: Any, b: Any = None) -> Variable:
@@ -91,9 +98,10 @@ class Linear(Function):
 
     def backward(self, gy: Variable) -> Any:
         x, W = self.saved
-        rows = reshape(gy, (-1, W.shape[1]))
-        return (matmul(gy, transpose(W)) if self.needs(0) else None,
-                matmul(transpose(reshape(x, (-1, W.shape[0]))), rows) if self.needs(1) else None,
+        N = math.prod(x.shape[:-1])
+        rows = reshape(gy, (N, W.shape[1]))
+        return (reshape(MatMul(False, True)(rows, W), x.shape) if self.needs(0) else None,
+                MatMul(True, False)(reshape(x, (N, W.shape[0])), rows) if self.needs(1) else None,
                 sum(rows, axis=0) if self.needs(2) else None)
 
 
