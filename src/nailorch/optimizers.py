@@ -108,15 +108,16 @@ class Optimizer:
 
     def prepare(self, name: str, p: Parameter) -> None:
         """Count the update of p, and make what is kept beside it if it is new, or another array than before."""
-        if p.grad is not None and p.grad.shape != p.shape:
+        shape = p.data.shape
+        if p.grad is not None and p.grad.shape != shape:
             raise ValueError(message('optimizer.gradient', optimizer=type(self).__name__, name=name, got=p.grad.shape,
                                      expected=p.shape))
-        dtype = np.result_type(p.dtype, np.float32)
+        dtype = np.result_type(p.data.dtype, np.float32)
         known = [self.kept[kind].get(name) for kind in self.keeps]
-        if any(array is None or array.shape != p.shape or array.dtype != dtype for array in known):
+        if any([array is None or array.shape != shape or array.dtype != dtype for array in known]):
             self.steps[name] = 0
             for kind in self.keeps:
-                self.kept[kind][name] = np.zeros(p.shape, dtype)
+                self.kept[kind][name] = np.zeros(shape, dtype)
         self.steps[name] = self.steps.get(name, 0) + 1
 
     # saving

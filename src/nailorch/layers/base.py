@@ -251,10 +251,10 @@ def walk(layer: Layer) -> Iterator[tuple[str, Thing, Layer]]:
     yield from inside(layer, '')
 
 
-def held(items: Mapping[Any, Any] | Sequence[Any], path: str = '',
+def held(items: dict[Any, Any] | Sequence[Any], path: str = '',
          around: tuple[int, ...] = ()) -> Iterator[tuple[str, Thing]]:
     """Yield the layers and parameters among `items`, and in the lists, tuples and dicts among them."""
-    for key, item in items.items() if isinstance(items, Mapping) else enumerate(items):
+    for key, item in items.items() if isinstance(items, dict) else enumerate(items):
         name = f'{path}{key}'
         if isinstance(item, THINGS):
             yield name, item

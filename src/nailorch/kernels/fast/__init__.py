@@ -198,8 +198,9 @@ def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
 def updated(function: str, arrays: Sequence[Arrays], *settings: Any, each: Sequence[Any] = ()) -> None:
     """Call an update on the rows of params, grads, state ... that generated kernels cover, then on the other rows."""
     rows = list(zip(*arrays, strict=True))
-    covered = [covers(p, g, *state) and gapless(p) and all(order(a) == order(p) for a in state) and
-               all(a.flags.writeable and a.flags.aligned for a in (p, *state)) for p, g, *state in rows]
+    covered = [covers(p, g, *state) and gapless(p) and
+               all([a.strides == p.strides or order(a) == order(p) for a in state]) and
+               all([a.flags.writeable and a.flags.aligned for a in (p, *state)]) for p, g, *state in rows]
     for kind in (True, False):
         chosen = [i for i, is_covered in enumerate(covered) if is_covered == kind]
         if chosen:
