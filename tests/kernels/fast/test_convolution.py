@@ -13,7 +13,7 @@ pytest.importorskip('numba')
 
 from nailorch import using_config
 from nailorch.kernels import fast, reference
-from nailorch.kernels.fast import convolution, depthwise, memory, target, transforms
+from nailorch.kernels.fast import convolution, depthwise, memory, target, transforms, winograd
 from nailorch.shapes import Window
 from tests.kernels.fast.examples import examples
 
@@ -269,6 +269,22 @@ def test_results_are_the_same_from_run_to_run():
         first = function(*args)
         for _ in range(5):
             np.testing.assert_array_equal(function(*args), first)
+
+
+@pytest.mark.parametrize('winograd_side', [4, 2])
+@pytest.mark.parametrize('dilation', [1, (2, 3)])
+def test_a_weight_gradient_of_parts_with_sums_of_their_own_is_that_of_shared_points(winograd_side, dilation,
+                                                                                     monkeypatch):
+    x, gy, window = normal(0, 5, 17, 43, 30), normal(1, 5, 40, 43, 30), Window(3, 1, dilation, dilation)
+    own = [winograd.conv2d_weight_grad(x, gy, window, winograd_side) for _ in range(4)]
+    monkeypatch.setattr(winograd, 'OWN_SUMS', 0)
+    shared = winograd.conv2d_weight_grad(x, gy, window, winograd_side)
+    for gW in own:
+        np.testing.assert_array_equal(gW, own[0])
+    expected = reference.conv2d_weight_grad(x.astype(np.float64), gy.astype(np.float64), window)
+    for gW in (own[0], shared):
+        np.testing.assert_allclose(gW, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    assert not np.array_equal(own[0], shared)  # another order of additions: these were two ways
 
 
 def test_memory_of_results_is_channels_last_and_weights_gradients_in_c_order():

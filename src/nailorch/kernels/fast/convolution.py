@@ -18,8 +18,8 @@ SIDES = {'fast': 4, 'accurate': 2, 'off': 0}
 def side(window, groups, N, C, OC, size, transform=13):
     """Return the side of Winograd's tiles for N results of a size, 4 or 2; 0 where it does not serve, or does not pay.
 
-    Both ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point (26 in
-    the weight gradient, where what is transformed is read from afar), and to fetch a weight from memory as long as 8.
+    Both ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point (26
+    where a weight gradient reads from afar what was transformed), and to fetch a weight from memory as long as 8.
     """
     try:
         m = SIDES[Config.winograd]
@@ -150,7 +150,8 @@ def conv2d_weight_grad(image, gy, window, groups=1):
     if few.serves_weight_grad(C, OC, window, groups):
         record('conv2d_weight_grad', 'few')
         return few.conv2d_weight_grad(image, gy, window)
-    m = side(window, groups, len(image), C, OC, gy.shape[2:], transform=26)
+    transform = 13 if winograd.own_sums(C, OC, SIDES.get(Config.winograd, 0)) else 26
+    m = side(window, groups, len(image), C, OC, gy.shape[2:], transform=transform)
     gW = winograd.conv2d_weight_grad(image, gy, window, m) if m else None
     record('conv2d_weight_grad', 'gemm' if gW is None else f'winograd{m}')
     if gW is not None:

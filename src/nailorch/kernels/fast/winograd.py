@@ -27,7 +27,7 @@ from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
 from nailorch.kernels.fast.outer import outer, turn_rows
 from nailorch.kernels.fast.target import LANES
-from nailorch.kernels.fast.tiles import FETCHED, WIDE
+from nailorch.kernels.fast.tiles import FETCHED, WIDE, add_numbers
 from nailorch.kernels.fast.transforms import cook_toom, transform, transposed
 
 PANEL = WIDE * LANES  # output channels that are computed together
@@ -94,20 +94,25 @@ class Tiling(NamedTuple):
     scratch: int = 0  # each worker has so many bytes there, and a word to say whether what it wrote is finite
     size: int = 0
     finite: int = 0
+    parts: int = 1  # of all tiles, each with a gU of its own
 
 
 @jit
 def place(g, t, size, step, top, left, table, base, n_step, h_step, w_step, H, W, outside):
     """Fill the table of one tile's pixels: size x size of them, DH and DW apart; the next tile's begin `step` later."""
-    n, r, c = t // (g.TH * g.TW), t // g.TW % g.TH, t % g.TW
-    y, x = r // g.DH * (step * g.DH) + r % g.DH - top, c // g.DW * (step * g.DW) + c % g.DW - left
-    corner = base + n * n_step
-    for i in range(size):
-        row = y + i * g.DH
-        for j in range(size):
-            column = x + j * g.DW
-            inside = row >= 0 and row < H and column >= 0 and column < W
-            table[size * i + j] = corner + row * h_step + column * w_step if inside else outside
+    # Divisions take longer than all the rest: two where one does, none by 1.
+    above = t // g.TW
+    n = above // g.TH
+    r, c = above - n * g.TH, t - above * g.TW
+    y = r * step if g.DH == 1 else r // g.DH * (step * g.DH) + r % g.DH
+    x = c * step if g.DW == 1 else c // g.DW * (step * g.DW) + c % g.DW
+    y, x, k, across = y - top, x - left, 0, g.DW * w_step
+    for row in range(y, y + size * g.DH, g.DH):
+        at, beyond = base + n * n_step + row * h_step + x * w_step, row < 0 or row >= H
+        for column in range(x, x + size * g.DW, g.DW):
+            table[k] = outside if beyond or column < 0 or column >= W else at
+            at += across
+            k += 1
 
 
 @jit
@@ -340,20 +345,26 @@ def conv2d_data_grad(gy, weight, size, window, m=4, gate=None):
 # the weight gradient
 
 
+@jit
+def gradients_to_points(g, t, table, out):
+    """Transform one tile of gy: A gy A^T."""
+    place(g, t, g.m, g.m, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.zeros)
+    if g.m == 4:
+        gradient_4(table.ctypes.data, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
+    else:
+        gradient_2(table.ctypes.data, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
+
+
 @worker(Tiling)
 def share_gradients(_, job):
-    """Take single tiles of gy, and transform them, A gy A^T."""
+    """Take single tiles of gy, and transform them into a D that all threads will read."""
     g = opened(job)
     table = np.empty(g.m**2, np.int64)
     while True:
         i = take(g.counter)
         if i >= g.total:
             return
-        place(g, g.first + i, g.m, g.m, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.zeros)
-        if g.m == 4:
-            gradient_4(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
-        else:
-            gradient_2(table.ctypes.data, 0, 0, g.D + i * g.D_row, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
+        gradients_to_points(g, g.first + i, table, g.D + i * g.D_row)
 
 
 @worker(Tiling)
@@ -363,37 +374,70 @@ def accumulate(_, job):
     few, rows = 128, np.empty(g.total, np.int64)
     for i in range(g.total):
         rows[i] = g.V + i * g.V_row
-    blocks, out_row = -(-g.depth // few), 4 * g.channels
+    blocks = -(-g.depth // few)
     while True:
         work = take(g.counter)
         if work >= (g.m + 2)**2 * blocks:
             return
         p, k = work // blocks, work % blocks * few
-        for channel in range(0, g.channels, 2 * LANES):
-            to = g.weight + (p * g.depth + k) * out_row + 4 * channel
-            outer(rows.ctypes.data, p * g.V_plane + 4 * k, min(few, g.depth - k), g.total,
-                  g.D + p * g.D_plane + 4 * channel, g.D_row, to if g.first else g.zeros, out_row if g.first else 0,
-                  to, out_row, min(2 * LANES, g.channels - channel))
+        add_products(g, rows, g.total, g.D, p, k, min(few, g.depth - k), g.weight, g.first == 0)
+
+
+@jit
+def add_products(g, rows, count, D, p, k, depth, sums, fresh):
+    """Add the products of `count` tiles at one point to `depth` rows of gU."""
+    row = 4 * g.channels
+    for channel in range(0, g.channels, 2 * LANES):
+        to = sums + (p * g.depth + k) * row + 4 * channel
+        outer(rows.ctypes.data, p * g.V_plane + 4 * k, depth, count, D + p * g.D_plane + 4 * channel, g.D_row,
+              g.zeros if fresh else to, 0 if fresh else row, to, row, min(2 * LANES, g.channels - channel))
+
+
+@worker(Tiling)
+def collect_tiles(number, job):
+    """Take parts of the tiles, and carry them from pixels to a gU of the part's own, in the worker's own V and D."""
+    g = opened(job)
+    points, V, D = (g.m + 2)**2, g.V + number * g.size, g.D + number * g.size
+    table, rows = np.empty(points, np.int64), np.empty(g.tiles, np.int64)
+    for i in range(g.tiles):
+        rows[i] = V + i * g.V_row
+    while True:
+        part = take(g.counter)
+        if part >= g.parts:
+            return
+        sums = g.weight + 4 * part * points * g.depth * g.channels
+        begin, end = part * g.total // g.parts, (part + 1) * g.total // g.parts
+        for first in range(begin, end, g.tiles):
+            count = min(g.tiles, end - first)
+            for i in range(count):
+                to_points(g, first + i, table, V + i * g.V_row, g.V_plane)
+                gradients_to_points(g, first + i, table, D + i * g.D_row)
+            for p in range(points):
+                add_products(g, rows, count, D, p, 0, g.depth, sums, first == begin)
 
 
 @worker(Tiling)
 def finish(_, job):
-    """Take some input channels, transform gU back, G^T gU G, and write gW in C order."""
+    """Take some input channels, add up the parts' gU, transform it back, G^T gU G, and write gW in C order."""
     g = opened(job)
     few, row, finite = 8, g.channels + PADDING, 1
+    points, plane = (g.m + 2)**2, 4 * g.depth * g.channels
     taps = np.empty(few * 9 * row, np.float32).ctypes
     tables, rows = np.empty((4, LANES), np.int64), np.empty(LANES, np.int64)
     while True:
         k = take(g.counter) * few
         if k >= g.depth:
             break
-        here = min(few, g.depth - k)
+        here, begin = min(few, g.depth - k), g.weight + 4 * k * g.channels
+        for part in range(1, g.parts):
+            for p in range(points):
+                add_numbers(begin + (part * points + p) * plane, begin + p * plane, here * g.channels)
         for i in range(here):
-            at, to = g.weight + 4 * (k + i) * g.channels, taps.data + 4 * 9 * i * row
+            at, to = begin + 4 * i * g.channels, taps.data + 4 * 9 * i * row
             if g.m == 4:
-                finite *= back_4(at, 4 * g.depth * g.channels, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0, 0)
+                finite *= back_4(at, plane, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0, 0)
             else:
-                finite *= back_2(at, 4 * g.depth * g.channels, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0, 0)
+                finite *= back_2(at, plane, 0, to, 4 * row, 0, g.channels, 0, 0, 0, 0, 0)
         for j in range(0, 9 * here, LANES):
             count = min(LANES, 9 * here - j)
             for i in range(count):
@@ -408,22 +452,37 @@ def conv2d_weight_grad(image, gy, window, m=4):
     x, gy, (N, C, H, W), (_, OC, OH, OW) = channels_last(image), channels_last(gy), image.shape, gy.shape
     ((top, _), (left, _)), points, finite = window.pad, (m + 2)**2, np.ones(1, np.int64)
     TH, TW = (tiles_along(size, d, m) for size, d in zip((OH, OW), window.dilation, strict=True))
-    nothing = zeros(max(C, OC) + PANEL)
-    sums, gW = floats(points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
-    total, V_row, D_row = N * TH * TW, 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
-    shared = min(total, max(at_once(sums.nbytes) // (points * (V_row + D_row)), PIECE))
+    nothing, total, workers, own = zeros(max(C, OC) + PANEL), N * TH * TW, threads.count(), own_sums(C, OC, m)
+    own = own and total >= 2 * PIECE * workers
+    parts = 2 * workers if own else 1
+    sums, gW = floats(parts * points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
+    V_row, D_row = 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
+    most = (OWN_TILES if own else at_once(sums.nbytes)) // (points * (V_row + D_row))
+    shared = even(-(-total // parts), max(most, OWN)) if own else min(total, max(most, PIECE))
     V_plane, D_plane = shared * V_row + 4 * PADDING, shared * D_row + 4 * PADDING
-    V, D = floats(points * V_plane // 4), floats(points * D_plane // 4)
+    size = points * (V_plane + D_plane)
+    scratch = floats((workers if own else 1) * size // 4)
     g = Tiling(address(gy), *strides(gy), OH, OW, OC, address(x), *strides(x), H, W, C, top, left,
-               *window.dilation, TH, TW, m, address(sums), address(nothing), 0, 0, address(nothing), 0,
-               V=address(V), V_row=V_row, V_plane=V_plane, D=address(D), D_row=D_row, D_plane=D_plane,
-               scratch=address(gW), finite=address(finite))
-    for first in range(0, total, shared):
-        g = g._replace(first=first, total=min(shared, total - first))
-        for step in (share_points, share_gradients, accumulate):
-            threads.run(step, g)
+               *window.dilation, TH, TW, m, address(sums), address(nothing), 0, 0, address(nothing), 0, total=total,
+               tiles=shared, V=address(scratch), V_row=V_row, V_plane=V_plane, D=address(scratch) + points * V_plane,
+               D_row=D_row, D_plane=D_plane, scratch=address(gW), size=size, finite=address(finite), parts=parts)
+    if own:
+        threads.run(collect_tiles, g)
+    else:
+        for first in range(0, total, shared):
+            g = g._replace(first=first, total=min(shared, total - first))
+            for step in (share_points, share_gradients, accumulate):
+                threads.run(step, g)
     threads.run(finish, g, sums.size // threads.TINY)
     return gW if finite.all() else None
+
+
+OWN_SUMS, OWN_TILES = 1 << 18, 3 << 17  # bytes of gU, and of V and D, that fit side by side into a second cache
+
+
+def own_sums(C, OC, m):
+    """Return whether gU is so small that each thread can have its own."""
+    return 4 * (m + 2)**2 * C * OC <= OWN_SUMS
 
 
 def at_once(sums):
