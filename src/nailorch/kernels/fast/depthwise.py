@@ -5,9 +5,9 @@
 It should take as long as reading x and writing y once. Channels lie side by side, so a vector holds LANES of them, and
 a kernel takes PLACES of a row at a time, then all vectors of these pixels: in the order in which they lie in memory.
 The rows of the window come from a table of addresses, zeros for those outside the image, and a number that was read
-serves all the places that see it. Meanwhile the row that the next row of places will see is asked for, and the one that
-it will write: with 14 MB of images that takes half the time. At the left and right edges, places are computed one by
-one, and the table is one of all the window's pixels.
+serves all the places that see it. Where the images exceed the caches, the row that the next row of places will see is
+asked for meanwhile, and the one that it will write: that halves the time. At the left and right edges, places are
+computed one by one, and the table is one of all the window's pixels.
 
 The data gradient is the same walk. A pixel of gx was seen by the taps kh for which h + top - kh*DH is a multiple of SH:
 the same ones for every SHth row, so there are SH * SW kinds of pixels. Along an axis, the taps of a kind are as far
@@ -33,7 +33,8 @@ from nailorch.kernels.fast.tiles import rectified
 
 PLACES = 4  # of a row, computed together
 SLAB = 12 * LANES  # channels that are taken along: what their windows read stays in the first cache
-PIECES = 8  # of work to a thread
+PIECES = 4  # of work to a thread
+LARGE = 3 << 20  # numbers that the caches do not hold; asking for those that they do hold takes a fifth longer
 ENOUGH = 1 << 17  # multiplications that are worth a thread
 
 
@@ -45,13 +46,9 @@ def by_vectors(m, channels, body):
         channels // LANES * SIZE, lambda at: m.load_part(at, rest), lambda at, x: m.store_part(at, x, rest)))
 
 
-def fetch(m, rows, at, row_step, pixels, step):
+def fetch(m, at, rows, row_step, pixels, step):
     """Ask for one vector of each of `pixels` pixels, in as many rows."""
-    def row(r):
-        for i in range(pixels):
-            m.prefetch(at + r * row_step + i * step)
-
-    m.loop(rows, row)
+    m.loop(rows, lambda r: [m.prefetch(at + r * row_step + i * step) for i in range(pixels)] and None)
 
 
 def forward_kernel(places, window=0, stride=0):
@@ -59,11 +56,11 @@ def forward_kernel(places, window=0, stride=0):
 
     A row of the table is a row of the window: where its first tap lies for place 0, in the source, and its weight. From
     tap to tap it is `apart` and `weight_step` bytes, from place to place `step` bytes. With `window` taps in a row and
-    a stride that are known here, apart = step / stride, and a number is loaded once for all places. `ahead` lie the
-    `new` rows, `row_step` bytes apart, that the next row of places will see, and `out_ahead` bytes from out the next.
+    a stride that are known here, apart = step / stride, and a number is loaded once for all places. If `large` is 1, it
+    asks for the `new` rows that the next row of places will see, from `ahead` on, and for the next row of out.
     """
     def run(m, table, rows, shift, taps, apart, weight_shift, weight_step, blocks, last, between, step, out, out_step,
-            channels, bias, relu, gated, gate, added, ahead, new, row_step, out_ahead):
+            channels, bias, relu, gated, gate, added, large, ahead, new, row_step, out_ahead):
         def block(b):
             first = b * last // between
 
@@ -83,9 +80,12 @@ def forward_kernel(places, window=0, stride=0):
                         sums = [m.fma(seen[i * stride + k], weight, s) for i, s in enumerate(sums)]
                     return sums
 
+                def prepare(_):
+                    fetch(m, ahead + away, new, row_step, places * max(stride, 1), apart if stride else step)
+                    fetch(m, to + out_ahead, 1, 0, places, out_step)
+
                 away, to, zero = shift + first * step + at, out + first * out_step + at, m.splat(0)
-                fetch(m, new, ahead + away, row_step, places * max(stride, 1), apart if stride else step)
-                fetch(m, 1, to + out_ahead, 0, places, out_step)
+                m.loop(large, prepare)
                 sums = m.loop(rows, row, *[load(bias + at)] * places)
                 sums = m.loop(added, lambda _, *s: [x + load(to + i * out_step + gate) for i, x in enumerate(s)], *sums)
                 sums = rectified(m, relu, sums)
@@ -103,8 +103,8 @@ def forward_kernel(places, window=0, stride=0):
 
 def gradient_kernel(places, window=0, stride=0):
     """Return the kernel that adds up what a run says about the weights; its table has their sums in place of them."""
-    def run(m, table, rows, shift, taps, apart, weight_step, blocks, step, gy, gy_step, channels, ahead, new, row_step,
-            gy_ahead):
+    def run(m, table, rows, shift, taps, apart, weight_step, blocks, step, gy, gy_step, channels, large, ahead, new,
+            row_step, gy_ahead):
         def block(b):
             def vector(at, load, store):
                 away, to = shift + b * places * step + at, gy + b * places * gy_step + at
@@ -129,8 +129,11 @@ def gradient_kernel(places, window=0, stride=0):
                     for k, total in enumerate(totals):
                         store(w + k * weight_step, total)
 
-                fetch(m, new, ahead + away, row_step, places * max(stride, 1), apart if stride else step)
-                fetch(m, 1, to + gy_ahead, 0, places, gy_step)
+                def prepare(_):
+                    fetch(m, ahead + away, new, row_step, places * max(stride, 1), apart if stride else step)
+                    fetch(m, to + gy_ahead, 1, 0, places, gy_step)
+
+                m.loop(large, prepare)
                 m.loop(rows, row)
 
             by_vectors(m, channels, vector)
@@ -182,6 +185,7 @@ class Walk(NamedTuple):
     gated: int
     gate: int
     added: int
+    large: int
     zeros: int  # as many as a row of the source has
     step_h: int
     turns_h: int
@@ -235,7 +239,7 @@ def compute_row(g, table, rows, cells, out, channels, bias):
     """Compute a row of places."""
     apart, onward, step, out_step = (g.apart_w * g.source_w, 4 * g.onward_w * g.channels, g.step_w * g.source_w,
                                      g.turns_w * g.out_w)
-    address, around, ahead = table.ctypes.data, cells.ctypes.data, table[2 * rows]
+    lines, around, ahead = table.ctypes.data, cells.ctypes.data, table[2 * rows]
     for turn in range(g.turns_w):
         kind, count, ow = g.kinds_w + 24 * turn, (g.OW - turn + g.turns_w - 1) // g.turns_w, 0
         first, tap, taps = peek(kind), peek(kind + 8), peek(kind + 16)
@@ -244,29 +248,32 @@ def compute_row(g, table, rows, cells, out, channels, bias):
             x, to, weight = first + ow * g.step_w, out + turn * g.out_w + ow * out_step, 4 * tap * g.channels
             if ow != low or high - low < PLACES:
                 forward_edge(around, look_around(g, table, rows, x, tap, taps, cells), 0, 1, 0, 0, 0, 1, 0, 1, 0, to, 0,
-                             channels, bias, g.relu, g.gated, g.gate, g.added, ahead, 0, 0, g.out_h)
+                             channels, bias, g.relu, g.gated, g.gate, g.added, 0, 0, 0, 0, 0)
                 ow += 1
                 continue
             run, shift = high - low, x * g.source_w
             blocks, last = -(-run // PLACES), run - PLACES
             between = max(blocks - 1, 1)
             if taps == 3 and apart == step:
-                forward_3(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to, out_step,
-                          channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h, g.out_h)
+                forward_3(lines, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
+                          out_step, channels, bias, g.relu, g.gated, g.gate, g.added, g.large, ahead, g.step_h,
+                          g.source_h, g.out_h)
             elif taps == 3 and 2 * apart == step:
-                forward_3_2(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
-                            out_step, channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h,
-                            g.out_h)
+                forward_3_2(lines, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
+                            out_step, channels, bias, g.relu, g.gated, g.gate, g.added, g.large, ahead, g.step_h,
+                            g.source_h, g.out_h)
             elif taps == 2 and apart == step:
-                forward_2(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to, out_step,
-                          channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h, g.out_h)
+                forward_2(lines, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
+                          out_step, channels, bias, g.relu, g.gated, g.gate, g.added, g.large, ahead, g.step_h,
+                          g.source_h, g.out_h)
             elif taps == 1 and apart == step:
-                forward_1(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to, out_step,
-                          channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h, g.out_h)
+                forward_1(lines, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
+                          out_step, channels, bias, g.relu, g.gated, g.gate, g.added, g.large, ahead, g.step_h,
+                          g.source_h, g.out_h)
             else:
-                forward_any(address, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
-                            out_step, channels, bias, g.relu, g.gated, g.gate, g.added, ahead, g.step_h, g.source_h,
-                            g.out_h)
+                forward_any(lines, rows, shift, taps, apart, weight, onward, blocks, last, between, step, to,
+                            out_step, channels, bias, g.relu, g.gated, g.gate, g.added, g.large, ahead, g.step_h,
+                            g.source_h, g.out_h)
             ow += run
 
 
@@ -274,25 +281,25 @@ def compute_row(g, table, rows, cells, out, channels, bias):
 def add_row(g, table, rows, cells, gy, channels):
     """Add a row's products to the sums."""
     apart, onward, step = g.apart_w * g.source_w, 4 * g.channels, g.step_w * g.source_w
-    address, around, ahead, first, taps, ow = table.ctypes.data, cells.ctypes.data, table[2 * rows], peek(
-        g.kinds_w), g.KW, 0
+    lines, around, ahead = table.ctypes.data, cells.ctypes.data, table[2 * rows]
+    first, taps, ow = peek(g.kinds_w), g.KW, 0
     low, high = inside(first, g.step_w, taps, g.apart_w, g.W, g.OW)
     while ow < g.OW:
         x, to = first + ow * g.step_w, gy + ow * g.out_w
         blocks, shift = (high - ow) // PLACES, x * g.source_w
         if ow < low or blocks <= 0:
-            gradient_edge(around, look_around(g, table, rows, x, 0, taps, cells), 0, 1, 0, 0, 1, 0, to, 0, channels,
-                          ahead, 0, 0, g.out_h)
+            gradient_edge(around, look_around(g, table, rows, x, 0, taps, cells), 0, 1, 0, 0, 1, 0, to, 0, channels, 0,
+                          0, 0, 0, 0)
             ow += 1
             continue
         if taps == 3 and apart == step:
-            gradient_3(address, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, ahead, g.step_h,
-                       g.source_h, g.out_h)
+            gradient_3(lines, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, g.large, ahead,
+                       g.step_h, g.source_h, g.out_h)
         elif taps == 3 and 2 * apart == step:
-            gradient_3_2(address, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, ahead,
+            gradient_3_2(lines, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, g.large, ahead,
                          g.step_h, g.source_h, g.out_h)
         else:
-            gradient_any(address, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, ahead,
+            gradient_any(lines, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, g.large, ahead,
                          g.step_h, g.source_h, g.out_h)
         ow += blocks * PLACES
 
@@ -357,8 +364,8 @@ def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, 
     threads.run(worker, Walk(
         address(out), *strides(out), N, OH, OW, address(source), *strides(source), *source.shape[2:], C,
         address(weight), *size, address(bias), int(relu), int(gate is not None),
-        beside(gate if added is None else added, out), int(added is not None), address(nothing), *down[:-1],
-        address(down.kinds), *across[:-1], address(across.kinds),
+        beside(gate if added is None else added, out), int(added is not None), int(out.size + source.size > LARGE),
+        address(nothing), *down[:-1], address(down.kinds), *across[:-1], address(across.kinds),
         parts or min(-(-PIECES * threads.count() // max(N, 1)), max(OH // 3, 1))),
         out.size * size[0] * size[1] // ENOUGH)
 
