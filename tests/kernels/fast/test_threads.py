@@ -66,6 +66,20 @@ print(helpers())
 """) == str(asked - 1)
 
 
+def test_helpers_beyond_the_processors_leave_once_fewer_are_asked_for():
+    assert python("""
+from nailorch.kernels.fast import threads
+threads.PROCESSORS = 4
+numbers = []
+for asked in 9, 3, 4, 2:
+    with nailorch.using_config('threads', asked):
+        first = compute()
+        numbers.append(helpers())
+        assert all(same(first, compute()) for _ in range(20))
+print(*numbers)
+""") == '8 2 3 3'
+
+
 def test_so_many_threads_compute_as_the_environment_says():
     assert python('compute(); print(helpers())', NAILORCH_NUM_THREADS='3') == '2'
     assert python('compute(); print(helpers())', NAILORCH_NUM_THREADS='1') == '0'

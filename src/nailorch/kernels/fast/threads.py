@@ -29,6 +29,7 @@ from nailorch.kernels.fast.memory import address
 from nailorch.kernels.fast.notice import announced
 
 AWAKE = 300e-6  # seconds that a helper looks out for work before it sleeps; waking it takes a tenth of that
+PROCESSORS = os.cpu_count() or 1
 TINY = 1 << 15  # numbers that one thread has copied before another would be of use
 ALL = 1 << 30  # more threads than there are
 OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many helpers are inside
@@ -122,18 +123,27 @@ class Helpers:
     """Threads that look out for work for a while, and then sleep; never do they need Python's lock."""
 
     def __init__(self) -> None:
+        self.busy, self.threads = threading.Lock(), list[threading.Thread]()
+        self.furnish()
+        self.patience = looks_in(self.board, AWAKE)
+        atexit.register(self.close)
+
+    def furnish(self) -> None:
+        """Put up a board with nothing on it, and a bed."""
         self.words = np.zeros(32, np.int64)
         self.board = -(-address(self.words) // 64) * 64
         for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY), system(), strict=True):
             poke_word(self.board + word, value)
-        self.patience, self.busy, self.threads = looks_in(self.board, AWAKE), threading.Lock(), list[threading.Thread]()
-        atexit.register(self.close)
 
     def lead(self, function: int, job: int, workers: int) -> bool:
         """Do a job with the helpers, one less than workers; return False if they are at another one."""
         if not self.busy.acquire(blocking=False):
             return False
         try:
+            if len(self.threads) >= max(workers, PROCESSORS):
+                # Every job wakes all who sleep: more of them than processors would slow down all that follows.
+                self.send_home()
+                self.furnish()
             while len(self.threads) < workers - 1:
                 self.threads.append(self.another(len(self.threads) + 1))
             lead(self.board, function, job, workers)
@@ -150,10 +160,15 @@ class Helpers:
     def close(self) -> None:
         """Send everybody home, before Python is taken down around them."""
         if not forked and self.busy.acquire(timeout=1):
-            poke_word(self.board + CLOSING, 1)
-            wake(self.board, len(self.threads))
-            for thread in self.threads:
-                thread.join()
+            self.send_home()
+
+    def send_home(self) -> None:
+        """Wait until no helper is left."""
+        poke_word(self.board + CLOSING, 1)
+        wake(self.board, len(self.threads))
+        for thread in self.threads:
+            thread.join()
+        self.threads.clear()
 
 
 def looks_in(board: int, seconds: float) -> int:
