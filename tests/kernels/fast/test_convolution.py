@@ -13,7 +13,7 @@ pytest.importorskip('numba')
 
 from nailorch import using_config
 from nailorch.kernels import fast, reference
-from nailorch.kernels.fast import convolution, depthwise, memory, target, transforms, winograd
+from nailorch.kernels.fast import convolution, depthwise, memory, target, threads, transforms, winograd
 from nailorch.shapes import Window
 from tests.kernels.fast.examples import examples
 
@@ -276,7 +276,10 @@ def test_results_are_the_same_from_run_to_run():
 def test_a_weight_gradient_of_parts_with_sums_of_their_own_is_that_of_shared_points(winograd_side, dilation,
                                                                                      monkeypatch):
     x, gy, window = normal(0, 5, 17, 43, 30), normal(1, 5, 40, 43, 30), Window(3, 1, dilation, dilation)
-    own = [winograd.conv2d_weight_grad(x, gy, window, winograd_side) for _ in range(4)]
+    own = []
+    for count in (1, 2, 3, 2):  # threads
+        with using_config('threads', count):
+            own.append(winograd.conv2d_weight_grad(x, gy, window, winograd_side))
     monkeypatch.setattr(winograd, 'OWN_SUMS', 0)
     shared = winograd.conv2d_weight_grad(x, gy, window, winograd_side)
     for gW in own:
@@ -285,6 +288,20 @@ def test_a_weight_gradient_of_parts_with_sums_of_their_own_is_that_of_shared_poi
     for gW in (own[0], shared):
         np.testing.assert_allclose(gW, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     assert not np.array_equal(own[0], shared)  # another order of additions: these were two ways
+
+
+def test_workers_with_memory_of_their_own_are_no_more_than_it_was_made_for(monkeypatch):
+    x, window, most, run = normal(0, 5, 16, 40, 40), Window(3, 1, 1), {}, threads.run
+
+    def watched(worker, job, limit=threads.ALL):
+        most[worker] = limit
+        run(worker, job, limit)
+
+    monkeypatch.setattr(threads, 'run', watched)
+    with using_config('threads', 2):
+        winograd.conv2d(x, normal(1, 16, 16, 3, 3), None, window)
+        winograd.conv2d_weight_grad(x, x, window)
+    assert most[winograd.convolve_tiles] == most[winograd.collect_tiles] == 2
 
 
 def test_memory_of_results_is_channels_last_and_weights_gradients_in_c_order():

@@ -453,8 +453,8 @@ def conv2d_weight_grad(image, gy, window, m=4):
     ((top, _), (left, _)), points, finite = window.pad, (m + 2)**2, np.ones(1, np.int64)
     TH, TW = (tiles_along(size, d, m) for size, d in zip((OH, OW), window.dilation, strict=True))
     nothing, total, workers, own = zeros(max(C, OC) + PANEL), N * TH * TW, threads.count(), own_sums(C, OC, m)
-    own = own and total >= 2 * PIECE * workers
-    parts = 2 * workers if own else 1
+    own = own and total >= 8 * PIECE
+    parts = min(total // (4 * PIECE), 16) if own else 1  # whatever the threads: so their number changes no result
     sums, gW = floats(parts * points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
     V_row, D_row = 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
     most = (OWN_TILES if own else at_once(sums.nbytes)) // (points * (V_row + D_row))
@@ -467,7 +467,7 @@ def conv2d_weight_grad(image, gy, window, m=4):
                tiles=shared, V=address(scratch), V_row=V_row, V_plane=V_plane, D=address(scratch) + points * V_plane,
                D_row=D_row, D_plane=D_plane, scratch=address(gW), size=size, finite=address(finite), parts=parts)
     if own:
-        threads.run(collect_tiles, g)
+        threads.run(collect_tiles, g, workers)  # V and D are for no more
     else:
         for first in range(0, total, shared):
             g = g._replace(first=first, total=min(shared, total - first))
