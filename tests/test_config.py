@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -75,6 +76,7 @@ def test_without_numba_the_reference_computes_and_doctor_says_so():
     said = python('import sys; sys.modules["numba"] = None\n' + COMPUTE, NAILORCH_LANG='en')
     assert said.startswith("36.0 ('conv2d', 'reference')")
     assert 'pip install numba' in said
+    assert re.search(r'^engine +reference', said, re.M)
 
 
 def test_without_fused_multiply_add_the_reference_computes_and_doctor_says_so():

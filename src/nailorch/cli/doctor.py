@@ -75,7 +75,7 @@ def examine() -> dict[str, Any]:
         'cores': here['cores'],
         'threads': here['threads'],
         'blas': f'{blas["name"]} {blas["version"]}',
-        'engine': Config.engine,
+        'engine': 'reference' if fast.obstacle() else Config.engine,
         'kernels': {'obstacle': fast.obstacle()} | ({} if fast.obstacle() else generated_for()),
         'language': language(),
         'cache': str(cache_folder()),

@@ -270,7 +270,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     'doctor.cores': ('cores', '核心数'),
     'doctor.threads': ('threads', '线程数'),
     'doctor.engine': ('engine', '计算引擎'),
-    'doctor.kernels': ('its kernels', '计算内核'),
+    'doctor.kernels': ('fast kernels', '快速内核'),
     'doctor.generated': ('generated for {vectors}, {threads} threads', '为 {vectors} 生成，{threads} 个线程'),
     'doctor.compiled': ('compiled', '已编译'),
     'doctor.kept': ('{kept} of {kernels}, in {folder}', '{kernels} 个中的 {kept} 个，位于 {folder}'),
