@@ -13,7 +13,7 @@ pytest.importorskip('numba')
 
 from nailorch import using_config
 from nailorch.kernels import fast, reference
-from nailorch.kernels.fast import convolution, depthwise, memory, target, threads, transforms, winograd
+from nailorch.kernels.fast import blocks, convolution, depthwise, memory, target, threads, transforms, winograd
 from nailorch.shapes import Window
 from tests.kernels.fast.examples import examples
 
@@ -27,7 +27,7 @@ def amplification(points):
     return np.einsum('p,pj,p->j', AT.max(axis=0), G, BT.sum(axis=1)).max()**2
 
 
-AMPLIFIED = {'gemm': 1, 'few': 1, 'depthwise': 1, 'grouped': 1,
+AMPLIFIED = {'gemm': 1, 'few': 1, 'blocks': 1, 'depthwise': 1, 'grouped': 1,
              'winograd4': amplification(['0', '3/4', '-3/4', '3/2', '-3/2']),
              'winograd2': amplification(['0', '1', '-1'])}
 
@@ -190,7 +190,9 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(sha
         results = [fast.conv2d(x, weight, None, window, groups),
                    fast.conv2d_data_grad(gy, weight, shape[2:], window, groups),
                    fast.conv2d_weight_grad(x, gy, window, groups)]
-    assert len({kernel.replace('few', 'gemm') for _, kernel in log}) == 1  # none fell back because it met a NaN
+    # None fell back because it met a NaN.
+    assert len({kernel.replace('few', 'gemm').replace('blocks', 'gemm') for _, kernel in log}) == 1
+    assert (log[1][1] == 'blocks') == (groups == 1 and blocks.block(window, shape[1]) is not None)
     assert all(np.isfinite(result).all() for result in results)
     assert len(guarded) >= 6
     assert all((raw[:margin] == 255).all() and (raw[-margin:] == 255).all() for raw in guarded)
@@ -364,3 +366,20 @@ def test_float64_is_served_by_the_reference():
 def test_an_unknown_winograd_setting_is_an_error():
     with using_config('winograd', 'quick'), pytest.raises(ValueError, match='there are fast, accurate, off'):
         fast.conv2d(normal(0, 1, 16, 8, 8), normal(1, 16, 16, 3, 3), None, Window(3))
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_what_is_not_finite_reaches_only_the_pixels_of_a_block_that_were_seen_there(bad):
+    window, weight, gy = Window(3, 2, 1), normal(0, 5, 3, 3, 3), normal(1, 2, 5, 6, 7)
+    gy[1, 2, 3, 4] = bad
+    expected = reference.conv2d_data_grad(gy.astype('d'), weight.astype('d'), (11, 14), window)
+    got = fast.conv2d_data_grad(gy, weight, (11, 14), window)
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+    assert 0 < (~np.isfinite(got)).sum() <= 2 * 2 * 3 * 4
+
+
+@pytest.mark.parametrize(('window', 'C', 'sides'), [
+    (Window(7, 2, 3), 3, (2, 2)), (Window(3, 1, 1), 3, (2, 2)), (Window(1, 2), 3, None), (Window(3, 2, 1), 64, None)])
+def test_blocks_serve_few_channels_of_which_several_pixels_fill_a_vector(window, C, sides):
+    if target.LANES == 16:
+        assert blocks.block(window, C) == sides

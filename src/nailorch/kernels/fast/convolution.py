@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from nailorch.config import Config
-from nailorch.kernels.fast import depthwise, few, gemm, grouped, outer, packs, pools, winograd
+from nailorch.kernels.fast import blocks, depthwise, few, gemm, grouped, outer, packs, pools, winograd
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.target import LANES
 from nailorch.shapes import Window
@@ -130,6 +130,11 @@ def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
     if grouped.serves(groups, weight.shape[1] * groups, gy.shape[1]):
         record('conv2d_data_grad', 'grouped')
         return grouped.conv2d_data_grad(gy, weight, size, window, gate)
+    sides = blocks.block(window, weight.shape[1]) if groups == 1 and gate is None and gy.size else None
+    gx = blocks.conv2d_data_grad(gy, weight, size, window, sides) if sides else None
+    if gx is not None:
+        record('conv2d_data_grad', 'blocks')
+        return gx
     m = side(window, groups, len(gy), weight.shape[1], weight.shape[0], size)
     gx = winograd.conv2d_data_grad(gy, weight, size, window, m, gate) if m else None
     record('conv2d_data_grad', 'gemm' if gx is None else f'winograd{m}')

@@ -273,15 +273,18 @@ def pack(_, job):
         pack_block(g, g.low + at, g.depth, numbers, to, row, g.depth * row, tables)
 
 
-def panels(cell, depth, depth_step, channels, channel_step, groups, group_step):
-    """Return weights in panels: `cell` holds the address of each cell of the kernel, steps are in bytes."""
-    packed = floats(groups * len(cell) * depth * -(-channels // LANES) * LANES)
+def panels_size(cells, depth, channels, groups):
+    """Return how many numbers the panels of so many cells have."""
+    return groups * cells * depth * -(-channels // LANES) * LANES
+
+
+def fill_panels(packed, cell, depth, depth_step, channels, channel_step, groups, group_step):
+    """Write weights in panels: `cell` holds the address of each cell of the kernel, steps are in bytes."""
     if channels % LANES:
         packed[:] = 0
     low, high = int(cell.min()), int(cell.max())
     threads.run(pack, Packing(address(packed), len(cell), address(cell), depth, depth_step, channels, channel_step,
                               groups, group_step, low, (high - low) // 4 + 1), packed.size // threads.TINY)
-    return packed
 
 
 # The two walks
@@ -325,7 +328,9 @@ def forward_panels(weight, groups):
     cells = cell_addresses(weight, np.ndindex(*weight.shape[2:]))
     oc, c = weight.strides[:2]
     each = weight.shape[0] // groups
-    return panels(cells, weight.shape[1], c, each, oc, groups, each * oc)
+    packed = floats(panels_size(len(cells), weight.shape[1], each, groups))
+    fill_panels(packed, cells, weight.shape[1], c, each, oc, groups, each * oc)
+    return packed
 
 
 def cell_addresses(weight, cells):
@@ -352,15 +357,19 @@ def conv2d_data_grad(gy, weight, groups, size, window, gate=None):
     gx, gy = images(N, C, H, W), channels_last(gy)
     gate = None if gate is None else like(gate, gx)
     rows, cols = (list(kinds(window, axis)) for axis in (0, 1))
+    cells = tuple((tuple(kh), tuple(kw)) for _, kh, _ in rows for _, kw, _ in cols)
+    packed, begin = pack_backward(weight, cells, groups), 0
     for h, kh, dy in rows:
         for w, kw, dx in cols:
             here = gx[:, :, h::window.stride[0], w::window.stride[1]]
+            end = begin + panels_size(len(kh) * len(kw), OC // groups, C // groups, groups)
             if not len(kh) or not len(kw):
                 here[...] = 0
             elif here.size:
                 start(N, here, gy, (1, 1), np.repeat(dy, len(dx)), np.tile(dx, len(dy)), OC // groups,
-                      pack_backward(weight, kh, kw, groups), C // groups, groups,
+                      packed[begin:end], C // groups, groups,
                       gate=None if gate is None else gate[:, :, h::window.stride[0], w::window.stride[1]])
+            begin = end
     return gx
 
 
@@ -374,15 +383,21 @@ def kinds(window, axis):
         yield first, cells[seen], distance[seen] // step
 
 
-def pack_backward(weight, kh, kw, groups):
-    """Return the weights of some cells for the data gradient, channels in and out exchanged."""
-    kind = 'gemm back', groups, tuple(kh), tuple(kw)
-    return packs.packed(kind, weight, lambda: backward_panels(weight, kh, kw, groups))
+def pack_backward(weight, kinds_cells, groups):
+    """Return the weights for the data gradient, channels in and out exchanged: for every kind, those of its cells."""
+    kind = 'gemm back', kinds_cells, groups
+    return packs.packed(kind, weight, lambda: backward_panels(weight, kinds_cells, groups))
 
 
-def backward_panels(weight, kh, kw, groups):
+def backward_panels(weight, kinds_cells, groups):
     weight = np.ascontiguousarray(weight)
     oc, c = weight.strides[:2]
-    each = weight.shape[0] // groups
-    cells = cell_addresses(weight, [(h, w) for h in kh for w in kw])
-    return panels(cells, each, oc, weight.shape[1], c, groups, each * oc)
+    each, channels = weight.shape[0] // groups, weight.shape[1]
+    sizes = [panels_size(len(kh) * len(kw), each, channels, groups) for kh, kw in kinds_cells]
+    packed, begin = floats(sum(sizes)), 0
+    for (kh, kw), size in zip(kinds_cells, sizes, strict=True):
+        if size:
+            fill_panels(packed[begin:begin + size], cell_addresses(weight, [(h, w) for h in kh for w in kw]), each, oc,
+                        channels, c, groups, each * oc)
+        begin += size
+    return packed
