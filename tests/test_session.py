@@ -446,3 +446,10 @@ def test_profile_measures_every_step():
         assert 'GFLOP/s' in repr(profile) and 'all steps' in repr(profile)
         with pytest.raises(ValueError, match='repeats'):
             session.profile(normal(1, 3, 3, 32, 32), repeats=0)
+
+
+def test_a_result_that_is_but_another_view_of_the_input_is_the_callers_own():
+    x = np.arange(24, dtype='f').reshape(2, 3, 4)
+    flat = nailorch.compile(lambda x: F.reshape(x, (x.shape[0], -1)), x)(x)
+    x[...] = -1  # a buffer that is filled again
+    np.testing.assert_array_equal(flat, np.arange(24).reshape(2, 12))

@@ -287,8 +287,8 @@ class Session:
 
 
 def own(y: Array, inputs: Sequence[Array]) -> Array:
-    """Return a result as the caller's own: a copy, if it is a constant of the session's or one of the inputs."""
-    return y if y.flags.writeable and not any(y is x for x in inputs) else y.copy()
+    """Return a result as the caller's own: a copy, if it is a constant of the session's, or an input's memory."""
+    return y if y.flags.writeable and not any(owner(y) is owner(x) for x in inputs) else y.copy()
 
 
 def owner(array: Array) -> Array:
