@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -390,3 +392,12 @@ def test_float64_is_served_by_the_reference(name):
     with fast.watch() as log:
         getattr(fast, name)(*arguments)
     assert log == [(name, 'reference')]
+
+
+@pytest.mark.parametrize('target', [[0, 3], [1 << 40, 1], [-1, 2]])
+def test_a_target_that_is_no_class_never_leads_beyond_its_row(target):
+    x, target = normal(0, 2, 3), np.array(target)
+    for name, *scale in (['cross_entropy'], ['cross_entropy_grad', np.ones(2, 'f')]):
+        with fast.watch() as log, contextlib.suppress(IndexError):
+            getattr(fast, name)(x, target, *scale)
+        assert log == [(name, 'reference')]

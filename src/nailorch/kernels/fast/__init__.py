@@ -169,12 +169,17 @@ def log_softmax(x: Array, axis: int) -> Array:
     return served('log_softmax', 'rows', covers(x), x, axis)
 
 
+def are_classes(target: Array, count: int) -> bool:
+    """Return whether all targets are numbers of a row of so many: others would lead beyond its memory."""
+    return bool(np.asarray(target, np.int64).view(np.uint64).max(initial=0) < count)  # below 0 is far above
+
+
 def cross_entropy(x: Array, target: Array) -> Array:
-    return served('cross_entropy', 'rows', covers(x), x, target)
+    return served('cross_entropy', 'rows', covers(x) and are_classes(target, x.shape[1]), x, target)
 
 
 def cross_entropy_grad(x: Array, target: Array, scale: Array) -> Array:
-    return served('cross_entropy_grad', 'rows', covers(x, scale), x, target, scale)
+    return served('cross_entropy_grad', 'rows', covers(x, scale) and are_classes(target, x.shape[1]), x, target, scale)
 
 
 def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
