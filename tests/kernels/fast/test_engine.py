@@ -136,6 +136,36 @@ def test_neighbours_that_are_free_serve_for_one_larger_block(monkeypatch):
     assert pool.take(2 << 22).size == 2 << 22  # more than a stretch
 
 
+def test_results_that_grow_from_call_to_call_do_not_pile_up_in_the_pool(monkeypatch):
+    monkeypatch.setattr(memory, 'STRETCH', 1 << 20)
+    pool = memory.Pool()
+    for size in range(2 << 20, 7 << 20, 1 << 20):
+        pool.give_back(pool.take(size))
+    assert [stretch.memory.size for stretch in pool.stretches] == [6 << 20]
+
+
+def test_where_memory_is_lacking_that_is_the_only_error(monkeypatch):
+    others = []
+    monkeypatch.setattr(sys, 'unraisablehook', others.append)
+    with pytest.raises(MemoryError):
+        memory.floats(1 << 45)
+    assert not others
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork here')
+def test_a_child_forked_while_another_thread_takes_memory_gets_its_own():
+    assert python("""
+import os, signal
+from nailorch.kernels.fast import memory
+with memory.POOL.lock:
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(memory.floats(1 << 20).size == 1 << 20)
+print(os.waitpid(child, 0)[1] >> 8)
+""") == '1'
+
+
 def test_blocks_of_several_threads_never_overlap():
     def work(seed):
         rng, held = np.random.default_rng(seed), []

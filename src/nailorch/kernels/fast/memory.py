@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import ctypes
+import os
 import threading
 from collections import deque
 from math import prod
@@ -87,6 +88,7 @@ class Pool:
             return raw
 
     def another(self, size: int) -> Stretch:
+        self.drop_idle()  # too small, all of them: kept, they would pile up under results that grow from call to call
         try:
             stretch = Stretch(max(size, STRETCH))
         except MemoryError:  # where address space is counted
@@ -110,18 +112,26 @@ class Pool:
         """Give stretches of which nothing is in use back to the system."""
         with self.lock:
             self.collect()
-            self.stretches = [stretch for stretch in self.stretches if not stretch.is_free()]
+            self.drop_idle()
+
+    def drop_idle(self) -> None:
+        self.stretches = [stretch for stretch in self.stretches if not stretch.is_free()]
+
+    def unlock(self) -> None:
+        """Take no notice of a thread that held the lock when this process was forked: it is not here."""
+        self.lock = threading.Lock()
 
 
 POOL = Pool()
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=POOL.unlock)
 
 
 class Block:
     """Memory on loan: an array made of it keeps it, and when the last one is gone, it returns to the pool."""
 
-    def __init__(self, count: int) -> None:
-        self.raw = POOL.take(4 * count + ALIGN)
-        start = address(self.raw)
+    def __init__(self, raw: Array, count: int) -> None:
+        self.raw, start = raw, address(raw)
         self.__array_interface__ = {'version': 3, 'shape': (count,), 'typestr': '<f4',
                                     'data': (-(-start // ALIGN) * ALIGN, False)}
 
@@ -132,9 +142,9 @@ class Block:
 def floats(count: int) -> Array:
     """Return `count` float32 numbers, whatever they may be, at the beginning of a cache line."""
     size = max(4 * count, 4)
-    if size + ALIGN >= LARGE:
-        return np.asarray(Block(count))
     raw = POOL.take(size + ALIGN)
+    if raw.size >= LARGE:
+        return np.asarray(Block(raw, count))
     start = -address(raw) % ALIGN
     return raw[start:start + size].view(np.float32)
 

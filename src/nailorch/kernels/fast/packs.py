@@ -8,7 +8,6 @@ the third time. Of an array that is `constant`, by its owner's word, everything 
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import Any, NamedTuple
 
@@ -24,9 +23,9 @@ FEW = 1 << 15  # bytes that are copied as they are: a checksum would take longer
 STEP = 4 * SIZE  # bytes that are read at a time
 OFTEN = 3  # times: an evaluation between two steps sees what the next step will see
 
-lock = threading.Lock()
 constants: set[int] = set()  # arrays that nobody writes to, and what was packed from them
-# By the array that owns the memory: {kind and place of the weights: (checksum, how often it came, copy or None)}
+# By the array that owns the memory: {kind and place of the weights: (checksum, how often it came, copy or None)}.
+# Two threads may pack the same weights, and one copy is kept: no lock, which a forked child could find locked.
 kept: dict[int, dict[Any, Any]] = {}
 
 
@@ -100,8 +99,7 @@ def constant(array):
 
 def packed_bytes(array):
     """Return how many bytes are kept of what was packed from an array, and from that."""
-    with lock:
-        copies = [copy for *_, copy in kept.get(id(owner_of(array)), {}).values() if copy is not None]
+    copies = [copy for *_, copy in list(kept.get(id(owner_of(array)), {}).values()) if copy is not None]
     return sum(copy.nbytes + packed_bytes(copy) for copy in copies)
 
 
@@ -114,14 +112,12 @@ def packed(kind, weight, make):
         return make()
     key = id(owner)
     place = kind, address(weight), weight.shape, weight.strides
-    with lock:
-        if key not in kept:
-            weakref.finalize(owner, kept.pop, key, None)
-        entries = kept.setdefault(key, {})
-        before, seen, copy = entries.get(place, (None, 0, None))
+    if key not in kept:
+        weakref.finalize(owner, kept.pop, key, None)
+    entries = kept.setdefault(key, {})
+    before, seen, copy = entries.get(place, (None, 0, None))
     if before == now and copy is not None:
         return copy
     copy, seen = constant(make()) if fixed else make(), seen + 1 if before == now else 1
-    with lock:
-        entries[place] = now, seen, copy if fixed or seen >= OFTEN else None
+    entries[place] = now, seen, copy if fixed or seen >= OFTEN else None
     return copy
