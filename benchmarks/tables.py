@@ -52,9 +52,10 @@ def markdown(rows: Iterable[Row]) -> str:
 def machine(report: dict[str, Any], say: Callable[[str], str]) -> str:
     """Return one line about where and when a report was made."""
     about, limits = report['machine'], report['limits']
-    versions = ', '.join(f'{name} {about["versions"][key]}' for name, key in (
-        ('PyTorch', 'torch'), ('ncnn', 'ncnn'), ('MNN', 'MNN'), ('OpenVINO', 'openvino'),
-        ('ONNX Runtime', 'onnxruntime')) if about['versions'].get(key))
+    took_part = {row['peer'] for found in report['workloads'] for row in found.get('results', ())}
+    versions = ', '.join(f'{name} {about["versions"][key]}' for name, peer, key in (
+        ('PyTorch', 'pytorch', 'torch'), ('ncnn', 'ncnn', 'ncnn'), ('MNN', 'mnn', 'MNN'),
+        ('OpenVINO', 'openvino', 'openvino'), ('ONNX Runtime', 'onnxruntime', 'onnxruntime')) if peer in took_part)
     where = f'{about["cpu"]}, {about["threads"]} {say("threads")}, float32, {report["date"][:10]}'
     peaks = f'{number(limits["gflops"])} GFLOP/s, {number(limits["triad_gb_s"])} GB/s'
     return f'{say("Measured on")} {where}; {versions}; {say("limits")}: {peaks}.\n'

@@ -42,7 +42,8 @@ def test_a_network_stands_beside_the_best_of_the_others(tables, monkeypatch):
 
 
 def test_layers_are_summed_up(tables, monkeypatch):
-    found = [{'name': f'vgg16-conv1_2-{job}-b8', 'shape': '8x64x224x224 -> 64, 3x3', 'ratio_pytorch': ratio}
+    found = [{'name': f'vgg16-conv1_2-{job}-b8', 'shape': '8x64x224x224 -> 64, 3x3', 'ratio_pytorch': ratio,
+              'results': [row('pytorch NCHW', 3.0)]}
              for job, ratio in (('forward', 2.0), ('data-grad', 8.0), ('weight-grad', 4.0))]
     monkeypatch.setattr(tables, 'results', lambda name: {**ABOUT, 'workloads': found})
     text = tables.layers('vgg-layers', tables.WORDS.__getitem__)
