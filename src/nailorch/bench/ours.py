@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import nailorch
 import nailorch.functions as F
-from nailorch import kernels, models, optimizers
+from nailorch import kernels, models, optimizers, session
 from nailorch.bench.workloads import Convolution, Dense, Network, Workload
 from nailorch.config import Config, no_grad, test_mode, using_config
 from nailorch.shapes import Array, Window
@@ -68,8 +67,8 @@ def inference(workload: Network) -> Runner:
 def compiled(workload: Network) -> Runner:
     """The model as a session: weights packed, steps joined."""
     x, _ = workload.inputs()
-    session = nailorch.compile(build(workload), x)
-    return Runner(lambda: {'result': session(x)}, lambda: session(x))
+    call = session.compile(build(workload), x)
+    return Runner(lambda: {'result': call(x)}, lambda: call(x))
 
 
 def training(workload: Network) -> Runner:
