@@ -240,7 +240,7 @@ from nailorch.kernels import fast
 x = np.ones((256, 256), 'f')
 expected = fast.matmul(x, x)
 with threads.helpers().busy:
-    print((fast.matmul(x, x) == expected).all(), threads.helpers().lead(0, 0, 2))
+    print((fast.matmul(x, x) == expected).all(), threads.helpers().lead(0, 0, 2, 2))
 """, NAILORCH_NUM_THREADS='2') == 'True False'
 
 

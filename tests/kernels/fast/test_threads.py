@@ -206,9 +206,9 @@ print(all(right), len(right))
 
 def test_a_job_runs_on_no_more_threads_than_it_has_room_for(monkeypatch):
     seen = []
-    helpers = SimpleNamespace(lead=lambda function, job, workers: seen.append(workers) or True)
+    helpers = SimpleNamespace(lead=lambda function, job, workers, asked: seen.append((workers, asked)) or True)
     monkeypatch.setattr(threads, 'helpers', lambda: helpers)
     with using_config('threads', 3):
         for most in (2, 3, 100):
             threads.run(SimpleNamespace(address=0), (), most)
-    assert seen == [2, 3, 3]
+    assert seen == [(2, 3), (3, 3), (3, 3)]

@@ -54,7 +54,7 @@ def run(worker, job, most=ALL) -> None:
     words[0] = at + 8
     if config.DISABLE_JIT:
         worker.body(0, SimpleNamespace(**dict(zip(worker.dtype.names, words, strict=True))))
-    elif (workers := min(count(), most)) <= 1 or not helpers().lead(worker.address, at, workers):
+    elif min(asked := count(), most) <= 1 or not helpers().lead(worker.address, at, min(asked, most), asked):
         alone(worker.address, at)
 
 
@@ -135,16 +135,16 @@ class Helpers:
         for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY), system(), strict=True):
             poke_word(self.board + word, value)
 
-    def lead(self, function: int, job: int, workers: int) -> bool:
-        """Do a job with the helpers, one less than workers; return False if they are at another one."""
+    def lead(self, function: int, job: int, workers: int, asked: int) -> bool:
+        """Do a job with helpers, one less than workers, of those asked for; return False if they are at another one."""
         if not self.busy.acquire(blocking=False):
             return False
         try:
-            if len(self.threads) >= max(workers, PROCESSORS):
+            if len(self.threads) >= max(asked, PROCESSORS):
                 # Every job wakes all who sleep: more of them than processors would slow down all that follows.
                 self.send_home()
                 self.furnish()
-            while len(self.threads) < workers - 1:
+            while len(self.threads) < asked - 1:
                 self.threads.append(self.another(len(self.threads) + 1))
             lead(self.board, function, job, workers)
         finally:
