@@ -11,7 +11,7 @@ from nailorch.models import Model
 from nailorch.rng import seed
 
 if TYPE_CHECKING:
-    from nailorch import datasets, graph, inspection, schedules, training, transforms
+    from nailorch import datasets, graph, inspection, onnx, schedules, training, transforms
     from nailorch.dataloaders import DataLoader, SeqDataLoader
     from nailorch.datasets import Dataset
     from nailorch.session import Session, compile
@@ -20,13 +20,13 @@ __version__ = '0.1.0'
 
 __all__ = ['Buffer', 'Config', 'DataLoader', 'Dataset', 'Function', 'Layer', 'Model', 'Parameter', 'SeqDataLoader',
            'Session', 'Variable', 'as_array', 'as_variable', 'compile', 'cuda', 'datasets', 'functions', 'grad',
-           'graph', 'inspection', 'layers', 'models', 'no_grad', 'optimizers', 'schedules', 'seed', 'test_mode',
+           'graph', 'inspection', 'layers', 'models', 'no_grad', 'onnx', 'optimizers', 'schedules', 'seed', 'test_mode',
            'training', 'transforms', 'using_config']
 
 # What a script may not need is imported when it is first asked for: `import nailorch` stays quick.
 LATER = {'DataLoader': 'dataloaders', 'SeqDataLoader': 'dataloaders', 'Dataset': 'datasets', 'Session': 'session',
          'compile': 'session'}
-CHAPTERS = {'datasets', 'graph', 'inspection', 'schedules', 'training', 'transforms'}
+CHAPTERS = {'datasets', 'graph', 'inspection', 'onnx', 'schedules', 'training', 'transforms'}
 
 
 def __getattr__(name: str) -> Any:

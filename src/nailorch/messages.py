@@ -449,6 +449,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '权重 {weight} MB · 输入 {input} MB · 各层输出 {output} MB',
     ),
     'summary.unused': ('not used: {names}', '未用到：{names}'),
+    # ONNX files
+    'onnx.extra': (
+        "ONNX files need the package onnx, which cannot be imported ({error}): pip install 'nailorch[onnx]'",
+        "读写 ONNX 文件需要 onnx 包，但无法导入（{error}）：pip install 'nailorch[onnx]'",
+    ),
     # sessions
     'session.count': (
         'the session of {model} takes as many inputs as it was compiled with, {expected} ({names}), got {got}',
