@@ -10,12 +10,10 @@ from nailorch import inspection
 from nailorch.cli.output import show_json
 from nailorch.cli.parser import UsageError, count, did_you_mean
 from nailorch.cli.texts import text
+from nailorch.models import MODELS
 from nailorch.training.recipe import build_model, model_names
 
 __all__ = ['add_arguments', 'run']
-
-# What a model is made for, where nothing else is said: photographs of a thousand kinds, or the ten digits.
-PHOTOGRAPHS = ('vgg', 'resnet')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.model not in model_names():
         raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, model_names())))
-    photographs = options.model.startswith(PHOTOGRAPHS)
+    # what it is made for, where nothing else is said: photographs of a thousand kinds, or the ten digits
+    photographs = hasattr(MODELS.get(options.model), 'preprocess')
     shape = shape_of(options.input) if options.input else (3, 224, 224) if photographs else (1, 28, 28)
     classes = options.classes or (1000 if photographs else 10)
     found = inspection.summary(build_model(options.model, classes), shape)

@@ -1,10 +1,21 @@
 """Whole networks, ready to train."""
 
 # ruff: noqa: F403
-from nailorch.models import base, lenet, resnet, vgg
+from nailorch.models import base, lenet, mobilenet, resnet, vgg
 from nailorch.models.base import *
 from nailorch.models.lenet import *
+from nailorch.models.mobilenet import *
 from nailorch.models.resnet import *
 from nailorch.models.vgg import *
 
-__all__ = [*base.__all__, *lenet.__all__, *resnet.__all__, *vgg.__all__]
+# By the names that the command line knows: those that need to be told nothing but how many classes there are.
+MODELS: dict[str, type[base.Model]] = {
+    'mnistnet': lenet.MNISTNet, 'lenet': lenet.LeNet,
+    'vgg11': vgg.VGG11, 'vgg13': vgg.VGG13, 'vgg16': vgg.VGG16, 'vgg19': vgg.VGG19,
+    'vgg11_bn': vgg.VGG11_BN, 'vgg13_bn': vgg.VGG13_BN, 'vgg16_bn': vgg.VGG16_BN, 'vgg19_bn': vgg.VGG19_BN,
+    'resnet18': resnet.ResNet18, 'resnet34': resnet.ResNet34, 'resnet50': resnet.ResNet50,
+    'resnet101': resnet.ResNet101, 'resnet152': resnet.ResNet152,
+    'mobilenet_v2': mobilenet.MobileNetV2,
+}
+
+__all__ = ['MODELS', *base.__all__, *lenet.__all__, *mobilenet.__all__, *resnet.__all__, *vgg.__all__]

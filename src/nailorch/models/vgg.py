@@ -31,15 +31,17 @@ class VGG(Model):
         num_classes: scores that come out.
         width: channels of the first block; a smaller one makes a smaller network of the same shape.
         hidden: features of fc6 and fc7.
+        dropout_ratio: the share of these that training drops.
     """
 
     depths: ClassVar[tuple[int, ...]]  # convolutions in each block
     batch_norm: ClassVar[bool] = False
     preprocess = staticmethod(caffe)
 
-    def __init__(self, num_classes: int = 1000, width: int = 64, hidden: int = 4096) -> None:
+    def __init__(self, num_classes: int = 1000, width: int = 64, hidden: int = 4096,
+                 dropout_ratio: float = 0.5) -> None:
         super().__init__()
-        self.num_classes, self.width, self.hidden = num_classes, width, hidden
+        self.num_classes, self.width, self.hidden, self.dropout_ratio = num_classes, width, hidden, dropout_ratio
         he = L.HeNormal()
         for block, depth in enumerate(self.depths, 1):
             channels = width * min(2 ** (block - 1), 8)
@@ -60,9 +62,21 @@ class VGG(Model):
                 x = F.relu(x)
             x = F.pooling(x, 2, 2)
         x = F.reshape(x, (x.shape[0], -1))
-        x = F.dropout(F.relu(self.fc6(x)))
-        x = F.dropout(F.relu(self.fc7(x)))
+        x = F.dropout(F.relu(self.fc6(x)), self.dropout_ratio)
+        x = F.dropout(F.relu(self.fc7(x)), self.dropout_ratio)
         return self.fc8(x)
+
+    def torch_name(self, path: str) -> str:
+        """Return what torchvision calls the layer at `path`: VGG16's 'conv1_2' is its 'features.2'.
+
+        There the layers of all blocks, ReLUs and pools among them, are numbered through.
+        """
+        if path.startswith('fc'):
+            return f'classifier.{("fc6", "fc7", "fc8").index(path) * 3}'  # after the first two: ReLU, dropout
+        kind, block, i = path[:-3], int(path[-3]), int(path[-1])
+        unit = 3 if self.batch_norm else 2  # convolution, batch norm, ReLU
+        place = unit * (sum(self.depths[:block - 1]) + i - 1) + (block - 1)  # a pool ends each block before
+        return f'features.{place + (kind == "bn")}'
 
 
 class VGG11(VGG):

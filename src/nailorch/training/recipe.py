@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -33,7 +32,6 @@ OPTIMIZERS: dict[str, tuple[Callable[[], Any], float]] = {
     'adam': (Adam, 0.001),
     'adamw': (AdamW, 0.001),
 }
-FAMILIES = ('ResNet', 'VGG')  # what their members, each with its depth, are made of
 SCHEDULES = ('constant', 'step', 'cosine', 'onecycle', 'plateau')
 
 
@@ -118,16 +116,7 @@ def builders() -> dict[str, Callable[[int], Any]]:
     found: dict[str, Callable[[int], Any]] = {
         'mlp': lambda classes: models.Sequential(F.flatten, models.MLP((128, classes), F.relu)),
     }
-    for name in models.__all__:
-        signature = inspect.signature(getattr(models, name))
-        others = [each for each in signature.parameters.values() if each.default is each.empty]
-        if 'num_classes' in signature.parameters and not others and name not in FAMILIES:
-            found[name.lower()] = partial(make, name)
-    return found
-
-
-def make(name: str, classes: int) -> Any:
-    return getattr(models, name)(num_classes=classes)
+    return found | models.MODELS
 
 
 def build_optimizer(told: TrainingSettings) -> Any:
