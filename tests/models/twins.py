@@ -196,7 +196,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self, classes=1000, width=1.0, dropout=0.2):
         super().__init__()
-        stem = 32 if width == 1 else round8(32 * width)
+        stem, last = round8(32 * min(width, 1.0)), 1280
         norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
         self._conv_stem, self._bn0 = SameConv2d(3, stem, 3, 2, bias=False), norm(stem)
         blocks, inside = [], stem
@@ -205,7 +205,6 @@ class EfficientNetLite0(nn.Module):
                 blocks.append(MBConv(inside, round8(channels * width), kernel, 1 if i else stride, expansion))
                 inside = round8(channels * width)
         self._blocks = nn.ModuleList(blocks)
-        last = round8(1280 * max(width, 1.0))
         self._conv_head, self._bn1 = SameConv2d(inside, last, 1, bias=False), norm(last)
         self._dropout, self._fc = nn.Dropout(dropout), nn.Linear(last, classes)
 

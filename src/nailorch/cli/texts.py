@@ -230,8 +230,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch summary resnet18 --input 3,64,64\n'
         '  nailorch summary mnistnet --json',
     ),
-    'summary.model': ('mnistnet, lenet, mlp, vgg16, resnet18, mobilenet_v2 …',
-                      'mnistnet、lenet、mlp、vgg16、resnet18、mobilenet_v2 等'),
+    'summary.model': ('mnistnet, lenet, mlp, vgg16, resnet18, squeezenet1_1, mobilenet_v2 …',
+                      'mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等'),
     'summary.input': ('shape of one image, C,H,W', '一张图像的形状 C,H,W'),
     'summary.classes': ('how many classes', '类别数'),
     # runs

@@ -30,17 +30,17 @@ class ConvBN(L.Layer):
     Args:
         channels: that come out.
         kernel_size, stride, groups: as Conv2d takes them; `groups=channels` looks at each channel alone.
-        pad: as Conv2d takes it; None: half the kernel on every side.
         linear: True leaves the ReLU6 out.
-        eps: batch norm's.
+        pad: as Conv2d takes it; None: half the kernel on every side.
+        decay, eps: as BatchNorm takes them.
     """
 
-    def __init__(self, channels: int, kernel_size: int, stride: int = 1, groups: int = 1, pad: Any = None,
-                 linear: bool = False, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int, kernel_size: int, stride: int = 1, groups: int = 1, linear: bool = False,
+                 pad: Any = None, decay: float = 0.9, eps: float = 1e-5) -> None:
         pad = kernel_size // 2 if pad is None else pad
         self.linear = linear
         self.conv = L.Conv2d(channels, kernel_size, stride, pad, nobias=True, groups=groups, W_init=L.HeNormal())
-        self.bn = L.BatchNorm(eps=eps)
+        self.bn = L.BatchNorm(decay, eps)
 
     def forward(self, x: Any) -> Variable:
         y = self.bn(self.conv(x))
@@ -56,18 +56,18 @@ class InvertedResidual(L.Layer):
         stride: 2 halves the image.
         expansion: how many times wider the inside is; 1 leaves `expand` out.
         kernel_size: of the depthwise convolution.
-        pad, eps: as ConvBN takes them.
+        units: pad, decay and eps of all three, as ConvBN takes them.
     Attributes:
         expand, depthwise, project: the three convolutions, each with its batch norm.
     """
 
-    def __init__(self, inside: int, channels: int, stride: int, expansion: int, kernel_size: int = 3, pad: Any = None,
-                 eps: float = 1e-5) -> None:
+    def __init__(self, inside: int, channels: int, stride: int, expansion: int, kernel_size: int = 3,
+                 **units: Any) -> None:
         wide = inside * expansion
         self.shortcut = stride == 1 and inside == channels
-        self.expand = ConvBN(wide, 1, eps=eps) if expansion > 1 else None
-        self.depthwise = ConvBN(wide, kernel_size, stride, groups=wide, pad=pad, eps=eps)
-        self.project = ConvBN(channels, 1, linear=True, eps=eps)
+        self.expand = ConvBN(wide, 1, **units) if expansion > 1 else None
+        self.depthwise = ConvBN(wide, kernel_size, stride, groups=wide, **units)
+        self.project = ConvBN(channels, 1, linear=True, **units)
 
     def forward(self, x: Any) -> Variable:
         y = self.expand(x) if self.expand else x

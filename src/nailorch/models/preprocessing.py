@@ -1,7 +1,8 @@
-"""How a picture becomes the array that trained weights expect. There are two conventions, and weights know only one.
+"""How a picture becomes the array that trained weights expect. There are three conventions; weights know only one.
 
-    caffe        BGR, 0 to 255, the average colour subtracted: VGG16 as its authors published it
-    torchvision  RGB, 0 to 1, mean subtracted, divided by the deviation: weights from PyTorch
+    caffe              BGR, 0 to 255, the average colour subtracted: VGG16 as its authors published it
+    torchvision        RGB, 0 to 1, mean subtracted, divided by the deviation: weights from PyTorch
+    efficientnet_lite  RGB, about -1 to 1, the same for all colours: EfficientNet-Lite as its authors published it
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from nailorch.messages import message
 from nailorch.shapes import Array
 
-__all__ = ['caffe', 'torchvision']
+__all__ = ['caffe', 'efficientnet_lite', 'torchvision']
 
 
 def caffe(image: Any, size: tuple[int, int] | None = (224, 224), dtype: Any = np.float32) -> Array:
@@ -58,6 +59,31 @@ def torchvision(image: Any, size: int = 224, resize: int = 256, dtype: Any = np.
     image = image.resize((W, H), Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
     pixels = np.asarray(image, dtype) / 255
     pixels = (pixels - np.array([0.485, 0.456, 0.406], dtype)) / np.array([0.229, 0.224, 0.225], dtype)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def efficientnet_lite(image: Any, size: int = 224, dtype: Any = np.float32) -> Array:
+    """Return a picture as EfficientNet-Lite's authors evaluated it.
+
+    The middle square is cut out first, seven eighths of the shorter side, and then resized, bicubic.
+
+    Args:
+        image: a PIL image of any mode.
+        size: pixels of the result; Lite0 to Lite4 were trained on 224, 240, 260, 280 and 300.
+        dtype: of the result.
+    Returns:
+        (3, size, size): red, green, blue from 0 to 255, less 127, over 128.
+
+    Source: github.com/tensorflow/tpu, models/official/efficientnet/preprocessing.py and lite/.
+    """
+    from PIL import Image
+
+    image = rgb(image)
+    W, H = image.size
+    side = max(min(W, H) * 7 // 8, 1)
+    left, top = (W - side + 1) // 2, (H - side + 1) // 2
+    image = image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BICUBIC)
+    pixels = (np.asarray(image, dtype) - 127) / 128
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

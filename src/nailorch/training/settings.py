@@ -51,8 +51,8 @@ def setting(default: Any, english: str, chinese: str, **limits: float) -> Any:
 class ModelSettings:
     name: str = setting(
         'mnistnet',
-        'the network: mnistnet, lenet, mlp, vgg16, resnet18, mobilenet_v2 …',
-        '网络：mnistnet、lenet、mlp、vgg16、resnet18、mobilenet_v2 等',
+        'the network: mnistnet, lenet, mlp, vgg16, resnet18, squeezenet1_1, mobilenet_v2 …',
+        '网络：mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等',
     )
 
 
