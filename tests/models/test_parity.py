@@ -1,4 +1,7 @@
-"""Small VGGs and ResNets give PyTorch's logits and gradients, in float64, with the same weights."""
+"""Every model gives PyTorch's logits and gradients, from a state dict that PyTorch made; and PyTorch loads ours."""
+
+from collections import OrderedDict
+from functools import partial
 
 import numpy as np
 import pytest
@@ -6,68 +9,73 @@ import pytest
 import nailorch
 import nailorch.functions as F
 from nailorch import Variable, models
+from nailorch.layers.base import slots
 
 torch = pytest.importorskip('torch', reason='PyTorch is not installed: pip install -e ".[compare]"')
-nn = torch.nn
-TORCH_NAMES = {'W': 'weight', 'b': 'bias', 'gamma': 'weight', 'beta': 'bias', 'avg_mean': 'running_mean',
-               'avg_var': 'running_var'}
+from tests.models import twins  # noqa: E402
+
+WORDS = {'W': 'weight', 'b': 'bias', 'gamma': 'weight', 'beta': 'bias', 'avg_mean': 'running_mean',
+         'avg_var': 'running_var'}
 
 
-def torch_vgg(depths, width, hidden, classes, batch_norm):
-    """torchvision's layout: one Sequential of features, one of dense layers (without its dropout)."""
-    layers, channels = [], 3
-    for block, depth in enumerate(depths):
-        for _ in range(depth):
-            out = width * min(2 ** block, 8)
-            layers += [nn.Conv2d(channels, out, 3, padding=1)]
-            layers += [nn.BatchNorm2d(out)] if batch_norm else []
-            layers += [nn.ReLU()]
-            channels = out
-        layers.append(nn.MaxPool2d(2))
-    dense = [nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(),
-             nn.Linear(hidden, classes)]
-    return nn.Sequential(*layers, *dense).double()
+def vgg(kind, **options):
+    return twins.VGG(kind.depths, kind.batch_norm, **options)
 
 
-class TorchBlock(nn.Module):
-    def __init__(self, inside, channels, stride, bottleneck):
-        super().__init__()
-        out = channels * (4 if bottleneck else 1)
-        shapes = ([(inside, channels, 1, 1), (channels, channels, 3, stride), (channels, out, 1, 1)] if bottleneck
-                  else [(inside, channels, 3, stride), (channels, channels, 3, 1)])
-        self.depth = len(shapes)
-        for i, (c, oc, k, s) in enumerate(shapes, 1):
-            setattr(self, f'conv{i}', nn.Conv2d(c, oc, k, s, k // 2, bias=False))
-            setattr(self, f'bn{i}', nn.BatchNorm2d(oc))
-        self.downsample = None
-        if stride != 1 or inside != out:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
-
-    def forward(self, x):
-        y = x
-        for i in range(1, self.depth + 1):
-            y = getattr(self, f'bn{i}')(getattr(self, f'conv{i}')(y))
-            y = y.relu() if i < self.depth else y
-        return (y + (x if self.downsample is None else self.downsample(x))).relu()
+def resnet(kind, **options):
+    return twins.ResNet(kind.depths, kind.block is models.Bottleneck, **options)
 
 
-class TorchResNet(nn.Module):
-    def __init__(self, depths, width, classes, bottleneck):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
-        inside = width
-        for stage, depth in enumerate(depths):
-            blocks = []
-            for i in range(depth):
-                blocks.append(TorchBlock(inside, width * 2 ** stage, 2 if stage and not i else 1, bottleneck))
-                inside = width * 2 ** stage * (4 if bottleneck else 1)
-            setattr(self, f'layer{stage + 1}', nn.Sequential(*blocks))
-        self.fc = nn.Linear(inside, classes)
+# ours, PyTorch's, what both are told to be small, and what only PyTorch's must be told
+FAMILY = {
+    'vgg11': (models.VGG11, vgg, {'width': 2, 'hidden': 12}, {'side': 2}),
+    'vgg16': (models.VGG16, vgg, {'width': 2, 'hidden': 12}, {'side': 2}),
+    'vgg13_bn': (models.VGG13_BN, vgg, {'width': 2, 'hidden': 12}, {'side': 2}),
+    'vgg19_bn': (models.VGG19_BN, vgg, {'width': 2, 'hidden': 12}, {'side': 2}),
+    'resnet18': (models.ResNet18, resnet, {'width': 4}, {}),
+    'resnet50': (models.ResNet50, resnet, {'width': 4}, {}),
+    'squeezenet1_0': (models.SqueezeNet1_0, partial(twins.SqueezeNet, '1_0'), {'width': .125}, {}),
+    'squeezenet1_1': (models.SqueezeNet1_1, partial(twins.SqueezeNet, '1_1'), {'width': .125}, {}),
+    'mobilenet_v2': (models.MobileNetV2, twins.MobileNetV2, {'width': .25}, {}),
+    'efficientnet_lite0': (models.EfficientNetLite0, twins.EfficientNetLite0, {'width': .25}, {}),
+}
+DROPLESS = ('resnet18', 'resnet50')
 
-    def forward(self, x):
-        x = nn.functional.max_pool2d(self.bn1(self.conv1(x)).relu(), 3, 2, 1)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(x.mean((2, 3)))
+
+def images(name, dtype):
+    """Return a batch whose sizes no stride divides; but VGG's pools, as PyTorch's, drop what is left over."""
+    H, W = (70, 65) if name.startswith('vgg') else (75, 69)
+    return np.random.default_rng(0).standard_normal((4, 3, H, W)).astype(dtype)
+
+
+def pair(name, dtype):
+    """Return a small model of ours with the weights of PyTorch's, and that one."""
+    kind, twin, small, told = FAMILY[name]
+    drop = () if name in DROPLESS else ('dropout',)
+    make = partial(twin, kind) if twin in (vgg, resnet) else twin
+    torch.manual_seed(0)
+    peer = make(classes=5, **small, **told, **dict.fromkeys(drop, 0.0)).to(getattr(torch, np.dtype(dtype).name))
+    stir(peer)
+    with nailorch.using_config('dtype', dtype):
+        net = kind(5, **small, **dict.fromkeys((f'{each}_ratio' for each in drop), 0.0))
+        load(net, twins.state(peer))
+    return net, peer
+
+
+def stir(peer):
+    """Make batch norm's numbers ones that would be missed, were they swapped or left out."""
+    with torch.no_grad():
+        for name, tensor in [*peer.named_parameters(), *peer.named_buffers()]:
+            if 'running_mean' in name or (name.endswith('bias') and tensor.ndim == 1):
+                tensor.uniform_(-.2, .2)
+            elif 'running_var' in name or (name.endswith('weight') and tensor.ndim == 1):
+                tensor.uniform_(.5, 1.5)
+
+
+def torch_names(net):
+    """Return our name -> PyTorch's, of every array."""
+    named = getattr(net, 'torch_name', lambda path: path.replace('/', '.'))
+    return {name: f'{named(name.rpartition("/")[0])}.{WORDS[name.rpartition("/")[2]]}' for name in slots(net)}
 
 
 def turned(name, array):
@@ -75,64 +83,107 @@ def turned(name, array):
     return array.T if name.endswith('/W') and array.ndim == 2 else array
 
 
-def compare(net, peer, names, x):
-    """Copy net's weights into peer, run both on x, and compare all there is."""
-    tensors = {**dict(peer.named_parameters()), **dict(peer.named_buffers())}
-    with torch.no_grad():
-        for name, array in net.state_dict().items():
-            tensors[names[name]].copy_(torch.tensor(turned(name, array)))
+def load(net, state):
+    net.load_state_dict({ours: turned(ours, state[theirs]) for ours, theirs in torch_names(net).items()})
+
+
+def there(net):
+    names = torch_names(net)
+    return OrderedDict((names[name], torch.tensor(turned(name, array))) for name, array in net.state_dict().items())
+
+
+def run(name, dtype, training):
+    """Run both, forward and backward; return net, peer, both inputs, both logits."""
+    net, peer = pair(name, dtype)
+    net.train(training)
+    peer.train(training)
+    x = images(name, dtype)
     ours, theirs = Variable(x), torch.tensor(x, requires_grad=True)
     y, z = net(ours), peer(theirs)
-    np.testing.assert_allclose(y.data, z.detach().numpy(), rtol=1e-8, atol=1e-8)
-
     t = np.arange(len(x)) % y.shape[1]
-    loss = F.softmax_cross_entropy(y, t)
-    loss.backward()
-    nn.functional.cross_entropy(z, torch.tensor(t)).backward()
-    np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), rtol=1e-8, atol=1e-8)
-    for name, p in net.named_parameters():
-        np.testing.assert_allclose(turned(name, p.grad.data), tensors[names[name]].grad.numpy(), rtol=1e-8, atol=1e-8,
-                                   err_msg=name)
-    for name, buffer in net.named_buffers():
-        np.testing.assert_allclose(buffer.data, tensors[names[name]].numpy(), rtol=1e-8, atol=1e-8, err_msg=name)
-    assert max(np.abs(p.grad.data).max() for p in net.params()) > 1e-3
-
-
-def in_order(net, peer):
-    """Pair names by order: both define their parameters front to back, running averages apart."""
-    ours = [name for name, _ in net.named_parameters()]
-    pairs = dict(zip(ours, dict(peer.named_parameters()), strict=True))
-    running = [name for name, _ in peer.named_buffers() if 'running' in name]
-    return {**pairs, **dict(zip((name for name, _ in net.named_buffers()), running, strict=True))}
-
-
-def by_name(net):
-    return {name: name.rpartition('/')[0].replace('/', '.') + '.' + TORCH_NAMES[name.rpartition('/')[2]]
-            for name in net.state_dict()}
-
-
-def fresh(kind, x, **options):
-    with nailorch.using_config('dtype', np.float64):
-        net = kind(5, **options)
-        with nailorch.no_grad(), nailorch.test_mode():
-            net(x)
-    return net
-
-
-X = np.random.default_rng(0).standard_normal((4, 3, 64, 64))
-
-
-@pytest.mark.parametrize('kind', [models.VGG11, models.VGG16, models.VGG13_BN, models.VGG19_BN])
-def test_vgg_equals_pytorch(kind):
-    x = X[:, :, :32, :32]
-    net = fresh(kind, x, width=2, hidden=12).eval()  # dropout draws other numbers there
-    peer = torch_vgg(kind.depths, 2, 12, 5, kind.batch_norm).eval()
-    compare(net, peer, in_order(net, peer), x)
+    F.softmax_cross_entropy(y, t).backward()
+    torch.nn.functional.cross_entropy(z, torch.tensor(t)).backward()
+    return net, peer, ours, theirs, y.data, z.detach().numpy()
 
 
 @pytest.mark.parametrize('training', [True, False])
-@pytest.mark.parametrize('kind', [models.ResNet18, models.ResNet50])
-def test_resnet_equals_pytorch(kind, training):
-    net = fresh(kind, X, width=4)
-    peer = TorchResNet(kind.depths, 4, 5, kind is models.ResNet50).double()
-    compare(net.train(training), peer.train(training), by_name(net), X)
+@pytest.mark.parametrize('name', FAMILY)
+def test_in_float64_logits_and_all_gradients_are_pytorchs(name, training):
+    net, peer, ours, theirs, y, z = run(name, np.float64, training)
+    np.testing.assert_allclose(y, z, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), rtol=1e-8, atol=1e-8)
+    names, parameters = torch_names(net), dict(peer.named_parameters())
+    for ours_is, p in net.named_parameters():
+        np.testing.assert_allclose(turned(ours_is, p.grad.data), parameters[names[ours_is]].grad.numpy(), rtol=1e-8,
+                                   atol=1e-8, err_msg=ours_is)
+    buffers = dict(peer.named_buffers())
+    for ours_is, buffer in net.named_buffers():
+        np.testing.assert_allclose(buffer.data, buffers[names[ours_is]].numpy(), rtol=1e-8, atol=1e-8, err_msg=ours_is)
+    assert max(np.abs(p.grad.data).max() for p in net.params()) > 1e-3
+
+
+@pytest.mark.parametrize('name', FAMILY)
+def test_in_float32_logits_are_pytorchs(name):
+    _, _, _, _, y, z = run(name, np.float32, training=False)
+    assert y.dtype == np.float32
+    assert np.abs(y - z).max() < 1e-4 * np.abs(z).max()
+
+
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('name', FAMILY)
+def test_in_float32_each_layers_gradients_are_pytorchs(name, training):
+    """By norms, since a value within rounding of a ReLU's kink may fall on either side.
+
+    A bias before batch norm has no gradient but rounding, so what is small beside all others is let be.
+    """
+    net, peer, *_ = run(name, np.float32, training)
+    names, parameters = torch_names(net), dict(peer.named_parameters())
+    largest = max(np.linalg.norm(p.grad.numpy()) for p in parameters.values())
+    for ours_is, p in net.named_parameters():
+        g = parameters[names[ours_is]].grad.numpy()
+        apart = np.linalg.norm(turned(ours_is, p.grad.data) - g)
+        assert apart < 3e-4 * np.linalg.norm(g) + 1e-6 * largest, ours_is
+
+
+@pytest.mark.parametrize('name', FAMILY)
+def test_pytorch_loads_our_weights_back(name):
+    net, peer = pair(name, np.float32)
+    for p in net.params():
+        p.data = p.data * np.float32(0.9) + np.float32(0.01)
+    before = peer.eval()(torch.tensor(images(name, np.float32))).detach().numpy()
+    peer.load_state_dict(there(net), strict=True)
+    x = images(name, np.float32)
+    y, z = net.eval()(x).data, peer.eval()(torch.tensor(x)).detach().numpy()
+    assert np.abs(y - z).max() < 1e-4 * np.abs(z).max()
+    assert np.abs(before - z).max() > 1e-2 * np.abs(z).max()
+
+
+WHOLE = {  # tensors of torchvision's state dict, batch norm's counters included; parameters
+    'vgg16': (32, 138_357_544), 'vgg16_bn': (97, 138_365_992), 'resnet18': (122, 11_689_512),
+    'resnet50': (320, 25_557_032), 'squeezenet1_0': (52, 1_248_424), 'squeezenet1_1': (52, 1_235_496),
+    'mobilenet_v2': (314, 3_504_872), 'efficientnet_lite0': (296, 4_652_008),
+    'vgg11': (22, 132_863_336), 'vgg13_bn': (76, 133_053_736), 'vgg19_bn': (118, 143_678_248),
+    'resnet34': (218, 21_797_672), 'resnet101': (626, 44_549_160), 'resnet152': (932, 60_192_808),
+}
+
+
+@pytest.mark.parametrize('name', WHOLE)
+def test_whole_models_have_torchvisions_names_and_sizes(name):
+    """On PyTorch's meta device a model is but its shapes."""
+    kind = models.MODELS[name]
+    twin = (partial(vgg, kind) if issubclass(kind, models.VGG) else partial(resnet, kind)
+            if issubclass(kind, models.ResNet) else FAMILY[name][1])
+    with torch.device('meta'):
+        state = twin().state_dict()
+    counters = [key for key in state if key.endswith('num_batches_tracked')]
+    running = [key for key in state if 'running' in key]
+    assert (len(state), sum(state[key].numel() for key in state if key not in counters + running)) == WHOLE[name]
+    net = kind()
+    shapes = {theirs: slot.known_shape if slot.data is None else slot.shape for (slot, _), theirs
+              in zip(slots(net).values(), torch_names(net).values(), strict=True)}
+    assert sorted(shapes) == sorted(set(state) - set(counters))
+    for key, shape in shapes.items():
+        theirs = tuple(state[key].shape)
+        theirs = theirs[::-1] if len(theirs) == 2 else theirs
+        assert len(shape) == len(theirs), key
+        assert all(size in (None, known) for size, known in zip(shape, theirs, strict=True)), key
