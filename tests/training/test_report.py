@@ -12,7 +12,8 @@ pytest.importorskip('jinja2')
 pytest.importorskip('matplotlib')
 
 from nailorch.config import using_config
-from nailorch.training.figures import curves, filter_images, heat_map, tile, to_picture
+from nailorch.drawing.pictures import filter_images, heat_map, tile, to_picture
+from nailorch.training.figures import curves
 from nailorch.training.history import append_epoch
 from nailorch.training.inside import Inside
 from nailorch.training.report import Answers, frequent_pairs, interval, write_predictions, write_report

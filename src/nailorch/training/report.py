@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nailorch.drawing.pictures import feature_maps, filter_images, heat_map, to_picture
+from nailorch.drawing.svg import png_address
 from nailorch.formats.files import replace_file
 from nailorch.messages import language, message
-from nailorch.training.figures import curves, data_uri, feature_maps, filter_images, heat_map, to_picture
+from nailorch.training.figures import curves
 from nailorch.training.inside import Inside
 from nailorch.training.metrics import class_accuracy, confident_mistakes, confusion_matrix
 from nailorch.training.report_words import WORDS
@@ -136,7 +138,7 @@ def judge(answers: Answers) -> dict[str, Any]:
     if K > LARGEST_TABLE:
         first = np.argsort(-answers.probabilities, axis=1)[:, :5]
         facts['top5'] = float(np.mean((first == answers.labels[:, None]).any(axis=1)))
-        facts['heat'] = data_uri(heat_map(matrix))
+        facts['heat'] = png_address(heat_map(matrix))
     else:
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         facts['matrix'] = [[{'count': int(n), 'share': f'{share:.3f}'} for n, share in zip(*row, strict=True)]
@@ -157,7 +159,7 @@ def mistake(answers: Answers, index: int) -> dict[str, Any]:
     """One wrong answer, with its picture."""
     answer, picture = int(answers.predicted[index]), to_picture(answers.picture(index))
     return {'index': index, 'true': answers.classes[int(answers.labels[index])], 'answer': answers.classes[answer],
-            'probability': float(answers.probabilities[index, answer]), 'picture': data_uri(picture),
+            'probability': float(answers.probabilities[index, answer]), 'picture': png_address(picture),
             'large': picture.shape[0] >= 64}
 
 
@@ -168,14 +170,14 @@ def look(answers: Answers, inside: Inside) -> dict[str, Any]:
         layer, W = inside.filters
         sheet = filter_images(W)
         facts['filters'] = {'layer': layer, 'shape': ' × '.join(map(str, W.shape)), 'count': len(W),
-                            'picture': data_uri(sheet), 'width': 2 * sheet.shape[1]}
+                            'picture': png_address(sheet), 'width': 2 * sheet.shape[1]}
     for layer, maps in inside.maps:
         sheet = feature_maps(maps)
-        facts['maps'].append({'layer': layer, 'picture': data_uri(sheet), 'shown': min(16, len(maps)),
+        facts['maps'].append({'layer': layer, 'picture': png_address(sheet), 'shown': min(16, len(maps)),
                               'count': len(maps), 'height': maps.shape[1], 'width': maps.shape[2]})
     if inside.maps:
         facts['sample'] = {'label': answers.classes[int(answers.labels[inside.sample])],
-                           'picture': data_uri(to_picture(answers.picture(inside.sample)))}
+                           'picture': png_address(to_picture(answers.picture(inside.sample)))}
     return facts
 
 
