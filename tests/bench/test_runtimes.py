@@ -11,11 +11,12 @@ from nailorch.bench.statistics import apart
 QUICK = catalogue(quick=True)
 
 
+@pytest.mark.parametrize('name', ['mnistnet-inference-b100', 'resnet50-inference-b1', 'mobilenet_v2-inference-b1'])
 @pytest.mark.parametrize('runtime', runtimes.RUNTIMES)
-def test_runtime_agrees(runtime):
+def test_runtime_agrees(runtime, name):
     if lacking := peers.missing([runtime]):
         pytest.skip(lacking[runtime])
-    work = QUICK['mnistnet-inference-b100']
+    work = QUICK[name]
     # In processes of their own: these libraries print, and keep threads.
     with Contest(1, 1, 0.001, quick=True) as contest:
         results = contest.run(work, [Participant('nailorch', 'reference'), Participant(runtime, 'float32')])
@@ -27,7 +28,7 @@ def test_ncnn_file_is_as_its_format_says(tmp_path):
     work = QUICK['mnistnet-inference-b100']
     parameters, data = write_ncnn(work, tmp_path)
     assert parameters.read_text().splitlines()[:4] == [
-        '7767517', '7 7', 'Input x 0 1 x', 'Convolution conv0 1 1 x conv0 0=16 1=3 4=1 5=1 6=144 9=1']
+        '7767517', '7 7', 'Input x 0 1 x', 'Convolution conv1 1 1 x conv1 0=16 1=3 4=1 5=1 6=144 9=1']
     assert data.stat().st_size == 4 * (206_922 + 4)  # every parameter, and a flag for each W
 
 

@@ -16,6 +16,14 @@ def test_vgg16_has_the_multiply_adds_of_the_literature():
     assert FULL['vgg16-inference-b1'].bytes == pytest.approx(4 * 138_357_544, rel=2e-3)
 
 
+@pytest.mark.parametrize(('name', 'multiplications', 'weights'), [
+    ('resnet50', 4.09e9, 25_557_032 + 2 * 26_560), ('mobilenet_v2', 0.3008e9, 3_504_872 + 2 * 17_056)])
+def test_networks_with_branches_have_the_sizes_of_the_literature(name, multiplications, weights):
+    work = FULL[f'{name}-inference-b1']  # weights: the parameters, and two averages for each of the norms' channels
+    assert work.flops / 2 == pytest.approx(multiplications, rel=2e-3)
+    assert work.bytes == 4 * (weights + 3 * 224 * 224 + 1000)
+
+
 def test_training_counts_both_gradients_but_none_of_the_images():
     # MNISTNet: 28*28*16*9 + 14*14*32*16*9 + 1568*128 + 128*10 multiply-adds an image, thrice, less the first gradient
     first, others = 28 * 28 * 16 * 9, 14 * 14 * 32 * 16 * 9 + 1568 * 128 + 128 * 10
@@ -36,7 +44,7 @@ def test_quick_has_the_same_names_and_less_work():
 
 
 @pytest.mark.parametrize(('word', 'count'), [
-    ('vgg16-inference', 2), ('models', 5), ('mnistnet-training-b100', 1), ('vgg16-conv1_1', 6),
+    ('vgg16-inference', 2), ('models', 11), ('mnistnet-training-b100', 1), ('vgg16-conv1_1', 6),
     ('*-weight-grad-b1', 25), ('all', len(FULL)),
 ])
 def test_words_choose_workloads(word, count):
@@ -60,11 +68,13 @@ def test_layers_agree_with_pytorch(name):
     assert apart(found, expected) < 1e-5
 
 
-NETWORKS = ['vgg16-inference-b8', 'vgg16-training-b8', 'mnistnet-training-b100', 'vgg16-fc6-forward-b8']
+NETWORKS = ['resnet50-inference-b8', 'resnet50-training-b16', 'mobilenet_v2-inference-b8', 'mobilenet_v2-training-b16',
+            'vgg16-inference-b8', 'vgg16-training-b8', 'mnistnet-training-b100', 'vgg16-fc6-forward-b8']
 
 
-def test_compiled_network_agrees_with_the_model():
-    work = QUICK['vgg16-inference-b8']
+@pytest.mark.parametrize('name', ['vgg16', 'resnet50', 'mobilenet_v2'])
+def test_compiled_network_agrees_with_the_model(name):
+    work = QUICK[f'{name}-inference-b8']
     found, expected = (ours.prepare(work, mode, 1).check()['result'] for mode in ('compiled', 'reference'))
     assert apart(found, expected) < 1e-4
 
@@ -76,7 +86,9 @@ def test_networks_agree_with_pytorch(name):
     runners = [part.prepare(QUICK[name], mode, 1) for part, mode in ((ours, 'reference'), (pytorch, 'NCHW'))]
     found, expected = (runner.check() for runner in runners)
     assert found.keys() == expected.keys()
-    assert max(apart(found[key], expected[key]) for key in found) < 1e-4
+    training = name in ('resnet50-training-b16', 'mobilenet_v2-training-b16')  # small maps: a flipped decision is seen
+    assert max(apart(found[key], expected[key]) for key in found) < (0.1 if training else 1e-4)
+    assert not training or apart(found['loss'], expected['loss']) < 1e-4
     for runner in runners:
         runner.run()
 

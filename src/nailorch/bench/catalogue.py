@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from nailorch.bench.workloads import JOBS, Convolution, Dense, Network, Step, Workload
+from nailorch.bench.traced import Traced
+from nailorch.bench.workloads import JOBS, Convolution, Dense, Stack, Step, Workload
 
 __all__ = ['GROUPS', 'catalogue', 'chosen']
 
 GROUPS = {
-    'models': 'VGG16 and MNISTNet: inference and training',
+    'models': 'VGG16, ResNet50, MobileNetV2 and MNISTNet: inference and training',
     'vgg-layers': 'each different convolution of VGG16',
     'other-layers': '1x1, 7x7/2, 3x3/2, dilated, depthwise, grouped: ResNet50, MobileNetV2 and their kind',
     'dense-layers': 'the dense layers of VGG16',
@@ -74,10 +75,22 @@ def networks(quick: bool) -> Iterator[Workload]:
     steps = vgg_steps(width, hidden, classes)
     image = (3, side, side)
     for job, batch, optimizer in (('inference', 1, ''), ('inference', 8, ''), ('training', 8, 'momentum')):
-        yield Network(f'vgg16-{job}-b{batch}', job, batch, 'models', 'VGG16', options, steps, image, optimizer)
+        yield Stack(f'vgg16-{job}-b{batch}', job, batch, 'models', 'VGG16', options, image, optimizer, steps)
+    yield from traced(quick)
     for job, optimizer in (('inference', ''), ('training', 'adam')):
         batch = 10 if quick else 100
-        yield Network(f'mnistnet-{job}-b100', job, batch, 'models', 'MNISTNet', {}, MNIST_STEPS, (1, 28, 28), optimizer)
+        yield Stack(f'mnistnet-{job}-b100', job, batch, 'models', 'MNISTNet', {}, (1, 28, 28), optimizer, MNIST_STEPS)
+
+
+def traced(quick: bool) -> Iterator[Workload]:
+    """Yield the networks with branches. Theirs is the batch that their papers' users train with, on one machine."""
+    classes, image = (10, (3, 64, 64)) if quick else (1000, (3, 224, 224))
+    for name, model, options in (
+            ('resnet50', 'ResNet50', {'width': 8 if quick else 64}),
+            ('mobilenet_v2', 'MobileNetV2', {'width': 0.25 if quick else 1.0, 'dropout_ratio': 0.0})):
+        for job, batch, optimizer in (('inference', 1, ''), ('inference', 8, ''), ('training', 16, 'momentum')):
+            yield Traced(f'{name}-{job}-b{batch}', job, min(batch, 4) if quick else batch, 'models', model,
+                         {'num_classes': classes, **options}, image, optimizer)
 
 
 def convolutions(quick: bool) -> Iterator[Workload]:

@@ -9,7 +9,8 @@ import numpy as np
 
 import nailorch.functions as F
 from nailorch import kernels, models, optimizers, session
-from nailorch.bench.workloads import Convolution, Dense, Network, Workload
+from nailorch.bench.traced import Traced
+from nailorch.bench.workloads import Convolution, Dense, Network, Stack, Workload
 from nailorch.config import Config, no_grad, test_mode, using_config
 from nailorch.shapes import Array, Window
 
@@ -46,6 +47,9 @@ def prepare(workload: Workload, mode: str, threads: int) -> Runner:
 
 
 def build(workload: Network) -> Any:
+    if isinstance(workload, Traced):
+        return workload.network()
+    assert isinstance(workload, Stack)
     net = getattr(models, workload.model)(**workload.options)
     names = [name for name, _ in net.named_parameters()]
     net.load_state_dict(dict(zip(names, workload.weights(), strict=True)))
@@ -84,14 +88,24 @@ def training(workload: Network) -> Runner:
         return float(loss.data)
 
     def check() -> dict[str, Array]:
-        with using_config('train', False):  # dropout differs from one to the other: it is off while they are compared
+        # Dropout differs from one to the other: it is off while they are compared.
+        with using_config('train', isinstance(workload, Traced)):
             found = {'loss': np.array(step())}
-            for index, parameter in enumerate(net.params()):
-                found[f'gradient {index}'] = sample(parameter.grad.data)
+            found |= told(workload, [sample(parameter.grad.data) for parameter in net.params()])
             found['loss after the update'] = np.array(float(F.softmax_cross_entropy(net(x), t).data))
         return found
 
     return Runner(check, step)
+
+
+def told(workload: Network, gradients: list[Array]) -> dict[str, Array]:
+    """Return gradients by their names, each by itself; but with batch norms, all as one.
+
+    For of some parameters, such as the shift of a norm before another one, the gradient is 0 but for rounding.
+    """
+    if isinstance(workload, Traced):
+        return {'gradients': np.concatenate(gradients)}
+    return {f'gradient {index}': gradient for index, gradient in enumerate(gradients)}
 
 
 def sample(gradient: Array) -> Array:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import operator
+from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from nailorch.bench.ours import Runner, sample
-from nailorch.bench.workloads import Convolution, Dense, Network, Workload
+from nailorch.bench.ours import Runner, sample, told
+from nailorch.bench.workloads import Convolution, Dense, Network, Operation, Workload
 from nailorch.shapes import Array
 
 __all__ = ['modes', 'prepare']
@@ -52,26 +54,48 @@ def in_format(torch: Any, value: Any, mode: str) -> Any:
 
 
 def build(torch: Any, workload: Network) -> Any:
-    """Return the network as torch.nn.Sequential, with the workload's weights."""
-    nn, weights = torch.nn, iter(workload.weights())
-    makers: dict[str, Callable[..., Any]] = {
-        'conv': lambda before, after, _: nn.Conv2d(before[0], after[0], 3, padding=1),
-        'linear': lambda before, after, _: nn.Linear(before[0], after[0]),
-        'relu': lambda *_: nn.ReLU(),
-        'pool': lambda before, after, size: nn.MaxPool2d(size),
-        'flatten': lambda *_: nn.Flatten(),
-        'dropout': lambda before, after, percent: nn.Dropout(percent / 100),
+    """Return the network as a module of torch.nn's, with the workload's weights; its code is that of its graph."""
+    operations = workload.operations()
+    root, graph = torch.nn.Module(), torch.fx.Graph()
+    users = Counter(place for o in operations for place in o.inputs)
+    results = {-1: graph.placeholder('x')}
+    for place, o in enumerate(operations):
+        inputs = tuple(results[place] for place in o.inputs)
+        if o.kind == 'add':
+            alone = operations[o.inputs[0]].kind == 'norm' and users[o.inputs[0]] == 1  # then torchvision adds in place
+            results[place] = graph.call_function(operator.iadd if alone else operator.add, inputs)
+        else:
+            root.add_module(f'{o.kind}{place}', module(torch, o))
+            results[place] = graph.call_module(f'{o.kind}{place}', inputs)
+    graph.output(results[len(operations) - 1])
+    return torch.fx.GraphModule(root, graph)
+
+
+def module(torch: Any, o: Operation) -> Any:
+    """Return one operation as a module with its weights."""
+    nn, w, (before, _) = torch.nn, o.window, o.window.pad[0]
+    arrays = [np.ascontiguousarray(array.T if o.kind == 'linear' else array) for array in o.arrays]
+    makers: dict[str, Callable[[], Any]] = {
+        'conv': lambda: nn.Conv2d(arrays[0].shape[1] * o.groups, len(arrays[0]), w.kernel_size, w.stride, before,
+                                  w.dilation, o.groups, bias=len(arrays) > 1),
+        'linear': lambda: nn.Linear(arrays[0].shape[1], len(arrays[0])),
+        'norm': lambda: nn.BatchNorm2d(len(arrays[0]), o.eps),
+        'relu': lambda: nn.ReLU(inplace=True),
+        'relu6': lambda: nn.ReLU6(inplace=True),
+        'pool': lambda: nn.MaxPool2d(w.kernel_size, w.stride, before),
+        'average': lambda: nn.AdaptiveAvgPool2d(1),
+        'flatten': lambda: nn.Flatten(),
+        'dropout': lambda: nn.Dropout(o.ratio),
     }
-    modules = []
     with torch.device('meta'):  # no time is spent on first weights that are replaced at once
-        for (kind, size), (_, before, after) in zip(workload.steps, workload.layers(), strict=True):
-            modules.append(makers[kind](before, after, size))
-    for module in modules:
-        if hasattr(module, 'weight'):
-            W, b = next(weights), next(weights)
-            W = W if W.ndim == 4 else np.ascontiguousarray(W.T)
-            module.weight, module.bias = (nn.Parameter(torch.from_numpy(array)) for array in (W, b))
-    return nn.Sequential(*modules)
+        made = makers[o.kind]()
+    names = ('weight', 'bias', 'running_mean', 'running_var')
+    for name, array in zip(names, arrays, strict=False):
+        tensor = torch.from_numpy(array.copy())
+        setattr(made, name, tensor if name.startswith('running') else nn.Parameter(tensor))
+    if o.kind == 'norm':
+        made.num_batches_tracked = torch.zeros((), dtype=torch.long)
+    return made
 
 
 def build_layer(torch: Any, workload: Convolution | Dense, W: Any) -> Any:
@@ -119,17 +143,22 @@ def training(torch: Any, workload: Network, model: Any, images: Any, t: Any, mod
         rule.step()
         return float(loss.detach())
 
+    def switch_dropout(on: bool) -> None:
+        for part in model.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.train(on)
+
     def check() -> dict[str, Array]:
-        model.eval()  # dropout differs from one to the other: it is off while they are compared
+        switch_dropout(False)  # it differs from one to the other: it is off while they are compared
         found = {'loss': np.array(step())}
-        for index, parameter in enumerate(model.parameters()):
-            gradient = parameter.grad.T if parameter.dim() == 2 else parameter.grad
-            found[f'gradient {index}'] = sample(gradient.contiguous().numpy())
+        gradients = [parameter.grad.T if parameter.dim() == 2 else parameter.grad for parameter in model.parameters()]
+        found |= told(workload, [sample(gradient.contiguous().numpy()) for gradient in gradients])
         with torch.no_grad():
             found['loss after the update'] = np.array(float(loss_of(model(images), t)))
-        model.train()
+        switch_dropout(True)
         return found
 
+    model.train()
     return Runner(check, step)
 
 

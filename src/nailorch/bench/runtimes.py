@@ -98,7 +98,7 @@ def mnn(workload: Network, images: Array, threads: int, folder: Path) -> Callabl
     given, result = interpreter.getSessionInput(session), interpreter.getSessionOutput(session)
     floats, order = library.Halide_Type_Float, library.Tensor_DimensionType_Caffe
     source = library.Tensor(images.shape, floats, images, order)
-    shape = (len(images), workload.steps[-1][1])
+    shape = (len(images), workload.classes)
     target = library.Tensor(shape, floats, np.zeros(shape, np.float32), order)
 
     def call() -> Any:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nailorch.shapes import Array, Window
 
-__all__ = ['JOBS', 'Convolution', 'Dense', 'Layer', 'Network', 'Workload']
+__all__ = ['JOBS', 'Convolution', 'Dense', 'Layer', 'Network', 'Operation', 'Stack', 'Workload']
 
 JOBS = ('forward', 'data-grad', 'weight-grad')  # of a layer; those of a network are inference and training
 Step = tuple[str, int]  # ('conv', channels), ('relu', 0), ('pool', 2), ('flatten', 0), ('dropout', percent), ...
@@ -56,23 +56,71 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Network(Workload):
-    """A whole network: 'inference', or 'training', one step of forward, backward and update with dropout on.
+class Operation:
+    """One operation of a network, for whoever builds the same one.
 
-    `model` and `options` name ours. `steps` is the same network for everyone else: 3x3 convolutions of padding 1,
-    max pools, dense layers.
+    Attributes:
+        kind: 'conv', 'norm', 'relu', 'relu6', 'add', 'pool' (maxima), 'average' (of all pixels), 'flatten', 'linear',
+            'dropout'.
+        inputs: the operations whose results it takes, by their places in the list; -1 is the image.
+        shape: of one item of its result.
+        arrays: a conv's W and perhaps b; a linear's W (IN, OUT) and b; a norm's gamma, beta, mean, var.
+        window, groups, eps, ratio: of a conv or pool; a conv; a norm; a dropout.
+    """
+
+    kind: str
+    inputs: tuple[int, ...]
+    shape: Shape
+    arrays: tuple[Array, ...] = ()
+    window: Window = field(default_factory=lambda: Window(1))
+    groups: int = 1
+    eps: float = 0.0
+    ratio: float = 0.0
+
+
+@dataclass(frozen=True)
+class Network(Workload):
+    """A whole network: 'inference', or 'training', one step of forward, backward and update.
+
+    `model` and `options` name ours; `operations` is the same network for everyone else.
     """
 
     model: str
     options: dict[str, Any]
-    steps: tuple[Step, ...]
     image: Shape
     optimizer: str = ''
 
     @property
     def tolerance(self) -> float:  # type: ignore[override]
-        """Errors add up over sixteen layers; gradients go through decisions (ReLU, max) that rounding may flip."""
+        """Errors add up over many layers; gradients go through decisions (ReLU, max) that rounding may flip."""
         return 2e-2 if self.job == 'training' else 1e-3
+
+    def operations(self) -> list[Operation]:
+        """Return what the network computes, with its weights, in an order in which it can be computed."""
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> int:
+        """How many scores come out."""
+        raise NotImplementedError
+
+    def inputs(self) -> tuple[Array, Array]:
+        """Return images and class numbers."""
+        return numbers((self.batch, *self.image), 1000), np.arange(self.batch) * 7 % self.classes
+
+    @property
+    def shape(self) -> str:
+        return f'{self.model} {self.batch}x' + 'x'.join(map(str, self.image))
+
+
+@dataclass(frozen=True)
+class Stack(Network):
+    """A network of one layer after the other: 3x3 convolutions of padding 1, max pools, dense layers.
+
+    Training is with dropout on.
+    """
+
+    steps: tuple[Step, ...] = ()
 
     def layers(self) -> Iterator[tuple[str, Shape, Shape]]:
         """Yield every step's kind, with the shapes of one item before and after it."""
@@ -97,10 +145,19 @@ class Network(Workload):
                 found += [numbers(shape, seed, math.sqrt(2 / fan_in)), numbers((after[0],), 100 + seed, 0.1)]
         return found
 
-    def inputs(self) -> tuple[Array, Array]:
-        """Return images and class numbers."""
-        classes = self.steps[-1][1]
-        return numbers((self.batch, *self.image), 1000), np.arange(self.batch) * 7 % classes
+    def operations(self) -> list[Operation]:
+        weights, found = iter(self.weights()), list[Operation]()
+        for place, (kind, _, after) in enumerate(self.layers()):
+            size = self.steps[place][1]
+            arrays = (next(weights), next(weights)) if kind in ('conv', 'linear') else ()
+            window = Window(3, 1, 1) if kind == 'conv' else Window(size, size) if kind == 'pool' else Window(1)
+            found.append(Operation(kind, (place - 1,), after, arrays, window,
+                                   ratio=size / 100 if kind == 'dropout' else 0.0))
+        return found
+
+    @property
+    def classes(self) -> int:
+        return self.steps[-1][1]
 
     @property
     def flops(self) -> float:
@@ -113,11 +170,7 @@ class Network(Workload):
     def bytes(self) -> float:
         weights = sum(math.prod(after[:1]) * (before[0] * (9 if kind == 'conv' else 1) + 1)
                       for kind, before, after in self.layers() if kind in ('conv', 'linear'))
-        return 4.0 * (weights + self.batch * (math.prod(self.image) + self.steps[-1][1]))
-
-    @property
-    def shape(self) -> str:
-        return f'{self.model} {self.batch}x' + 'x'.join(map(str, self.image))
+        return 4.0 * (weights + self.batch * (math.prod(self.image) + self.classes))
 
 
 @dataclass(frozen=True)
