@@ -23,7 +23,7 @@ def faults(scene: Scene) -> list[str]:
             found.append(f'{text.text!r} is too small: {text.size:.1f}, at least {smallest:.1f}')
         if missing := covers(text.text):
             found.append(f'{text.text!r}: the font has no {"".join(sorted(missing))}')
-        around = [item.box for item in items[:place] if isinstance(item, Rect) and inside(item.box, text)]
+        around = [item.box for item in reversed(items[:place]) if isinstance(item, Rect) and inside(item.box, text)]
         if around and not min(around, key=lambda box: box.width * box.height).holds(text.box):
             found.append(f'{text.text!r} leaves its box')
         covering = [item.box for item in items[place + 1:] if opaque(item)]
