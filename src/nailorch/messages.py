@@ -454,6 +454,35 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "ONNX files need the package onnx, which cannot be imported ({error}): pip install 'nailorch[onnx]'",
         "读写 ONNX 文件需要 onnx 包，但无法导入（{error}）：pip install 'nailorch[onnx]'",
     ),
+    'onnx.example': (
+        'onnx.export: what goes into the model? Give for each input its shape without the batch axis, such as '
+        '(3, 224, 224), or an example',
+        'onnx.export：模型的输入是什么？请为每个输入给出不含批量轴的形状（例如 (3, 224, 224)），或一个样例',
+    ),
+    'onnx.opset': (
+        'onnx.export: opset={opset!r}; the installed onnx and nailorch know {oldest} to {newest}',
+        'onnx.export：opset={opset!r}；已安装的 onnx 与 nailorch 支持 {oldest} 到 {newest}',
+    ),
+    'onnx.large': (
+        'onnx.export: the weights of {model} take {size:.1f} GiB; one ONNX file holds less than 2 GiB',
+        'onnx.export：{model} 的权重有 {size:.1f} GiB；一个 ONNX 文件最多不到 2 GiB',
+    ),
+    'onnx.unwritable': (
+        'onnx.export: {model} has functions that cannot be written as ONNX: {lines}',
+        'onnx.export：{model} 中有无法写成 ONNX 的函数：{lines}',
+    ),
+    'onnx.refused': (
+        'onnx.export: ONNX has no such operator for these types or sizes: {error}',
+        'onnx.export：对这样的类型或形状，ONNX 没有相应的算子：{error}',
+    ),
+    'onnx.no_writer': ('it has no form there', '没有对应的形式'),
+    'onnx.needs_opset': ('it needs opset {opset}', '需要 opset {opset}'),
+    'onnx.smoothing': ('label smoothing has no form there', '标签平滑没有对应的形式'),
+    'onnx.index_batch': ('an index that follows the batch', '下标随批量大小变化'),
+    'onnx.index_joint': (
+        'arrays that index the batch together with another axis',
+        '多个数组同时索引批量轴和其他轴',
+    ),
     # sessions
     'session.count': (
         'the session of {model} takes as many inputs as it was compiled with, {expected} ({names}), got {got}',

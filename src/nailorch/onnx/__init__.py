@@ -4,11 +4,14 @@ Both ways need the package `onnx`, which is imported when it is used: pip instal
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from nailorch.onnx.exporting import export
 
-LATER: dict[str, str] = {}  # public name: the file it is in, imported when the name is first asked for
+__all__ = ['export']
+
+LATER = {'export': 'exporting'}  # public name: the file it is in, imported when the name is first asked for
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,166 @@
+"""Files that are written: onnx accepts them, and onnxruntime answers as the model does."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import nailorch
+import nailorch.functions as F
+import nailorch.layers as L
+from nailorch import Model, Variable, models
+from nailorch.config import no_grad, test_mode
+from nailorch.graph.tracing import pruned, record
+from tests.test_specs import SPECS
+
+onnx = pytest.importorskip('onnx', reason='onnx is not installed: pip install -e ".[test]"')
+onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install -e ".[test]"')
+
+from nailorch.onnx.exporting import model_proto  # noqa: E402
+
+
+def answers(file, *arrays):
+    """Return what onnxruntime computes from a file, its path or its proto."""
+    session = onnxruntime.InferenceSession(file if isinstance(file, str) else file.SerializeToString(),
+                                           providers=['CPUExecutionProvider'])
+    return session.run(None, dict(zip([i.name for i in session.get_inputs()], arrays, strict=True)))
+
+
+# one function after another
+
+# accuracy is computed outside of functions, and ONNX knows no label smoothing
+CALLS = [pytest.param(spec, sample, id=f'{spec}-{sample}') for spec in SPECS for sample in spec.samples
+         if spec.name != 'accuracy' and not sample.kwargs.get('label_smoothing')]
+
+
+def float32(x):
+    return np.asarray(x, np.float32) if isinstance(x, np.ndarray | np.floating) and x.dtype == np.float64 else x
+
+
+@pytest.mark.parametrize(('spec', 'sample'), CALLS)
+def test_onnxruntime_computes_what_the_function_does(spec, sample):
+    args = [float32(arg) for arg in sample.args]
+    places = [place for place, arg in enumerate(args) if isinstance(arg, np.ndarray) and arg.dtype == np.float32]
+    arrays = [args[place] for place in places]
+
+    def target(*xs):
+        given = list(args)
+        for place, x in zip(places, xs, strict=True):
+            given[place] = x
+        y = spec.op(*given, **sample.kwargs)
+        return list(y) if isinstance(y, tuple) else y
+
+    with no_grad(), test_mode():
+        expected = target(*map(Variable, arrays))
+        graph = pruned(record(target, None, arrays))
+    proto = model_proto(graph)
+    onnx.checker.check_model(proto, full_check=True)
+    expected = expected if isinstance(expected, list) else [expected]
+    for got, y in zip(answers(proto, *arrays), expected, strict=True):
+        assert got.dtype == y.dtype
+        assert got.shape == y.shape
+        np.testing.assert_allclose(got, y.data, rtol=1e-5, atol=1e-5)
+
+
+# whole models
+
+
+class Net(Model):
+    """A Model made of one function, which gets the model and its inputs, and of the layers it uses."""
+
+    def __init__(self, forward, **parts):
+        self.how = forward
+        vars(self).update(parts)
+
+    def forward(self, x, *others):
+        return self.how(self, x, *others)
+
+
+def lively(model, *shapes):
+    """Give the model's parameters and averages numbers, and none that would hide an error, as 0 and 1 do."""
+    rng = np.random.default_rng(1)
+    with no_grad(), test_mode():
+        model(*(rng.standard_normal((1, *shape)).astype(np.float32) for shape in shapes))
+    for path, p in (*model.named_parameters(), *model.named_buffers()):
+        if path.endswith(('gamma', 'avg_var')):
+            p.data[...] = rng.uniform(0.5, 1.5, p.shape)
+        elif p.data.ndim == 1:
+            p.data[...] = rng.standard_normal(p.shape) * 0.1
+    return model
+
+
+def batches(n, *shapes):
+    return [np.random.default_rng([n, place]).standard_normal((n, *shape)).astype(np.float32)
+            for place, shape in enumerate(shapes)]
+
+
+def evaluated(model, *arrays):
+    """Return the model's results in test mode as a flat list of arrays."""
+    for _, layer in model.named_layers():
+        if hasattr(layer, 'reset_state'):
+            layer.reset_state()
+    with no_grad(), test_mode():
+        y = model(*arrays)
+    ys = y.values() if isinstance(y, dict) else y if isinstance(y, tuple | list) else [y]
+    return [each.data for each in ys]
+
+
+def distance(got, expected):
+    """Return the largest difference, beside the largest number."""
+    assert [y.shape for y in got] == [y.shape for y in expected]
+    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(got, expected, strict=True))
+
+
+def residual(net, x):
+    y = F.relu(net.bn(net.conv(x)))
+    return F.relu(y + net.other(y)[:, :, ::-1])
+
+
+def attention(net, x):
+    N, C, H, W = x.shape
+    rows = F.transpose(F.reshape(x, (N, C, H * W)), (0, 2, 1))
+    q, k, v = F.split(net.qkv(rows), 3, axis=2)
+    weights = F.softmax(F.matmul(q, F.transpose(k, (0, 2, 1))) / 4, axis=2)
+    return F.mean(F.matmul(weights, v), axis=1)
+
+
+CONV = {'conv': lambda: L.Conv2d(6, 3, pad=1), 'bn': L.BatchNorm, 'other': lambda: L.Conv2d(6, (3, 1), pad=(1, 0))}
+NETS = {
+    'mnistnet': (models.MNISTNet, (1, 28, 28)),
+    'lenet': (models.LeNet, (1, 28, 28)),
+    **{f'vgg{depth}': (partial(getattr(models, f'VGG{depth}'), 5, width=4, hidden=16), (3, 32, 32))
+       for depth in (11, 13, 16, 19, '11_BN', '13_BN', '16_BN', '19_BN')},
+    **{f'resnet{depth}': (partial(getattr(models, f'ResNet{depth}'), 5, width=4), (3, 40, 32))
+       for depth in (18, 34, 50, 101, 152)},
+    'squeezenet1_0': (partial(models.SqueezeNet1_0, 5, width=0.25), (3, 64, 60)),
+    'squeezenet1_1': (partial(models.SqueezeNet1_1, 5, width=0.25), (3, 64, 60)),
+    'mobilenet_v2': (partial(models.MobileNetV2, 5, width=0.25), (3, 48, 40)),
+    'efficientnet_lite0': (partial(models.EfficientNetLite0, 5, width=0.25, depth=0.5), (3, 45, 40)),
+    'mlp': (partial(models.MLP, (8, 4)), (10,)),
+    'sequential': (lambda: models.Sequential(
+        L.Conv2d(6, 3, stride=2, pad='same', groups=3), F.leaky_relu, L.BatchNorm(), L.Deconv2d(4, 4, 2, 1), F.gelu,
+        L.GroupNorm(2), partial(F.average_pooling, kernel_size=3, stride=2, ceil_mode=True), F.hardswish,
+        partial(F.adaptive_average_pooling, outsize=(2, 3)), F.flatten, L.Linear(7), L.LayerNorm(), F.log_softmax,
+    ), (3, 15, 16)),
+    'residual': (lambda: Net(residual, **{name: make() for name, make in CONV.items()}), (2, 5, 7)),
+    'attention': (lambda: Net(attention, qkv=L.Linear(12)), (8, 3, 4)),
+    'rnn': (lambda: Net(lambda net, x: net.out(net.rnn(x[:, 0]) + net.rnn(x[:, 1])), rnn=L.RNN(5), out=L.Linear(2)),
+            (2, 3)),
+    'lstm': (lambda: Net(lambda net, x: F.stack([net.lstm(x[:, 0]), net.lstm(x[:, 1])], axis=1), lstm=L.LSTM(5)),
+             (2, 3)),
+    'textbook': (lambda: Net(lambda net, x: F.deconv2d_simple(
+        F.pooling_simple(F.conv2d_simple(x, net.conv.W, net.conv.b, 1, 1), 2, 2), net.up.W, None, 2),
+        conv=L.Conv2d(4, 3, in_channels=2), up=L.Deconv2d(3, 2, in_channels=4)), (2, 6, 8)),
+}
+
+
+@pytest.mark.parametrize('name', NETS)
+def test_models_answer_alike_at_any_batch_size(name, tmp_path):
+    make, shape = NETS[name]
+    model = lively(make(), shape)
+    path = str(nailorch.onnx.export(model, tmp_path / 'net.onnx', shape))
+    for n in (1, 3):
+        x, = batches(n, shape)
+        assert distance(answers(path, x), evaluated(model, x)) < 1e-5
