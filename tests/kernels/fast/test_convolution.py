@@ -13,7 +13,17 @@ pytest.importorskip('numba')
 
 from nailorch import using_config
 from nailorch.kernels import fast, reference
-from nailorch.kernels.fast import blocks, convolution, depthwise, memory, target, threads, transforms, winograd
+from nailorch.kernels.fast import (
+    blocks,
+    convolution,
+    depthwise,
+    memory,
+    repair,
+    target,
+    threads,
+    transforms,
+    winograd,
+)
 from nailorch.shapes import Window
 from tests.kernels.fast.examples import examples
 
@@ -240,6 +250,55 @@ def test_what_is_not_finite_spreads_as_far_as_in_the_reference(bad, kernel):
             got, expected = getattr(fast, name)(*args), getattr(reference, name)(*args)
             np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected), name)
             np.testing.assert_array_equal(np.isnan(got), np.isnan(expected), name)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize('winograd_side', ['fast', 'accurate'])
+@pytest.mark.parametrize('window', [Window(3, 1, 1), Window(3, 1, ((1, 0), (2, 1))), Window(3, 1, 2, (2, 1))], ids=str)
+def test_tiles_that_are_not_finite_are_computed_anew_and_no_others(window, winograd_side, bad):
+    x, weight, b = normal(0, 3, 20, 26, 31), normal(1, 37, 20, 3, 3), normal(2, 37)
+    size = window.outsize((26, 31))
+    gy, added, gate = normal(3, 3, 37, *size), normal(4, 3, 37, *size), normal(5, 3, 20, 26, 31)
+    bad_x, bad_gy = x.copy(), gy.copy()
+    bad_x[1, 3, 6, 7] = bad_x[2, 4, 25, 30] = bad_gy[1, 3, 6, 7] = bad_gy[2, 4, 20, 25] = bad
+    with using_config('winograd', winograd_side), np.errstate(all='ignore'), fast.watch() as log:
+        for (function, *args), (*_, expected) in (
+                ((convolution.conv2d, x, weight, b, window, 1, 1, added),
+                 (bad_x, reference.fused_conv2d(bad_x, weight, b, window, 1, 'relu', added))),
+                ((convolution.conv2d_data_grad, gy, weight, (26, 31), window, 1, gate),
+                 (bad_gy, np.where(gate > 0, reference.conv2d_data_grad(bad_gy, weight, (26, 31), window), 0)))):
+            array = bad_x if args[0] is x else bad_gy
+            got, clean = function(array, *args[1:]), function(*args)
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+            np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
+            assert (got == clean).mean() > 0.7  # bit by bit: the tiles that none of them touches
+    assert {kernel for _, kernel in log} == {{'fast': 'winograd4', 'accurate': 'winograd2'}[winograd_side]}
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, 3e38])
+def test_only_channels_that_are_not_finite_of_a_weight_gradient_are_computed_anew(bad):
+    window, x, gy = Window(3, 1, 1), normal(0, 3, 20, 26, 31), normal(1, 3, 37, 26, 31)
+    clean = fast.conv2d_weight_grad(x, gy, window)
+    x[1, 3, 0, 7] = gy[1, 30, 6, 0] = bad
+    with np.errstate(all='ignore'), fast.watch() as log:
+        got, expected = fast.conv2d_weight_grad(x, gy, window), reference.conv2d_weight_grad(x, gy, window)
+    assert log == [('conv2d_weight_grad', 'winograd4')]
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
+    others = np.ix_(np.arange(37) != 30, np.arange(20) != 3)
+    np.testing.assert_array_equal(got[others], clean[others])
+
+
+def test_sums_that_overflow_in_a_transform_alone_are_finite(monkeypatch):
+    spoilt, anew = [], repair.convolve
+    monkeypatch.setattr(repair, 'convolve', lambda g, tiles, *args: spoilt.append(len(tiles)) or anew(g, tiles, *args))
+    x, weight = normal(0, 2, 16, 20, 20), normal(1, 16, 16, 3, 3)
+    x[0, 3, 9, 9] = 2e38
+    weight[:, 3] *= 0.1
+    got, expected = fast.conv2d(x, weight, None, Window(3, 1, 1)), reference.conv2d(x, weight, None, Window(3, 1, 1))
+    assert np.isfinite(expected).all()
+    assert spoilt == [1]  # places 8 to 10 see it, and they all lie in one tile
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize('groups', [1, 2, 4, 8, 32])

@@ -60,6 +60,20 @@ def test_fused_convolution_spreads_what_is_not_finite_as_far_as_the_reference(ba
     np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
+@pytest.mark.parametrize(('H', 'W'), [(26, 32), (27, 31)])
+def test_only_pooled_tiles_that_are_not_finite_are_computed_anew(H, W):
+    window, x, weight, b = Window(3, 1, 1).on((H, W)), normal(0, 2, 16, H, W), normal(1, 32, 16, 3, 3), normal(2, 32)
+    clean = fast.fused_conv2d(x, weight, b, window, 1, 'relu', None, True)
+    x[1, 3, 6, 7] = x[0, 2, H - 1, W - 1] = np.nan
+    with fast.watch() as log:
+        got = fast.fused_conv2d(x, weight, b, window, 1, 'relu', None, True)
+    assert log == [('conv2d', 'winograd4')]
+    expected = reference.fused_conv2d(x, weight, b, window, 1, 'relu', None, True)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+    assert (got == clean).mean() > 0.9
+
+
 @pytest.mark.parametrize('activation', ['', 'relu', 'relu6'])
 @pytest.mark.parametrize('shape', [(3, 19), (2, 5, 7), (2, 17, 3, 5)])
 def test_scale_and_shift_are_a_channels_own(shape, activation):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nailorch.kernels.fast import packs, threads
+from nailorch.kernels.fast import packs, repair, threads
 from nailorch.kernels.fast.emit import poke, take
 from nailorch.kernels.fast.gemm import SPARE, cell_addresses, pack_block, tall, tile
 from nailorch.kernels.fast.jit import jit, opened, worker
@@ -91,9 +91,10 @@ class Tiling(NamedTuple):
     D_row: int = 0
     D_plane: int = 0
     M_plane: int = 0
-    scratch: int = 0  # each worker has so many bytes there, and a word to say whether what it wrote is finite
+    scratch: int = 0  # each worker has so many bytes there
     size: int = 0
-    finite: int = 0
+    finite: int = 0  # a word that becomes 0 where something is not finite
+    spoilt: int = 0  # and one for each tile, which becomes 1
     parts: int = 1  # of all tiles, each with a gU of its own
 
 
@@ -163,10 +164,10 @@ def multiply(g, first, count, V, M, rows, outs, nothing, table, gates, panel):
                  nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0, ahead)
             ahead = ahead + once if i == 0 else 0
             i += high
-    finite = 1
     for i in range(count):
-        finite *= from_points(g, first + i, table, gates, M + i * width, g.M_plane, panel * PANEL, numbers)
-    return finite
+        if not from_points(g, first + i, table, gates, M + i * width, g.M_plane, panel * PANEL, numbers):
+            poke(g.finite, 0)
+            poke(g.spoilt + 8 * (first + i), 1)
 
 
 @worker(Tiling)
@@ -181,7 +182,7 @@ def convolve_tiles(number, job):
     nothing, table, gates = np.full(SPARE, g.zeros), np.empty(points, np.int64), np.empty(points, np.int64)
     shares = panels if g.V else 1
     M = g.scratch + number * g.size
-    own, finite = M + points * g.M_plane, 1
+    own = M + points * g.M_plane
     while True:
         work = take(g.counter)
         begin, panel = work // shares * g.tiles, work % shares
@@ -189,14 +190,12 @@ def convolve_tiles(number, job):
             break
         first, count = g.first + begin, min(g.tiles, g.total - begin)
         if g.V:
-            finite *= multiply(g, first, count, g.V + begin * g.V_row, M, rows, outs, nothing, table, gates, panel)
+            multiply(g, first, count, g.V + begin * g.V_row, M, rows, outs, nothing, table, gates, panel)
         else:
             for i in range(count):
                 to_points(g, first + i, table, own + i * g.V_row, g.V_plane)
             for panel in range(panels):
-                finite *= multiply(g, first, count, own, M, rows, outs, nothing, table, gates, panel)
-    if not finite:
-        poke(g.finite, 0)
+                multiply(g, first, count, own, M, rows, outs, nothing, table, gates, panel)
 
 
 @worker(Tiling)
@@ -212,8 +211,9 @@ def share_points(_, job):
 
 
 def start(g, total):
-    """Convolve: return whether all results are finite."""
-    workers, points, row, finite = threads.count(), (g.m + 2)**2, 4 * g.depth, np.ones(1, np.int64)
+    """Convolve: return the numbers of the tiles whose results are not all finite."""
+    workers, points, row = threads.count(), (g.m + 2)**2, 4 * g.depth
+    finite, spoilt = np.ones(1, np.int64), np.zeros(total, np.int64)
     own = total >= 2 * PIECE * workers and g.depth * g.channels <= OWN_WEIGHTS
     shared = total if own else even(total, SHARED)
     each = even(shared, OWN, workers) if own else even(shared, PIECE)
@@ -221,13 +221,13 @@ def start(g, total):
     size = points * (M_plane + plane * own)
     scratch, V = floats(workers * size // 4), floats(0 if own else points * plane // 4)
     g = g._replace(tiles=each, V=0 if own else address(V), V_row=row, V_plane=plane, M_plane=M_plane, size=size,
-                   scratch=address(scratch), finite=address(finite))
+                   scratch=address(scratch), finite=address(finite), spoilt=address(spoilt))
     for first in range(0, total, shared):
         g = g._replace(first=first, total=min(shared, total - first))
         if not own:
             threads.run(share_points, g)
         threads.run(convolve_tiles, g, workers)  # the scratch is for no more
-    return finite.all()
+    return NONE if finite[0] else np.flatnonzero(spoilt)
 
 
 def even(total, most, multiple=1):
@@ -241,6 +241,7 @@ def even(total, most, multiple=1):
 
 
 OWN_WEIGHTS = 256 * 256
+NONE = np.empty(0, np.int64)
 
 
 # filters
@@ -310,10 +311,10 @@ def tiles_along(size, dilation, m):
     return dilation * -(-size // (dilation * m))
 
 
-def convolve(image, packed, channels, top, left, OH, OW, dilation, m, bias=None, relu=0, gate=None, added=None,
+def convolve(image, weight, packed, top, left, OH, OW, dilation, m, bias=None, relu=0, gate=None, added=None,
              pooled=False):
-    """Return a 3x3 convolution's result, or None if it is not finite: then one bad pixel has spoilt its tile."""
-    x, (N, C, H, W) = channels_last(image), image.shape
+    """Return a 3x3 convolution's result, or None if most of it is not finite: that is not the way to compute it."""
+    x, (N, C, H, W), channels = channels_last(image), image.shape, weight.shape[0]
     TH, TW = tiles_along(OH, dilation[0], m), tiles_along(OW, dilation[1], m)
     if pooled:
         OH, OW = OH // 2, OW // 2
@@ -321,25 +322,30 @@ def convolve(image, packed, channels, top, left, OH, OW, dilation, m, bias=None,
     bias = None if bias is None else np.ascontiguousarray(bias)
     beside = gate if added is None else added
     beside = None if beside is None else like(beside, y)
-    done = start(Tiling(
+    g = Tiling(
         address(y), *strides(y), OH, OW, channels, address(x), *strides(x), H, W, C, top, left, *dilation, TH, TW, m,
         address(packed), address(nothing if bias is None else bias), int(relu),
         0 if beside is None else address(beside), address(nothing), address(waste), int(added is not None),
-        int(pooled)), N * TH * TW)
-    return y if done else None
+        int(pooled))
+    spoilt = start(g, N * TH * TW)
+    if 2 * spoilt.size > N * TH * TW:
+        return None
+    if spoilt.size:
+        repair.convolve(g, spoilt, y, x, weight, bias, gate, added)
+    return y
 
 
 def conv2d(image, weight, bias, window, m=4, relu=0, added=None, pooled=False):
     (top, _), (left, _) = window.pad
     OH, OW = window.outsize(image.shape[2:])
-    return convolve(image, pack_forward(weight, m), weight.shape[0], top, left, OH, OW, window.dilation, m, bias, relu,
+    return convolve(image, weight, pack_forward(weight, m), top, left, OH, OW, window.dilation, m, bias, relu,
                     added=added, pooled=pooled)
 
 
 def conv2d_data_grad(gy, weight, size, window, m=4, gate=None):
     ((top, _), (left, _)), (DH, DW) = window.pad, window.dilation
-    return convolve(gy, pack_backward(weight, m), weight.shape[1], 2 * DH - top, 2 * DW - left, *size, (DH, DW), m,
-                    gate=gate)
+    turned = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    return convolve(gy, turned, pack_backward(weight, m), 2 * DH - top, 2 * DW - left, *size, (DH, DW), m, gate=gate)
 
 
 # the weight gradient
@@ -448,7 +454,7 @@ def finish(_, job):
 
 
 def conv2d_weight_grad(image, gy, window, m=4):
-    """Return the gradient of the weights, or None if it is not finite."""
+    """Return the gradient of the weights, or None if most of it is not finite."""
     x, gy, (N, C, H, W), (_, OC, OH, OW) = channels_last(image), channels_last(gy), image.shape, gy.shape
     ((top, _), (left, _)), points, finite = window.pad, (m + 2)**2, np.ones(1, np.int64)
     TH, TW = (tiles_along(size, d, m) for size, d in zip((OH, OW), window.dilation, strict=True))
@@ -474,7 +480,7 @@ def conv2d_weight_grad(image, gy, window, m=4):
             for step in (share_points, share_gradients, accumulate):
                 threads.run(step, g)
     threads.run(finish, g, sums.size // threads.TINY)
-    return gW if finite.all() else None
+    return gW if finite[0] or repair.weight_grad(gW, x, gy, window) else None
 
 
 OWN_SUMS, OWN_TILES = 1 << 18, 3 << 17  # bytes of gU, and of V and D, that fit side by side into a second cache
