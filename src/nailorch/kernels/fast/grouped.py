@@ -37,6 +37,7 @@ BUFFER = 48 << 10  # bytes: it stays in the second cache, whose next line is fet
 ENOUGH = 1 << 19  # multiplications that are worth a thread
 BLOCKS = (14, 7, 1) if REGISTERS == 32 else (7, 4, 1)  # places at a time: a weight is loaded once for them
 TOGETHER = {2: 9, 4: 3, 8: 3} if REGISTERS == 32 else {2: 5, 4: 2}  # cells whose gradients grow at a time
+TOGETHER = {depth: cells for depth, cells in TOGETHER.items() if depth < LANES}  # one where a group fills a vector
 TOGETHER_2, TOGETHER_4, TOGETHER_8 = (TOGETHER.get(depth, 1) for depth in (2, 4, 8))
 
 
