@@ -281,8 +281,23 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '权重：无法写入 {path}：{reason}',
     ),
     'weights.broken': (
-        '{path}: not a whole .npz file of weights: {reason}',
-        '{path}：不是完整的 .npz 权重文件：{reason}',
+        '{path}: not a whole {kind} file of weights: {reason}',
+        '{path}：不是完整的 {kind} 权重文件：{reason}',
+    ),
+    'weights.more': ('... and {count} more', '……另有 {count} 处'),
+    'weights.kind': (
+        '{path}: no file of weights; known are PyTorch\'s .pth, safetensors, .npz and Keras\'s .h5, which begin otherwise',
+        '{path}：不是权重文件；可识别的格式有 PyTorch 的 .pth、safetensors、.npz 和 Keras 的 .h5，其文件开头都与此不同',
+    ),
+    'pth.name': (
+        'it names {name}, which weights have no use for, and nothing was run. A whole saved model cannot be read, only '
+        'its state dict: torch.save(model.state_dict(), path)',
+        '其中提到 {name}，而权重用不到它，因此什么都没有执行。无法读取整个保存的模型，只能读取其 state dict：'
+        'torch.save(model.state_dict(), path)',
+    ),
+    'pth.dict': (
+        'it holds no state dict, that is, no dictionary of tensors',
+        '其中没有 state dict，即由张量组成的字典',
     ),
     'preprocess.image': (
         'preprocess: a PIL image is expected, got {kind}; use PIL.Image.open(path), or PIL.Image.fromarray(array)',

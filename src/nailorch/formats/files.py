@@ -10,13 +10,30 @@ import errno
 import hashlib
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ['digest', 'locked', 'replace_file', 'replacing', 'sync_folder', 'write_file']
+from nailorch.messages import message
+
+__all__ = ['BrokenFile', 'broken', 'digest', 'locked', 'replace_file', 'replacing', 'sync_folder', 'write_file']
 
 Bytes = bytes | memoryview
+
+
+class BrokenFile(ValueError):
+    """A file that is not what it should be: cut short, damaged, of another kind, or made to do harm."""
+
+
+@contextlib.contextmanager
+def broken(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a reader says of bytes that are not what they should be into one BrokenFile."""
+    try:
+        yield
+    except Exception as error:  # of a dozen types, down to struct.error and bz2's OSError
+        reason = textwrap.shorten(str(error) or type(error).__name__, 300)
+        raise BrokenFile(message('weights.broken', path=path, kind=kind, reason=reason)) from error
 
 
 def write_file(path: Path, parts: Iterable[Bytes]) -> tuple[int, str]:

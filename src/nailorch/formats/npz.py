@@ -6,18 +6,17 @@ what a header or the zip's directory says of sizes is checked, not believed.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from nailorch.formats.files import replacing
+from nailorch.formats.files import broken, replacing
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -26,6 +25,7 @@ __all__ = ['load_npz', 'npz_path', 'save_npz']
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 HEADER = 1 << 14  # bytes in which an array's header must end; NumPy's own limit is 10,000
+TOGETHER, SMALL = 16, 1 << 24  # the same for all entries together, where that is not little
 UNPACKS = 100  # times its size to which an entry may unpack: weights hardly shrink, only a trap shrinks by more
 
 
@@ -69,23 +69,23 @@ def load_npz(path: str | os.PathLike[str], choose: Callable[[Shapes], Iterable[s
     if found is None:
         raise FileNotFoundError(message('file.missing', path=path))
     with open(found, 'rb') as file:
-        with named(found):
+        with broken(found, '.npz'):
             archive = zipfile.ZipFile(file)
             entries = {info.filename.removesuffix('.npy'): info for info in archive.infolist()}
             length = found.stat().st_size
+            check_entries(archive.infolist(), len(entries), length)
             shapes = {name: check_header(archive, info, length) for name, info in entries.items()}
         wanted = choose(shapes)
-        with named(found):
+        with broken(found, '.npz'):
             return {name: read_array(archive, entries[name]) for name in wanted}
 
 
-@contextlib.contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Turn whatever zipfile, zlib and NumPy say of bytes that are not what they should be into one ValueError."""
-    try:
-        yield
-    except Exception as error:  # a dozen types, down to struct.error and bz2's OSError
-        raise ValueError(message('weights.broken', path=path, reason=error or type(error).__name__)) from error
+def check_entries(infos: list[zipfile.ZipInfo], names: int, length: int) -> None:
+    """Raise ValueError unless each entry has a name of its own, and all of them together unpack to few times the file."""
+    if names < len(infos):
+        raise ValueError('two entries have one name')
+    if (size := sum(info.file_size for info in infos)) > TOGETHER * length + SMALL:
+        raise ValueError(f'a file of {length} bytes would unpack to {size}')
 
 
 def check_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, length: int) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """safetensors: a JSON header that names every array, then their bytes. Nothing in such a file can run.
 
-Writing goes array by array, so a file needs no second copy of the weights in memory. Reading is left to the
-`safetensors` package, whose parser has been fuzzed.
+Writing goes array by array, so a file needs no second copy of the weights in memory. Reading, or where the numbers are
+others' the check of the header, is left to the `safetensors` package, whose parser has been fuzzed.
 Source: https://huggingface.co/docs/safetensors, "Format".
 """
 
@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nailorch.formats.files import Bytes, replace_file
+from nailorch.formats.files import Bytes, broken, replace_file
+from nailorch.formats.numbers import read_bytes, widened
 
-__all__ = ['load_metadata', 'load_safetensors', 'safetensors_parts', 'save_safetensors']
+__all__ = ['load_metadata', 'load_safetensors', 'read_safetensors', 'safetensors_parts', 'save_safetensors']
 
 Array = npt.NDArray[Any]
 CODES = {'bool': 'BOOL', 'uint8': 'U8', 'uint16': 'U16', 'uint32': 'U32', 'uint64': 'U64', 'int8': 'I8', 'int16': 'I16',
          'int32': 'I32', 'int64': 'I64', 'float16': 'F16', 'float32': 'F32', 'float64': 'F64'}
+
+NUMBERS = {code: np.dtype(name).str[1:] for name, code in CODES.items()} | {'BF16': 'bfloat16'}
 
 
 def save_safetensors(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
@@ -65,6 +68,31 @@ def load_safetensors(path: Path) -> dict[str, Array]:
         raise ValueError(f'{path}: not a whole safetensors file ({error})') from None
     except (TypeError, AttributeError) as error:
         raise ValueError(f'{path}: its numbers are of a type that NumPy lacks ({error})') from None
+
+
+def read_safetensors(path: Path) -> dict[str, Array]:
+    """Read all arrays of a file that others wrote; half precision, bfloat16 too, becomes float32.
+
+    The `safetensors` package holds the header against the file, then each array is read by itself.
+
+    Raises:
+        BrokenFile: the file is broken, or its numbers are of a type that NumPy lacks.
+    """
+    from safetensors import safe_open
+
+    with broken(path, 'safetensors'), open(path, 'rb') as file:
+        with safe_open(path, framework='numpy'):
+            pass
+        header = json.loads(file.read(int.from_bytes(file.read(8), 'little')))
+        start = file.tell()
+        arrays = {}
+        for name, entry in header.items():
+            if name != '__metadata__':
+                file.seek(start + entry['data_offsets'][0])
+                numbers = widened(read_bytes(file, entry['data_offsets'][1] - entry['data_offsets'][0]),
+                                  NUMBERS[entry['dtype']], '<')
+                arrays[name] = numbers.reshape(entry['shape'])
+        return arrays
 
 
 def load_metadata(path: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ import os
 import reprlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, Self, TypeAlias
+from typing import Any, ClassVar, NoReturn, Self, TypeAlias
 
 import numpy as np
 
@@ -52,6 +52,10 @@ class Layer:
 
     training = True
     _hooks: tuple[Hook, ...] = ()
+    # What PyTorch and Keras call this layer's own arrays; see `torch_name` for the layers in it.
+    torch_names: ClassVar[Mapping[str, str]] = {}
+    keras_names: ClassVar[Mapping[str, str]] = {}
+    torch_extras: ClassVar[tuple[str, ...]] = ()  # arrays that are saved there and have no counterpart here
 
     def __setattr__(self, name: str, value: Any) -> None:
         array = isinstance(value, np.ndarray | Variable) and not isinstance(value, Parameter)
@@ -184,6 +188,28 @@ class Layer:
         put(self, load_npz(path, wanted), copy=None)
         return skipped
 
+    # other frameworks
+
+    def torch_name(self, path: str) -> str:
+        """Return what PyTorch calls the layer, or array, at `path` in this one: 'blocks/0/conv' is its 'blocks.0.conv'.
+
+        Layers whose attributes are called otherwise than PyTorch's override this; of the arrays of a layer,
+        `torch_names` tells. Each layer answers for those in it.
+        """
+        return outer_name(self, path, 'torch_name', '.')
+
+    def keras_name(self, path: str) -> str:
+        """Return what Keras calls the layer, or array, at `path` in this one: 'blocks/0/conv' is its 'blocks/0/conv'."""
+        return outer_name(self, path, 'keras_name', '/')
+
+    def from_torch(self, name: str, array: Array) -> Array:
+        """Return one of this layer's own arrays, called `name` here, turned from PyTorch's layout, or into it."""
+        return array
+
+    def from_keras(self, name: str, array: Array) -> Array:
+        """Return one of this layer's own arrays, called `name` here, turned from Keras's layout."""
+        return array
+
     # devices and copies
 
     def to_cpu(self) -> Self:
@@ -223,6 +249,7 @@ class Hook:
 
 Thing: TypeAlias = Layer | Parameter
 THINGS = Layer, Parameter
+LINES = 40  # of an error that lists what does not fit
 CONTAINERS = dict, list, tuple
 
 
@@ -262,6 +289,15 @@ def held(items: dict[Any, Any] | Sequence[Any], path: str = '',
             yield from held(item, f'{name}/', (*around, id(item)))
 
 
+def outer_name(layer: Layer, path: str, method: str, dot: str) -> str:
+    """Return another framework's name of what stands at `path`, which the layers on the way may have a word in."""
+    for key, inner in held(vars(layer)):
+        if isinstance(inner, Layer) and path.startswith(f'{key}/'):
+            rest = path.removeprefix(f'{key}/')
+            return f'{getattr(layer, method)(key)}{dot}{getattr(inner, method)(rest)}'
+    return path.replace('/', dot)
+
+
 def unknown(parameter: Any) -> bool:
     """Return whether a parameter's array is still to be made, once the first call has told its size."""
     return parameter.data is None
@@ -275,20 +311,39 @@ def slots(layer: Layer) -> dict[str, tuple[Parameter, Any]]:
 
 def choose(layer: Layer, shapes: Shapes, strict: bool, where: str = '') -> tuple[list[str], list[str]]:
     """Return the names that fit the slots, and a line for each name that does not; if `strict`, raise these."""
-    owned, wrong = slots(layer), {}
-    for name, (slot, _) in owned.items():
-        expected = slot.known_shape if unknown(slot) else slot.shape
+    expected = {name: wanted_shape(slot) for name, (slot, _) in slots(layer).items()}
+    wrong = misfits(expected, shapes)
+    if strict:
+        refuse(layer, wrong, where)
+    return [name for name in expected if name not in wrong], list(wrong.values())
+
+
+def wanted_shape(slot: Parameter) -> tuple[int | None, ...] | None:
+    """Return the shape that a parameter's array has or will have, as far as it is known."""
+    return slot.known_shape if unknown(slot) else slot.shape
+
+
+def misfits(expected: Mapping[str, Any], shapes: Shapes) -> dict[str, str]:
+    """Return a line for each name that is missing, unexpected or of another shape than is expected."""
+    wrong = {}
+    for name, shape in expected.items():
         if name not in shapes:
-            wrong[name] = message('weights.missing', name=name, expected=shown(expected))
-        elif not fits(shapes[name], expected):
-            wrong[name] = message('weights.shape', name=name, shape=shapes[name], expected=shown(expected))
+            wrong[name] = message('weights.missing', name=name, expected=shown(shape))
+        elif not fits(shapes[name], shape):
+            wrong[name] = message('weights.shape', name=name, shape=shapes[name], expected=shown(shape))
     for name in shapes:
-        if name not in owned:
+        if name not in expected:
             wrong[name] = message('weights.unexpected', name=name, shape=shapes[name])
-    lines = list(wrong.values())
-    if strict and lines:
+    return wrong
+
+
+def refuse(layer: Layer, wrong: Mapping[str, str], where: str) -> None:
+    """Raise one ValueError with what is wrong, if anything is; of a long list, the first `LINES` lines."""
+    if wrong:
+        lines = list(wrong.values())
+        if len(lines) > LINES:
+            lines[LINES:] = [message('weights.more', count=len(lines) - LINES)]
         raise ValueError(message('weights.fit', where=where, layer=type(layer).__name__, lines='\n  '.join(lines)))
-    return [name for name in owned if name not in wrong], lines
 
 
 def put(layer: Layer, arrays: Mapping[str, Any], copy: bool | None = True) -> None:

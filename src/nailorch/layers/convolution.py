@@ -9,7 +9,7 @@ from nailorch.core import Parameter, Variable, as_variable
 from nailorch.layers.base import Layer, check_nobias, float_dtype, unknown, warn_if_double
 from nailorch.layers.initializers import Init, initial
 from nailorch.messages import message
-from nailorch.shapes import Pair, Window, at_least, check_images, pair
+from nailorch.shapes import Array, Pair, Window, at_least, check_images, pair
 
 __all__ = ['Conv2d', 'Deconv2d']
 
@@ -18,6 +18,8 @@ class Filters(Layer):
     """What Conv2d and Deconv2d share: filters W that are drawn once the images' channels are known, and a bias."""
 
     op: ClassVar[str]
+    torch_names = {'W': 'weight', 'b': 'bias'}
+    keras_names = {'W': 'kernel', 'b': 'bias'}
 
     def __init__(self, out_channels: int, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, nobias: bool = False,
                  dtype: Any = None, in_channels: int | None = None, dilation: Pair = 1, groups: int = 1,
@@ -46,6 +48,10 @@ class Filters(Layer):
         KH, KW = pair(self.kernel_size)
         fan_in, fan_out = (channels // self.groups * KH * KW for channels in (in_channels, self.out_channels))
         self.W.data = initial(self.W_init, self.W_shape(in_channels), fan_in, fan_out, self.dtype)
+
+    def from_keras(self, name: str, array: Array) -> Array:
+        """Keras's W is (KH, KW, C, OC), in a transposed convolution (KH, KW, OC, C): the last two, then the window."""
+        return array.transpose(3, 2, 0, 1) if name == 'W' and array.ndim == 4 else array
 
     def meet(self, x: Any) -> Variable:
         """Return the images as a Variable; the first ones tell the number of channels."""

@@ -8,7 +8,7 @@ import nailorch.functions as F
 from nailorch.core import Parameter, Variable, as_variable
 from nailorch.layers.base import Layer, check_nobias, float_dtype, unknown, warn_if_double
 from nailorch.layers.initializers import Init, Normal, initial
-from nailorch.shapes import at_least
+from nailorch.shapes import Array, at_least
 
 __all__ = ['EmbedID', 'Linear']
 
@@ -31,6 +31,9 @@ class Linear(Layer):
         >>> Linear(10)(np.ones((2, 784), 'float32')).shape
         (2, 10)
     """
+
+    torch_names = {'W': 'weight', 'b': 'bias'}
+    keras_names = {'W': 'kernel', 'b': 'bias'}
 
     def __init__(self, out_size: int, nobias: bool = False, dtype: Any = None, in_size: int | None = None,
                  W_init: Init = None, b_init: Init = 0) -> None:
@@ -56,6 +59,10 @@ class Linear(Layer):
         warn_if_double(self, x, self.W)
         return F.linear(x, self.W, self.b)
 
+    def from_torch(self, name: str, array: Array) -> Array:
+        """PyTorch's W is (OUT, IN)."""
+        return array.T if name == 'W' else array
+
 
 class EmbedID(Layer):
     """A table of vectors, one for each id.
@@ -71,6 +78,9 @@ class EmbedID(Layer):
         >>> EmbedID(1000, 16)([3, 5]).shape
         (2, 16)
     """
+
+    torch_names = {'W': 'weight'}
+    keras_names = {'W': 'embeddings'}
 
     def __init__(self, in_size: int, out_size: int, dtype: Any = None, W_init: Init = None) -> None:
         at_least(1, in_size, 'in_size')
