@@ -286,8 +286,20 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     'weights.more': ('... and {count} more', '……另有 {count} 处'),
     'weights.kind': (
-        '{path}: no file of weights; known are PyTorch\'s .pth, safetensors, .npz and Keras\'s .h5, which begin otherwise',
-        '{path}：不是权重文件；可识别的格式有 PyTorch 的 .pth、safetensors、.npz 和 Keras 的 .h5，其文件开头都与此不同',
+        "{path}: no file of weights that is known: PyTorch's .pth, safetensors, .npz, Keras's .h5",
+        '{path}：不是可识别的权重文件，即 PyTorch 的 .pth、safetensors、.npz 或 Keras 的 .h5',
+    ),
+    'pretrained.none': (
+        '{model}: no trained weights are known for it; give a file: {model}.from_pretrained(path)',
+        '{model}：没有已知的预训练权重；请给出文件：{model}.from_pretrained(path)',
+    ),
+    'pretrained.missing': (
+        '{path}: there is no such file; known by name for {model}:{names}',
+        '{path}：没有这个文件；{model} 已知的名字有：{names}',
+    ),
+    'pretrained.head': (
+        '{path}: all is loaded but the last layer, {layer}, which knows other classes there: its weights are new',
+        '{path}：除最后一层 {layer} 外都已载入；文件中这一层的类别不同，因此它的权重是新的',
     ),
     'pth.name': (
         'it names {name}, which weights have no use for, and nothing was run. A whole saved model cannot be read, only '

@@ -81,7 +81,7 @@ def load_npz(path: str | os.PathLike[str], choose: Callable[[Shapes], Iterable[s
 
 
 def check_entries(infos: list[zipfile.ZipInfo], names: int, length: int) -> None:
-    """Raise ValueError unless each entry has a name of its own, and all of them together unpack to few times the file."""
+    """Raise ValueError unless each entry has a name of its own, and all unpack to few times the file's `length`."""
     if names < len(infos):
         raise ValueError('two entries have one name')
     if (size := sum(info.file_size for info in infos)) > TOGETHER * length + SMALL:

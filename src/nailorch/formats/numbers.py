@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from nailorch.shapes import Array
 
-__all__ = ['read_bytes', 'widened']
+__all__ = ['Order', 'read_bytes', 'widened']
+
+Order: TypeAlias = Literal['<', '>']
 
 CHUNK = 1 << 20
 
@@ -17,7 +19,7 @@ CHUNK = 1 << 20
 def read_bytes(file: Any, size: int) -> Array:
     """Read `size` bytes into memory of their own."""
     buffer = np.empty(size, np.uint8)
-    view, at = memoryview(buffer), 0
+    view, at = memoryview(buffer.data), 0
     while at < size:
         count = file.readinto(view[at:at + CHUNK])
         if not count:
@@ -28,7 +30,7 @@ def read_bytes(file: Any, size: int) -> Array:
     return buffer
 
 
-def widened(data: Array, code: str, order: str) -> Array:
+def widened(data: Array, code: str, order: Order) -> Array:
     """Return the numbers that `data`, bytes, hold, in this machine's byte order; half precision as float32."""
     if code == 'bfloat16':
         return (data.view(f'{order}u2').astype(np.uint32) << 16).view(np.float32)

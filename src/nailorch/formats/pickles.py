@@ -1,8 +1,8 @@
 """Pickles from strangers, read as data: a pickle is a program for a small machine, and this machine can do no harm.
 
-Python's own unpickler runs what a file says: it calls, sets attributes, hashes and remembers whatever it is told to. This
-one knows the few opcodes that plain data is made of, and calls the few functions that it is given; every other opcode
-and name is refused. Keys are strings and small numbers, since a tuple of tuples of tuples may take forever to hash.
+Python's own unpickler runs what a file says: it calls, sets attributes, hashes and remembers whatever it is told to.
+This one knows the few opcodes that plain data is made of, and calls the few functions that it is given; every other
+opcode and name is refused. Keys are strings and numbers, since a tuple of tuples of tuples may take forever to hash.
 Source: Python's pickletools, which describes each opcode.
 """
 
@@ -28,7 +28,10 @@ class Bounded:
     """A file that ends at `end`, and asks for no memory for bytes that are not there."""
 
     def __init__(self, file: BinaryIO, end: int) -> None:
-        self.file, self.end, self.tell = file, end, file.tell
+        self.file, self.end = file, end
+
+    def tell(self) -> int:
+        return self.file.tell()
 
     def read(self, count: int) -> bytes:
         left = max(self.end - self.tell(), 0)
@@ -40,11 +43,13 @@ class Bounded:
         return self.file.readline(min(max(self.end - self.tell(), 0), 1 << 16))
 
 
-def unpickle(file: Bounded, known: Callable[[str], Any], load: Callable[[Any], Any] | None = None) -> Any:
+def unpickle(file: Any, known: Callable[[str], Any], load: Callable[[Any], Any] | None = None) -> Any:
     """Run the pickle that begins where `file` stands, and return what it holds.
 
     Args:
-        known: takes a name, 'module.name', and returns what stands for it, or raises ValueError; a function may be called.
+        file: a `Bounded` one.
+        known: takes a name, 'module.name', and returns what stands for it, a function if it may be called; or raises
+            ValueError.
         load: takes a persistent id, and returns what stands for it; None: there are none.
     Raises:
         Exception: of any kind, where the bytes are no such pickle.

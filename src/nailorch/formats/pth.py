@@ -15,7 +15,6 @@ import io
 import math
 import os
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nailorch.formats.files import broken
-from nailorch.formats.numbers import read_bytes, widened
+from nailorch.formats.numbers import Order, read_bytes, widened
 from nailorch.formats.pickles import Bounded, dictionary, unpickle
 from nailorch.messages import message
 from nailorch.shapes import Array
@@ -68,7 +67,7 @@ class Storage:
         """How many bytes it takes."""
         return self.count * self.dtype.size
 
-    def numbers(self, dtype: Dtype, order: str) -> Array:
+    def numbers(self, dtype: Dtype, order: Order) -> Array:
         """Return the numbers, all in a row, half precision as float32."""
         if dtype.code not in self.views:
             self.views[dtype.code] = widened(self.bytes, dtype.code, order)
@@ -99,7 +98,7 @@ class Tensor:
     def size(self) -> int:
         return math.prod(self.shape)
 
-    def array(self, order: str) -> Array:
+    def array(self, order: Order) -> Array:
         """Return the numbers, a view of those of the storage."""
         numbers = self.storage.numbers(self.dtype, order)
         if not self.size:
@@ -128,7 +127,7 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, Array]:
         return {name: tensor.array(order) for name, tensor in tensors.items()}
 
 
-def read_zip(file: BinaryIO, length: int) -> tuple[Any, str]:
+def read_zip(file: BinaryIO, length: int) -> tuple[Any, Order]:
     """Return what a zip file holds, its storages filled, and the numbers' byte order."""
     archive = zipfile.ZipFile(file)
     entries = {info.filename: info for info in archive.infolist()}
@@ -151,10 +150,11 @@ def read_zip(file: BinaryIO, length: int) -> tuple[Any, str]:
             raise ValueError(f'the storage {each.key} takes {each.size} bytes, there are {info.file_size}')
         with archive.open(info) as entry:
             each.bytes = read_bytes(entry, each.size)
-    return found, {b'little': '<', b'big': '>'}[order]
+    orders: dict[bytes, Order] = {b'little': '<', b'big': '>'}
+    return found, orders[order]
 
 
-def read_legacy(file: BinaryIO, length: int) -> tuple[Any, str]:
+def read_legacy(file: BinaryIO, length: int) -> tuple[Any, Order]:
     """Return what a legacy file holds, its storages filled, and the numbers' byte order."""
     storages: dict[str, Storage] = {}
     bounded = Bounded(file, length)
@@ -167,7 +167,7 @@ def read_legacy(file: BinaryIO, length: int) -> tuple[Any, str]:
     keys = unpickle(bounded, known)
     if type(keys) is not list or len(set(map(str, keys))) != len(keys) or set(map(str, keys)) != set(storages):
         raise ValueError('its list of storages is not that of its tensors')
-    order = '<' if system.get('little_endian', True) else '>'
+    order: Order = '<' if system.get('little_endian', True) else '>'
     for key in keys:
         each = storages[str(key)]
         count = int.from_bytes(bounded.read(8), 'little' if order == '<' else 'big')
@@ -207,7 +207,7 @@ def known(name: str) -> Any:
 
 
 def storage(identity: Any, storages: dict[str, Storage]) -> Storage:
-    """Return the storage of a persistent id: ('storage', type, key, device, count), in legacy files with a view's data."""
+    """Return the storage of a persistent id: ('storage', type, key, device, count), in legacy files None as well."""
     kind, dtype, key, _, count, *view = identity
     if kind != 'storage' or type(dtype) is not Dtype or type(key) is not str or any(each is not None for each in view):
         raise ValueError('its pickle asks for something that is no storage')

@@ -13,6 +13,7 @@ import os
 import reprlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self, TypeAlias
 
 import numpy as np
@@ -158,17 +159,18 @@ class Layer:
         return skipped
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write all parameters and buffers to an .npz file, whole or not at all; as np.savez does, '.npz' is appended.
+        """Write all parameters and buffers to a file, whole or not at all.
 
+        Args:
+            path: '.safetensors' chooses that format; else it is an .npz file, and as np.savez does, '.npz' is appended.
         Raises:
             ValueError: sizes are still unknown, since the layer was never called.
             OSError: the file cannot be written; an older one is as it was.
         """
-        from nailorch.formats.npz import save_npz
-        save_npz(path, self.state_dict())
+        write_weights(path, self.state_dict())
 
     def load_weights(self, path: str | os.PathLike[str], strict: bool = True) -> list[str]:
-        """Read parameters and buffers from an .npz file; a layer that was never called learns its sizes from it.
+        """Read what `save_weights` wrote; a layer that was never called learns its sizes from the file.
 
         Args:
             path: what `save_weights` was given.
@@ -179,7 +181,15 @@ class Layer:
                 Nothing is loaded then.
         """
         from nailorch.formats.npz import load_npz
-        skipped: list[str] = []
+        from nailorch.formats.weights import kind_of, read_weights
+
+        if Path(path).is_file() and kind_of(Path(path)) != 'npz':
+            arrays = read_weights(path).arrays
+            chosen, skipped = choose(self, {name: array.shape for name, array in arrays.items()}, strict,
+                                     f'{os.fspath(path)}: ')
+            put(self, {name: arrays[name] for name in chosen})
+            return skipped
+        skipped = []
 
         def wanted(shapes: Shapes) -> list[str]:
             chosen, skipped[:] = choose(self, shapes, strict, f'{os.fspath(path)}: ')
@@ -191,22 +201,22 @@ class Layer:
     # other frameworks
 
     def torch_name(self, path: str) -> str:
-        """Return what PyTorch calls the layer, or array, at `path` in this one: 'blocks/0/conv' is its 'blocks.0.conv'.
+        """Return what PyTorch calls the layer at `path` in this one: 'blocks/0/conv' is its 'blocks.0.conv'.
 
-        Layers whose attributes are called otherwise than PyTorch's override this; of the arrays of a layer,
-        `torch_names` tells. Each layer answers for those in it.
+        A layer whose parts have other names there overrides this. What a layer's own arrays are called, `torch_names`
+        tells.
         """
         return outer_name(self, path, 'torch_name', '.')
 
     def keras_name(self, path: str) -> str:
-        """Return what Keras calls the layer, or array, at `path` in this one: 'blocks/0/conv' is its 'blocks/0/conv'."""
+        """Return what Keras calls the layer at `path` in this one: by default the same."""
         return outer_name(self, path, 'keras_name', '/')
 
-    def from_torch(self, name: str, array: Array) -> Array:
-        """Return one of this layer's own arrays, called `name` here, turned from PyTorch's layout, or into it."""
+    def torch_layout(self, name: str, array: Array) -> Array:
+        """Return one of this layer's own arrays, called `name` here, turned from PyTorch's layout, or back into it."""
         return array
 
-    def from_keras(self, name: str, array: Array) -> Array:
+    def keras_layout(self, name: str, array: Array) -> Array:
         """Return one of this layer's own arrays, called `name` here, turned from Keras's layout."""
         return array
 
@@ -289,6 +299,17 @@ def held(items: dict[Any, Any] | Sequence[Any], path: str = '',
             yield from held(item, f'{name}/', (*around, id(item)))
 
 
+def write_weights(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
+    """Write arrays by name to a .safetensors file, if `path` ends so, or an .npz file."""
+    from nailorch.formats.npz import save_npz
+    from nailorch.formats.safetensors import save_safetensors
+
+    if os.fspath(path).endswith('.safetensors'):
+        save_safetensors(Path(path), arrays)
+    else:
+        save_npz(path, arrays)
+
+
 def outer_name(layer: Layer, path: str, method: str, dot: str) -> str:
     """Return another framework's name of what stands at `path`, which the layers on the way may have a word in."""
     for key, inner in held(vars(layer)):
@@ -338,11 +359,11 @@ def misfits(expected: Mapping[str, Any], shapes: Shapes) -> dict[str, str]:
 
 
 def refuse(layer: Layer, wrong: Mapping[str, str], where: str) -> None:
-    """Raise one ValueError with what is wrong, if anything is; of a long list, the first `LINES` lines."""
+    """Raise one ValueError with what is wrong, if anything is; of a long list, `LINES` lines."""
     if wrong:
         lines = list(wrong.values())
-        if len(lines) > LINES:
-            lines[LINES:] = [message('weights.more', count=len(lines) - LINES)]
+        if len(lines) > LINES:  # the first are missing or wrong, the last unexpected
+            lines[LINES // 2:-LINES // 2] = [message('weights.more', count=len(lines) - LINES)]
         raise ValueError(message('weights.fit', where=where, layer=type(layer).__name__, lines='\n  '.join(lines)))
 
 

@@ -18,8 +18,8 @@ class Filters(Layer):
     """What Conv2d and Deconv2d share: filters W that are drawn once the images' channels are known, and a bias."""
 
     op: ClassVar[str]
-    torch_names = {'W': 'weight', 'b': 'bias'}
-    keras_names = {'W': 'kernel', 'b': 'bias'}
+    torch_names: ClassVar = {'W': 'weight', 'b': 'bias'}
+    keras_names: ClassVar = {'W': 'kernel', 'b': 'bias'}
 
     def __init__(self, out_channels: int, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, nobias: bool = False,
                  dtype: Any = None, in_channels: int | None = None, dilation: Pair = 1, groups: int = 1,
@@ -49,7 +49,7 @@ class Filters(Layer):
         fan_in, fan_out = (channels // self.groups * KH * KW for channels in (in_channels, self.out_channels))
         self.W.data = initial(self.W_init, self.W_shape(in_channels), fan_in, fan_out, self.dtype)
 
-    def from_keras(self, name: str, array: Array) -> Array:
+    def keras_layout(self, name: str, array: Array) -> Array:
         """Keras's W is (KH, KW, C, OC), in a transposed convolution (KH, KW, OC, C): the last two, then the window."""
         return array.transpose(3, 2, 0, 1) if name == 'W' and array.ndim == 4 else array
 

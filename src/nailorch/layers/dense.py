@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import nailorch.functions as F
 from nailorch.core import Parameter, Variable, as_variable
@@ -32,8 +32,8 @@ class Linear(Layer):
         (2, 10)
     """
 
-    torch_names = {'W': 'weight', 'b': 'bias'}
-    keras_names = {'W': 'kernel', 'b': 'bias'}
+    torch_names: ClassVar = {'W': 'weight', 'b': 'bias'}
+    keras_names: ClassVar = {'W': 'kernel', 'b': 'bias'}
 
     def __init__(self, out_size: int, nobias: bool = False, dtype: Any = None, in_size: int | None = None,
                  W_init: Init = None, b_init: Init = 0) -> None:
@@ -59,7 +59,7 @@ class Linear(Layer):
         warn_if_double(self, x, self.W)
         return F.linear(x, self.W, self.b)
 
-    def from_torch(self, name: str, array: Array) -> Array:
+    def torch_layout(self, name: str, array: Array) -> Array:
         """PyTorch's W is (OUT, IN)."""
         return array.T if name == 'W' else array
 
@@ -79,8 +79,8 @@ class EmbedID(Layer):
         (2, 16)
     """
 
-    torch_names = {'W': 'weight'}
-    keras_names = {'W': 'embeddings'}
+    torch_names: ClassVar = {'W': 'weight'}
+    keras_names: ClassVar = {'W': 'embeddings'}
 
     def __init__(self, in_size: int, out_size: int, dtype: Any = None, W_init: Init = None) -> None:
         at_least(1, in_size, 'in_size')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,9 +35,9 @@ class BatchNorm(Layer):
     Source: Ioffe & Szegedy, Batch normalization, 2015.
     """
 
-    torch_names = {'gamma': 'weight', 'beta': 'bias', 'avg_mean': 'running_mean', 'avg_var': 'running_var'}
+    torch_names: ClassVar = {'gamma': 'weight', 'beta': 'bias', 'avg_mean': 'running_mean', 'avg_var': 'running_var'}
     torch_extras = 'num_batches_tracked',
-    keras_names = {'avg_mean': 'moving_mean', 'avg_var': 'moving_variance'}
+    keras_names: ClassVar = {'avg_mean': 'moving_mean', 'avg_var': 'moving_variance'}
 
     def __init__(self, decay: float = 0.9, eps: float = 2e-5, channels: int | None = None, dtype: Any = None) -> None:
         self.decay, self.eps, self.channels, self.dtype = decay, eps, channels, float_dtype(dtype)
@@ -77,7 +77,7 @@ class LayerNorm(Layer):
     Source: Ba, Kiros & Hinton, Layer normalization, 2016.
     """
 
-    torch_names = {'gamma': 'weight', 'beta': 'bias'}
+    torch_names: ClassVar = {'gamma': 'weight', 'beta': 'bias'}
 
     def __init__(self, size: int | Sequence[int] | None = None, eps: float = 1e-5, dtype: Any = None) -> None:
         self.size = None if size is None else tuple(size) if isinstance(size, Sequence) else (size,)
@@ -113,7 +113,7 @@ class GroupNorm(Layer):
     Source: Wu & He, Group normalization, 2018.
     """
 
-    torch_names = {'gamma': 'weight', 'beta': 'bias'}
+    torch_names: ClassVar = {'gamma': 'weight', 'beta': 'bias'}
 
     def __init__(self, groups: int, channels: int | None = None, eps: float = 1e-5, dtype: Any = None) -> None:
         self.groups, self.channels, self.eps, self.dtype = groups, channels, eps, float_dtype(dtype)

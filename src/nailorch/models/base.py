@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import nailorch.functions as F
 from nailorch.core import Variable
 from nailorch.layers import Layer, Linear
+from nailorch.layers.base import write_weights
 from nailorch.messages import message
+from nailorch.models import loading
+from nailorch.shapes import Array
 
 __all__ = ['MLP', 'Model', 'Sequential']
 
@@ -28,6 +32,70 @@ class Model(Layer):
         >>> Net()(np.ones((2, 1, 8, 8), 'float32')).shape
         (2, 10)
     """
+
+    # weights of other frameworks
+
+    def load_torch(self, weights: str | os.PathLike[str] | Mapping[str, Any], strict: bool = True) -> list[str]:
+        """Take PyTorch's weights; PyTorch need not be installed.
+
+        A model that was never called learns its sizes from them. All of them fit, or nothing is loaded.
+
+        Args:
+            weights: a state dict's file, .pth or .safetensors, or such a dictionary of arrays.
+            strict: False loads what fits.
+        Returns:
+            what was not loaded, a line each; with `strict`, nothing.
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is broken; or names are missing or unknown, or shapes wrong: all such are listed.
+        """
+        arrays, where = loading.open_weights(weights)
+        return loading.torch_loader(self).load(loading.plain_names(arrays), strict, where)
+
+    def torch_state_dict(self) -> dict[str, Array]:
+        """Return copies of all weights under PyTorch's names and in its layouts.
+
+        Example:
+            >>> Sequential(Linear(8, in_size=4)).torch_state_dict()['0.weight'].shape
+            (8, 4)
+
+        In PyTorch: `module.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})`.
+
+        Raises:
+            ValueError: sizes are still unknown, since the model was never called.
+        """
+        return loading.torch_state_dict(self)
+
+    def save_torch(self, path: str | os.PathLike[str]) -> None:
+        """Write all weights for PyTorch: `module.load_state_dict(safetensors.torch.load_file(path))`.
+
+        Args:
+            path: ends in '.safetensors'; else it is an .npz file, and '.npz' is appended.
+        Raises:
+            ValueError: sizes are still unknown, since the model was never called.
+            OSError: the file cannot be written; an older one is as it was.
+        """
+        write_weights(path, self.torch_state_dict())
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str] | None = None, **options: Any) -> Self:
+        """Return a model with weights that others trained.
+
+        The file may be of any kind and name its arrays as nailorch, PyTorch, Chainer or Keras do. All of them must fit,
+        with one exception, for transfer learning: where `num_classes` is asked for and the file's last layer knows
+        another number of classes, that layer keeps its new, random weights, and a line on the standard error says so.
+
+        Args:
+            name_or_path: a file; or the name of one that nailorch knows for this model, which is fetched if need be;
+                None: the usual one.
+            options: for the model, such as num_classes=5.
+        Raises:
+            FileNotFoundError: there is no such file, or it cannot be fetched.
+            ValueError: no such name is known for this model; the file is broken; or it does not fit: all is listed.
+        """
+        return loading.pretrained(cls, name_or_path, options)
+
+    # prints
 
     def summary(self, input_shape: int | Sequence[int], batch_size: int = 1) -> Any:
         """Print a table of layers, output shapes and parameters, for items of (C, H, W) or (features,); return it."""
@@ -72,6 +140,12 @@ class Sequential(Model):
         for layer in self.layers:
             x = layer(x)
         return x
+
+    def torch_name(self, path: str) -> str:
+        """Return what PyTorch's nn.Sequential calls the layer at `path`: 'l2' is its '2'."""
+        first, _, rest = path.partition('/')
+        inner = getattr(self, first)
+        return '.'.join([first[1:], *([inner.torch_name(rest)] if rest else [])])
 
     def __len__(self) -> int:
         return self.length
