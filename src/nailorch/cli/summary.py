@@ -13,7 +13,7 @@ from nailorch.cli.texts import text
 from nailorch.models import MODELS
 from nailorch.training.recipe import build_model, model_names
 
-__all__ = ['add_arguments', 'run']
+__all__ = ['add_arguments', 'made_for', 'run', 'shape_of']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.model not in model_names():
         raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, model_names())))
-    # what it is made for, where nothing else is said: photographs of a thousand kinds, or the ten digits
-    photographs = hasattr(MODELS.get(options.model), 'preprocess')
-    shape = shape_of(options.input) if options.input else (3, 224, 224) if photographs else (1, 28, 28)
-    classes = options.classes or (1000 if photographs else 10)
-    found = inspection.summary(build_model(options.model, classes), shape)
+    classes, shape = made_for(options.model)
+    shape = shape_of(options.input) if options.input else shape
+    found = inspection.summary(build_model(options.model, options.classes or classes), shape)
     if options.json:
         show_json(found.to_dict())
     elif options.quiet:
@@ -41,6 +39,11 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(found)
     return 0
+
+
+def made_for(name: str) -> tuple[int, tuple[int, ...]]:
+    """Return how many classes, and images of which shape, a model is made for: a thousand in photographs, or digits."""
+    return (1000, (3, 224, 224)) if hasattr(MODELS.get(name), 'preprocess') else (10, (1, 28, 28))
 
 
 def shape_of(written: str) -> tuple[int, ...]:

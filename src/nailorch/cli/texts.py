@@ -234,6 +234,55 @@ TEXTS: dict[str, tuple[str, str]] = {
                       'mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等'),
     'summary.input': ('shape of one image, C,H,W', '一张图像的形状 C,H,W'),
     'summary.classes': ('how many classes', '类别数'),
+    # export
+    'export.about': (
+        'write a model as an ONNX file, weights included, for batches of any size',
+        '把模型连同权重写成 ONNX 文件，批量大小任意',
+    ),
+    'export.examples': (
+        'Needs the package onnx; with onnxruntime installed, its answers are compared.\n\n'
+        'examples:\n'
+        '  nailorch export latest digits.onnx\n'
+        '  nailorch export runs/…/best.safetensors net.onnx --model mnistnet\n'
+        '  nailorch export resnet18 net.onnx --input 3,64,64 --classes 5\n'
+        '  nailorch export latest old.onnx --opset 13',
+        '需要 onnx 包；若装有 onnxruntime，还会比较两者的输出。\n\n'
+        '示例：\n'
+        '  nailorch export latest digits.onnx\n'
+        '  nailorch export runs/…/best.safetensors net.onnx --model mnistnet\n'
+        '  nailorch export resnet18 net.onnx --input 3,64,64 --classes 5\n'
+        '  nailorch export latest old.onnx --opset 13',
+    ),
+    'export.what': (
+        "a run (name, a part of it, path, or latest), a weights file (with --model), or a model's name (untrained)",
+        '一次运行（名称或其一部分、路径，或 latest）、权重文件（配合 --model），或模型名称（未经训练）',
+    ),
+    'export.file': ('the file to write', '要写入的文件'),
+    'export.model': ('the model that a weights file belongs to', '权重文件所属的模型'),
+    'export.opset': ("version of ONNX's operators, 13 or newer (default: 18)",
+                     'ONNX 算子集的版本，不低于 13（默认 18）'),
+    'export.which_model': ('{path}: whose weights are these? Give --model',
+                           '{path}：这是哪个模型的权重？请给出 --model'),
+    'export.two_models': ('--model is for a weights file; the model is {name} already',
+                          '--model 只用于权重文件；模型已是 {name}'),
+    'export.run_classes': ('--classes: {run} knows how many', '--classes：{run} 的类别数是已知的'),
+    'export.untrained': ('{name}, untrained', '{name}，未经训练'),
+    'export.done': (
+        '{path}: {size} MB, {origin}, images {shape}; checked by onnx, {check}',
+        '{path}：{size} MB，{origin}，图像 {shape}；已由 onnx 检查，{check}',
+    ),
+    'export.alike': (
+        "and onnxruntime's answers are ours (largest difference {difference})",
+        'onnxruntime 的输出与模型一致（最大相对误差 {difference}）',
+    ),
+    'export.unchecked': (
+        'but not compared: pip install onnxruntime',
+        '但未比较输出：pip install onnxruntime',
+    ),
+    'export.differs': (
+        "{path}: onnxruntime's answers are not the model's (they differ by {difference} of the largest number)",
+        '{path}：onnxruntime 的输出与模型不一致（最大相对误差 {difference}）',
+    ),
     # runs
     'runs.about': ('list past runs, or show one', '列出以往的运行，或查看其中一次'),
     'runs.examples': (

@@ -5,6 +5,7 @@ Every node is written by the entry for its Function in `writers.WRITERS`; this f
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ def export(model: Any, path: str | os.PathLike[str], *examples: Any, opset: int 
         the path.
     Raises:
         ImportError: the package `onnx` is not installed.
+        OSError: the file cannot be written.
         ValueError: functions that ONNX has no form for, all of them named; weights of 2 GiB or more; an opset that the
             installed `onnx` does not know; or what `graph.trace` says of the model.
     Example:
@@ -53,6 +55,10 @@ def export(model: Any, path: str | os.PathLike[str], *examples: Any, opset: int 
     Source: https://onnx.ai/onnx/operators.
     """
     onnx, path = onnx_package(), Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     if not examples:
         raise ValueError(message('onnx.example'))
     proto = model_proto(trace(model, *map(as_example, examples)), opset)

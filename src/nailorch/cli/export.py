@@ -1,0 +1,95 @@
+"""`nailorch export`: a model as an ONNX file, which other programs read."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nailorch import onnx, rng
+from nailorch.cli.opening import WEIGHTS, Opened, open_run, read_weights
+from nailorch.cli.output import as_argument, show_json
+from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
+from nailorch.cli.summary import made_for, shape_of
+from nailorch.cli.texts import text
+from nailorch.onnx.checking import largest_difference
+from nailorch.training.recipe import build_model, model_names
+from nailorch.training.runs import RunError
+
+__all__ = ['add_arguments', 'run']
+
+ALIKE = 1e-3  # of the largest number; float32 in another order differs by 1e-6 or so
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('what', metavar='MODEL_OR_RUN', help=text('export.what'))
+    parser.add_argument('file', metavar='FILE.onnx', type=Path, help=text('export.file'))
+    parser.add_argument('--model', metavar='MODEL', help=text('export.model'))
+    parser.add_argument('--classes', metavar='N', type=count, help=text('summary.classes'))
+    parser.add_argument('--input', metavar='C,H,W', help=text('summary.input'))
+    parser.add_argument('--opset', metavar='N', type=count, help=text('export.opset'))
+    add_root(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    model, shape, origin = find_model(options)
+    path = onnx.export(model, options.file, shape, **({'opset': options.opset} if options.opset else {}))
+    difference = compared(model, path, shape)
+    if difference is not None and not difference <= ALIKE:  # NaN is no answer either
+        raise ValueError(text('export.differs', path=path, difference=f'{difference:.0e}'))
+    size = path.stat().st_size
+    if options.json:
+        show_json({'file': str(path), 'bytes': size, 'model': origin, 'input': ['N', *shape], 'difference': difference})
+    elif options.quiet:
+        print(path)
+    else:
+        check = text('export.unchecked') if difference is None else text('export.alike', difference=f'{difference:.0e}')
+        print(text('export.done', path=as_argument(path), size=f'{size / 1e6:.1f}', origin=origin, check=check,
+                   shape='×'.join(map(str, ('N', *shape)))))
+    return 0
+
+
+def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
+    """Return the model that is meant, the shape of its images, and in words where its weights come from."""
+    path, asked = Path(options.what), shape_of(options.input) if options.input else None
+    if options.what not in model_names() and path.suffix not in WEIGHTS:
+        if options.classes is not None:
+            raise UsageError(text('export.run_classes', run=options.what))
+        opened = open_named(options)
+        return opened.model, asked or opened.shape, opened.name
+    name = options.model if path.suffix in WEIGHTS else options.what
+    if name is None:
+        raise UsageError(text('export.which_model', path=path))
+    if name not in model_names():
+        raise UsageError(text('usage.model', name=name, remedy=did_you_mean(name, model_names())))
+    classes, shape = made_for(name)
+    model = build_model(name, options.classes or classes)
+    if path.suffix not in WEIGHTS:
+        if options.model is not None:
+            raise UsageError(text('export.two_models', name=name))
+        rng.seed(0)
+        return model, asked or shape, text('export.untrained', name=name)
+    read_weights(model, path)
+    return model, asked or shape, path.name
+
+
+def open_named(options: argparse.Namespace) -> Opened:
+    """Return the run of this name; where there is none, and a model's name is near, the error gives that."""
+    try:
+        return open_run(argparse.Namespace(**vars(options), data=None))
+    except RunError as error:
+        if near := difflib.get_close_matches(options.what, model_names(), 1):
+            remedy = text('usage.meant', near=near[0])
+            raise UsageError(text('usage.model', name=options.what, remedy=remedy)) from error
+        raise
+
+
+def compared(model: Any, path: Path, shape: tuple[int, ...]) -> float | None:
+    """Return how far onnxruntime is from the model on two images of noise; None if it is not installed."""
+    if find_spec('onnxruntime') is None:
+        return None
+    return largest_difference(model, path, np.random.default_rng(0).random((2, *shape), np.float32))

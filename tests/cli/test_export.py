@@ -1,0 +1,86 @@
+"""`nailorch export`: from a run, from weights, from a name."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nailorch import models
+from nailorch.formats.safetensors import load_safetensors
+from nailorch.onnx import checking
+
+pytest.importorskip('onnx', reason='onnx is not installed: pip install -e ".[test]"')
+pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install -e ".[test]"')
+
+
+def test_a_run_is_exported_and_compared(program, root, trained, tmp_path):
+    code, out, err = program('export', 'latest', tmp_path / 'net.onnx', '--root', root)
+    assert (code, err) == (0, '')
+    assert out.startswith(f'{tmp_path}/net.onnx: 0.')
+    assert f'MB, {trained.name}, images N×3×8×8; checked by onnx, and onnxruntime' in out
+    assert out.count('\n') == 1
+
+
+def test_weights_are_exported_with_their_model(program, trained, tmp_path):
+    np.savez(tmp_path / 'net.npz', **load_safetensors(trained / 'best.safetensors'))
+    for weights in (trained / 'best.safetensors', tmp_path / 'net.npz'):
+        code, out, _ = program('export', weights, tmp_path / 'net.onnx', '--model', 'mnistnet', '--classes', '2',
+                               '--input', '3,8,8', '--opset', '15', '--json')
+        told = json.loads(out)
+        assert (code, told['input'], told['model']) == (0, ['N', 3, 8, 8], weights.name)
+        assert told['bytes'] == (tmp_path / 'net.onnx').stat().st_size
+        assert told['difference'] < 1e-5
+
+
+def test_a_model_is_exported_untrained(program, tmp_path):
+    assert program('export', 'lenet', tmp_path / 'net.onnx', '--quiet') == (0, f'{tmp_path / "net.onnx"}\n', '')
+    assert 'lenet, untrained' in program('export', 'lenet', tmp_path / 'net.onnx')[1]
+    assert '未经训练' in program('export', 'lenet', tmp_path / 'net.onnx', '--lang', 'zh')[1]
+
+
+def test_without_onnxruntime_nothing_is_compared(program, tmp_path, monkeypatch):
+    monkeypatch.setattr('nailorch.cli.export.find_spec', lambda name: None)
+    assert 'not compared: pip install onnxruntime' in program('export', 'lenet', tmp_path / 'net.onnx')[1]
+
+
+@pytest.mark.parametrize('difference', [0.1, float('nan'), float('inf')])
+def test_other_answers_are_an_error(complaint, tmp_path, monkeypatch, difference):
+    monkeypatch.setattr('nailorch.cli.export.largest_difference', lambda *given: difference)
+    code, said = complaint('export', 'lenet', tmp_path / 'net.onnx')
+    assert code == 1
+    assert "onnxruntime's answers are not the model's" in said
+
+
+@pytest.mark.parametrize(('arguments', 'expected', 'code'), [
+    (['lenit', 'net.onnx'], "no model 'lenit': did you mean lenet?", 2),
+    (['nothing-like-it', 'net.onnx'], 'nothing in', 1),
+    (['net.npz', 'net.onnx'], 'whose weights are these? Give --model', 2),
+    (['net.npz', 'net.onnx', '--model', 'lenit'], 'did you mean lenet?', 2),
+    (['net.npz', 'net.onnx', '--model', 'lenet'], 'net.npz', 1),
+    (['lenet', 'net.onnx', '--model', 'lenet'], '--model is for a weights file', 2),
+    (['latest', 'net.onnx', '--classes', '3'], 'latest knows how many', 2),
+    (['lenet', 'nowhere/net.onnx'], 'nowhere: No such file', 1),
+    (['lenet', '.'], '.: Is a directory', 1),
+    (['lenet', 'net.onnx', '--opset', '12'], 'know 13 to', 1),
+    (['lenet', 'net.onnx', '--input', '28'], '--input', 2),
+])
+def test_what_cannot_be_exported_is_said(complaint, tmp_path, monkeypatch, arguments, expected, code):
+    monkeypatch.chdir(tmp_path)
+    assert complaint('export', *arguments)[0] == code
+    assert expected in complaint('export', *arguments)[1]
+    assert not (tmp_path / 'net.onnx').exists()
+
+
+def test_difference_is_beside_the_largest_number():
+    assert checking.distance([np.array([1., 2.])], [np.array([1., 4.])]) == 0.5
+    assert checking.distance([np.zeros(2)], [np.zeros(2)]) == 0
+    assert checking.distance([np.zeros(2)], [np.zeros(3)]) == np.inf
+
+
+def test_difference_sees_other_weights(program, tmp_path):
+    net = models.LeNet()
+    x = np.random.default_rng(0).random((2, 1, 28, 28), np.float32)
+    net(x)
+    program('export', 'lenet', tmp_path / 'net.onnx', '--quiet')
+    net.fc3.W.data[0] += 1
+    assert checking.largest_difference(net, tmp_path / 'net.onnx', x) > 1e-3
