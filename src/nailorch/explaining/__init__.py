@@ -1,0 +1,12 @@
+"""Explaining: every number that an operator computes, with the numbers that it was made of.
+
+    model.py      what an explanation is: cells, their stages, the products in these
+    windows.py    convolution and its kind, pooling, im2col and col2im, and their gradients
+    others.py     linear, softmax, batch norm, and their gradients
+    asking.py     explain(op, x, ...): which of them is meant
+"""
+
+from nailorch.explaining.asking import EXPLAINED, explain
+from nailorch.explaining.model import Cell, Explanation, Read, Stage, Term
+
+__all__ = ['EXPLAINED', 'Cell', 'Explanation', 'Read', 'Stage', 'Term', 'explain']
