@@ -23,7 +23,10 @@ def test_a_run_is_exported_and_compared(program, root, trained, tmp_path):
 
 def test_weights_are_exported_with_their_model(program, trained, tmp_path):
     np.savez(tmp_path / 'net.npz', **load_safetensors(trained / 'best.safetensors'))
-    for weights in (trained / 'best.safetensors', tmp_path / 'net.npz'):
+    net = models.MNISTNet(2)
+    net.load_weights(tmp_path / 'net.npz')
+    net.save_torch(tmp_path / 'torch.safetensors')
+    for weights in (trained / 'best.safetensors', tmp_path / 'net.npz', tmp_path / 'torch.safetensors'):
         code, out, _ = program('export', weights, tmp_path / 'net.onnx', '--model', 'mnistnet', '--classes', '2',
                                '--input', '3,8,8', '--opset', '15', '--json')
         told = json.loads(out)
@@ -36,6 +39,14 @@ def test_a_model_is_exported_untrained(program, tmp_path):
     assert program('export', 'lenet', tmp_path / 'net.onnx', '--quiet') == (0, f'{tmp_path / "net.onnx"}\n', '')
     assert 'lenet, untrained' in program('export', 'lenet', tmp_path / 'net.onnx')[1]
     assert '未经训练' in program('export', 'lenet', tmp_path / 'net.onnx', '--lang', 'zh')[1]
+
+
+def test_pretrained_weights_are_exported(program, tmp_path, monkeypatch):
+    net = models.SqueezeNet1_1(width=0.25)
+    monkeypatch.setattr(models.SqueezeNet1_1, 'from_pretrained', lambda: net)
+    code, out, _ = program('export', 'squeezenet1_1', tmp_path / 'net.onnx', '--pretrained', '--input', '3,64,64')
+    assert code == 0
+    assert 'squeezenet1_1, trained by others, images N×3×64×64' in out
 
 
 def test_without_onnxruntime_nothing_is_compared(program, tmp_path, monkeypatch):
@@ -57,8 +68,11 @@ def test_other_answers_are_an_error(complaint, tmp_path, monkeypatch, difference
     (['net.npz', 'net.onnx'], 'whose weights are these? Give --model', 2),
     (['net.npz', 'net.onnx', '--model', 'lenit'], 'did you mean lenet?', 2),
     (['net.npz', 'net.onnx', '--model', 'lenet'], 'net.npz', 1),
-    (['lenet', 'net.onnx', '--model', 'lenet'], '--model is for a weights file', 2),
-    (['latest', 'net.onnx', '--classes', '3'], 'latest knows how many', 2),
+    (['lenet', 'net.onnx', '--model', 'lenet'], '--model says nothing of lenet', 2),
+    (['lenet', 'net.onnx', '--pretrained'], 'no trained weights are known', 1),
+    (['mlp', 'net.onnx', '--pretrained'], 'no trained weights are known', 1),
+    (['vgg16', 'net.onnx', '--pretrained', '--classes', '9'], '--classes says nothing of vgg16', 2),
+    (['latest', 'net.onnx', '--classes', '3'], '--classes says nothing of latest', 2),
     (['lenet', 'nowhere/net.onnx'], 'nowhere: No such file', 1),
     (['lenet', '.'], '.: Is a directory', 1),
     (['lenet', 'net.onnx', '--opset', '12'], 'know 13 to', 1),

@@ -11,17 +11,21 @@ from typing import Any
 import numpy as np
 
 from nailorch import onnx, rng
-from nailorch.cli.opening import WEIGHTS, Opened, open_run, read_weights
+from nailorch.cli.opening import Opened, open_run
 from nailorch.cli.output import as_argument, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.summary import made_for, shape_of
 from nailorch.cli.texts import text
+from nailorch.formats.weights import read_weights
+from nailorch.models import MODELS, Model
+from nailorch.models.loading import loader_for
 from nailorch.onnx.checking import largest_difference
 from nailorch.training.recipe import build_model, model_names
 from nailorch.training.runs import RunError
 
 __all__ = ['add_arguments', 'run']
 
+FILES = ('.npz', '.safetensors', '.pth', '.pt', '.h5')
 ALIKE = 1e-3  # of the largest number; float32 in another order differs by 1e-6 or so
 
 
@@ -29,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('what', metavar='MODEL_OR_RUN', help=text('export.what'))
     parser.add_argument('file', metavar='FILE.onnx', type=Path, help=text('export.file'))
     parser.add_argument('--model', metavar='MODEL', help=text('export.model'))
+    parser.add_argument('--pretrained', action='store_true', help=text('export.weights'))
     parser.add_argument('--classes', metavar='N', type=count, help=text('summary.classes'))
     parser.add_argument('--input', metavar='C,H,W', help=text('summary.input'))
     parser.add_argument('--opset', metavar='N', type=count, help=text('export.opset'))
@@ -56,25 +61,36 @@ def run(options: argparse.Namespace) -> int:
 def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
     """Return the model that is meant, the shape of its images, and in words where its weights come from."""
     path, asked = Path(options.what), shape_of(options.input) if options.input else None
-    if options.what not in model_names() and path.suffix not in WEIGHTS:
-        if options.classes is not None:
-            raise UsageError(text('export.run_classes', run=options.what))
+    named = options.what in model_names()
+    from_file = not named and (path.is_file() or path.suffix in FILES)
+    if not named and not from_file:
+        check_unused(options, 'model', 'classes', 'pretrained')
         opened = open_named(options)
         return opened.model, asked or opened.shape, opened.name
-    name = options.model if path.suffix in WEIGHTS else options.what
+    check_unused(options, 'pretrained' if from_file else 'model', *(['classes'] if options.pretrained else []))
+    name = options.model if from_file else options.what
     if name is None:
         raise UsageError(text('export.which_model', path=path))
     if name not in model_names():
         raise UsageError(text('usage.model', name=name, remedy=did_you_mean(name, model_names())))
     classes, shape = made_for(name)
+    if options.pretrained:
+        kind: Any = MODELS.get(name, Model)
+        return kind.from_pretrained(), asked or shape, text('export.pretrained', name=name)
+    rng.seed(0)
     model = build_model(name, options.classes or classes)
-    if path.suffix not in WEIGHTS:
-        if options.model is not None:
-            raise UsageError(text('export.two_models', name=name))
-        rng.seed(0)
+    if not from_file:
         return model, asked or shape, text('export.untrained', name=name)
-    read_weights(model, path)
+    loader, arrays = loader_for(model, read_weights(path))
+    loader.load(arrays, where=f'{path}: ')
     return model, asked or shape, path.name
+
+
+def check_unused(options: argparse.Namespace, *flags: str) -> None:
+    """Raise UsageError if one of the flags is given, that say nothing of such a model."""
+    for flag in flags:
+        if getattr(options, flag):
+            raise UsageError(text('export.unused', flag=f'--{flag}', what=options.what))
 
 
 def open_named(options: argparse.Namespace) -> Opened:

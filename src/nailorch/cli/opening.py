@@ -19,7 +19,7 @@ from nailorch.training.recipe import build_model, resolve
 from nailorch.training.runs import Run, RunError, list_runs
 from nailorch.training.settings import Settings, change, settings_from
 
-__all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'find_run', 'open_model', 'open_run', 'read_weights']
+__all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'find_run', 'open_model', 'open_run']
 
 WEIGHTS = ('.npz', '.safetensors')
 
@@ -101,18 +101,8 @@ def open_weights(path: Path, options: argparse.Namespace) -> Opened:
         kind, shape = DATASETS[settings.data.name]
         classes = list(kind.classes) or load_data(settings).classes
     model = build_model(settings.model.name, len(classes))
-    read_weights(model, path)
+    model.load_weights(path)
     return Opened(path.name, model, settings, classes, shape)
-
-
-def read_weights(model: Any, path: Path) -> None:
-    """Put the weights of a file into a model."""
-    if not path.is_file():
-        raise FileNotFoundError(message('file.missing', path=path))
-    if path.suffix == '.npz':
-        model.load_weights(path)
-    else:
-        model.load_state_dict(load_safetensors(path))
 
 
 def named(settings: Settings, names: dict[str, str]) -> Settings:

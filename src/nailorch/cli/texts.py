@@ -244,18 +244,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         'examples:\n'
         '  nailorch export latest digits.onnx\n'
         '  nailorch export runs/…/best.safetensors net.onnx --model mnistnet\n'
+        '  nailorch export mobilenet_v2 mobilenet.onnx --pretrained\n'
         '  nailorch export resnet18 net.onnx --input 3,64,64 --classes 5\n'
         '  nailorch export latest old.onnx --opset 13',
         '需要 onnx 包；若装有 onnxruntime，还会比较两者的输出。\n\n'
         '示例：\n'
         '  nailorch export latest digits.onnx\n'
         '  nailorch export runs/…/best.safetensors net.onnx --model mnistnet\n'
+        '  nailorch export mobilenet_v2 mobilenet.onnx --pretrained\n'
         '  nailorch export resnet18 net.onnx --input 3,64,64 --classes 5\n'
         '  nailorch export latest old.onnx --opset 13',
     ),
     'export.what': (
-        "a run (name, a part of it, path, or latest), a weights file (with --model), or a model's name (untrained)",
-        '一次运行（名称或其一部分、路径，或 latest）、权重文件（配合 --model），或模型名称（未经训练）',
+        "a run (name, a part of it, path, or latest), a weights file (with --model), or a model's name",
+        '一次运行（名称或其一部分、路径，或 latest）、权重文件（配合 --model），或模型名称',
     ),
     'export.file': ('the file to write', '要写入的文件'),
     'export.model': ('the model that a weights file belongs to', '权重文件所属的模型'),
@@ -263,9 +265,9 @@ TEXTS: dict[str, tuple[str, str]] = {
                      'ONNX 算子集的版本，不低于 13（默认 18）'),
     'export.which_model': ('{path}: whose weights are these? Give --model',
                            '{path}：这是哪个模型的权重？请给出 --model'),
-    'export.two_models': ('--model is for a weights file; the model is {name} already',
-                          '--model 只用于权重文件；模型已是 {name}'),
-    'export.run_classes': ('--classes: {run} knows how many', '--classes：{run} 的类别数是已知的'),
+    'export.weights': ('with weights that others trained, which are fetched', '使用他人训练好的权重（会下载）'),
+    'export.unused': ('{flag} says nothing of {what}', '{flag} 不适用于 {what}'),
+    'export.pretrained': ('{name}, trained by others', '{name}，他人训练的权重'),
     'export.untrained': ('{name}, untrained', '{name}，未经训练'),
     'export.done': (
         '{path}: {size} MB, {origin}, images {shape}; checked by onnx, {check}',
