@@ -21,7 +21,7 @@ from nailorch.messages import language
 
 __all__ = ['COMMANDS', 'UsageError', 'add_root', 'count', 'did_you_mean', 'make_parser', 'parse']
 
-COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'summary', 'export', 'runs', 'bench', 'doctor')
+COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'summary', 'explain', 'export', 'runs', 'bench', 'doctor')
 CLOSING = '，。、；：！？）'  # no line begins with one of these
 
 

@@ -333,6 +333,48 @@ TEXTS: dict[str, tuple[str, str]] = {
     'doctor.cache': ('cache folder', '缓存文件夹'),
     'doctor.missing': ('missing: {install}', '未安装：{install}'),
     # bench
+    'explain.about': ('see how an operator computes every number', '看清一个运算怎样算出每一个数'),
+    'explain.examples': (
+        "Without numbers, the textbook's example is explained. In a terminal the arrow\n"
+        'keys lead from cell to cell.\n\n'
+        'examples:\n'
+        '  nailorch explain conv\n'
+        '  nailorch explain conv --pad 1 --stride 2\n'
+        '  nailorch explain conv --x "1 2 3; 4 5 6; 7 8 9" --kernel "1 0; 0 -1"\n'
+        '  nailorch explain conv --of W        the gradient of the kernel\n'
+        '  nailorch explain pooling | im2col | col2im | softmax | batch_norm\n'
+        '  nailorch explain ladder conv        one convolution from seven loops to the engine',
+        '不给数字时，讲解课本上的例子。在终端里用方向键逐格查看。\n\n'
+        '示例：\n'
+        '  nailorch explain conv\n'
+        '  nailorch explain conv --pad 1 --stride 2\n'
+        '  nailorch explain conv --x "1 2 3; 4 5 6; 7 8 9" --kernel "1 0; 0 -1"\n'
+        '  nailorch explain conv --of W        卷积核的梯度\n'
+        '  nailorch explain pooling | im2col | col2im | softmax | batch_norm\n'
+        '  nailorch explain ladder conv        同一个卷积，从七重循环到引擎',
+    ),
+    'explain.op': ('what is explained: {names}; or ladder', '要讲解的运算：{names}；或 ladder'),
+    'explain.which': ('after ladder: whose rungs', '用在 ladder 之后：哪个运算的阶梯'),
+    'explain.x': ('the input: rows parted by ";", channels by "|"', '输入：行之间用 ";"，通道之间用 "|" 分开'),
+    'explain.W': ('the kernel, or the weights of linear', '卷积核，或 linear 的权重'),
+    'explain.b': ('the bias', '偏置'),
+    'explain.kernel_size': ('the window, "2" or "2,3"', '窗口大小，"2" 或 "2,3"'),
+    'explain.stride': ('stride, "2" or "2,1"', '步幅，"2" 或 "2,1"'),
+    'explain.pad': ('padding: "1", "1,0", "1,0;2,1" (top, bottom; left, right) or same',
+                    '填充："1"、"1,0"、"1,0;2,1"（上,下;左,右）或 same'),
+    'explain.dilation': ('dilation', '空洞（膨胀）率'),
+    'explain.groups': ('groups of channels', '通道分组数'),
+    'explain.input_shape': ('the size of the image that col2im makes', 'col2im 还原出的图像大小'),
+    'explain.gy': ('the gradient that comes back, ones if not given', '传回来的梯度，不给则全为 1'),
+    'explain.of': ('explain the gradient of this argument', '讲解对这个参数的梯度'),
+    'explain.cell': ('show this cell of the result', '只看结果中的这一格'),
+    'explain.all': ('write all cells down, without stepping', '不逐步查看，直接列出所有格子'),
+    'explain.unknown': ("there is no explanation of '{word}': {remedy}", '没有 {word} 的讲解：{remedy}'),
+    'explain.no': ('{op} takes no {flag}; it takes --x {flags}', '{op} 没有 {flag}；可用的有 --x {flags}'),
+    'explain.number': ("{flag}: '{value}' are no numbers as they are expected here; see nailorch explain --help",
+                       '{flag}：{value} 不是这里要的数；见 nailorch explain --help'),
+    'explain.ragged': ("{flag}: the rows of '{value}' have different lengths", '{flag}：{value} 各行长短不一'),
+    'explain.ladder': ("there is a ladder of conv, none of '{word}'", '只有 conv 的阶梯，没有 {word} 的'),
     'bench.about': ('measure nailorch beside other frameworks on this machine', '在本机上与其他框架比较速度'),
     'bench.examples': (
         'Everyone gets the same work, numbers and threads, in a process of its own, in\n'
