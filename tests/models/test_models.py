@@ -46,10 +46,12 @@ def test_lenet_has_the_usual_parameters():
 @pytest.mark.parametrize('model', [
     lambda: models.MNISTNet(4), lambda: models.LeNet(4), lambda: models.VGG11(4, width=8, hidden=128),
     lambda: models.VGG13_BN(4, width=4, hidden=64), lambda: models.ResNet18(4, width=4),
-    lambda: models.ResNet50(4, width=4)])
+    lambda: models.ResNet50(4, width=4), lambda: models.SqueezeNet1_0(4, width=.25),
+    lambda: models.SqueezeNet1_1(4, width=.25), lambda: models.MobileNetV2(4, width=.25),
+    lambda: models.EfficientNetLite0(4, width=.25)])
 def test_a_few_steps_learn_a_batch_by_heart(model):
     net = model()
-    size = 32 if isinstance(net, models.VGG | models.ResNet) else 28
+    size = 28 if isinstance(net, models.MNISTNet | models.LeNet) else 32
     x, t = normal(8, 1, size, size), np.arange(8) % 4
     net(x)
     optimizer = nailorch.optimizers.Adam(alpha=0.003).setup(net)
@@ -229,7 +231,7 @@ def test_a_bottlenecks_stride_stands_on_its_3x3():
 
 
 @pytest.mark.parametrize('wrong', ['photo.jpg', np.zeros((4, 4, 3), np.uint8), None])
-@pytest.mark.parametrize('model', [models.VGG16, models.ResNet50])
+@pytest.mark.parametrize('model', [models.VGG16, models.ResNet50, models.EfficientNetLite0])
 def test_preprocess_says_how_to_make_a_picture(model, wrong):
     with pytest.raises(TypeError, match=rf'got {type(wrong).__name__}; use PIL\.Image\.open'):
         model.preprocess(wrong)
@@ -244,3 +246,127 @@ def test_resnet_preprocess_is_torchvisions():
     ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (256, 400))  # 256 stays; rows 16 to 239 are kept
     y = models.ResNet50.preprocess(image.fromarray(np.ascontiguousarray(ramp)))
     np.testing.assert_allclose(y[0, :, 7], (np.arange(16, 240) / 255 - .485) / .229, rtol=1e-4, atol=1e-5)
+
+
+def test_preprocess_scales_grey_of_16_bits():
+    image = pytest.importorskip('PIL.Image')
+    grey = image.fromarray(np.full((300, 300), 128 * 257, np.uint16))
+    np.testing.assert_allclose(models.MobileNetV2.preprocess(grey)[2], (128 / 255 - .406) / .225, rtol=1e-5)
+    np.testing.assert_allclose(models.VGG16.preprocess(grey)[2], 128 - 123.68, rtol=1e-5)
+
+
+@pytest.mark.parametrize('size', [(300, 451), (451, 300), (225, 640), (224, 224), (97, 61)])
+@pytest.mark.parametrize('resize', [256, 232])
+def test_torchvisions_preprocess_is_its_transforms(size, resize):
+    """Resize(256), CenterCrop(224), ToTensor, Normalize as torchvision does them to PIL images, step by step."""
+    pil = pytest.importorskip('PIL.Image')
+    pixels = np.random.default_rng(0).integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
+    picture = pil.fromarray(pixels)
+    W, H = size
+    if W < H:
+        W, H = resize, int(resize * H / W)
+    else:
+        W, H = int(resize * W / H), resize
+    small = picture.resize((W, H), pil.Resampling.BILINEAR)
+    top, left = round((H - 224) / 2), round((W - 224) / 2)
+    x = np.asarray(small.crop((left, top, left + 224, top + 224)), np.float64) / 255
+    x = ((x - [.485, .456, .406]) / [.229, .224, .225]).transpose(2, 0, 1)
+    y = models.MobileNetV2.preprocess(picture, resize=resize)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, x, atol=2e-6)
+
+
+# SqueezeNet, MobileNetV2, EfficientNet-Lite0
+
+PHONES = {models.SqueezeNet1_0: 1_248_424, models.SqueezeNet1_1: 1_235_496, models.MobileNetV2: 3_504_872,
+          models.EfficientNetLite0: 4_652_008}
+
+
+@pytest.mark.parametrize('kind', PHONES)
+def test_small_networks_parameters(kind, undrawn):
+    net = kind()
+    with nailorch.no_grad(), nailorch.test_mode():
+        assert net(np.zeros((1, 3, 64, 64), np.float32)).shape == (1, 1000)
+    assert count(net) == PHONES[kind]
+
+
+def sizes_at(net, size, names):
+    """Return what height each of these layers makes of images of `size`."""
+    found = {}
+    for name in names:
+        layer = dict(net.named_layers())[name]
+        layer.register_forward_hook(lambda _, x, y, name=name: found.update({name: y.shape[2]}))
+    with nailorch.no_grad(), nailorch.test_mode():
+        net(np.zeros((1, 3, size, size), np.float32))
+    return [found[name] for name in names]
+
+
+def test_squeezenets_pools_hang_over():
+    assert sizes_at(models.SqueezeNet1_0(width=.05), 224, [f'features/{i}' for i in (0, 2, 6, 11)]) == [109, 54, 27, 13]
+    assert sizes_at(models.SqueezeNet1_1(width=.05), 224, [f'features/{i}' for i in (0, 2, 5, 8)]) == [111, 55, 27, 13]
+    assert sizes_at(models.SqueezeNet1_1(width=.05), 68, ['features/0', 'features/2']) == [33, 16]
+    assert sizes_at(models.SqueezeNet1_1(width=.05), 70, ['features/0', 'features/2']) == [34, 17]  # not 16
+
+
+@pytest.mark.parametrize('kind', [models.MobileNetV2, models.EfficientNetLite0])
+def test_inverted_residuals_halve_the_image_five_times(kind):
+    net = kind(width=.1)
+    names = [f'features/{i}' for i in range(len(net.features))]
+    heights = sizes_at(net, 224, names)
+    assert heights[0] == 112
+    assert sorted(set(heights)) == [7, 14, 28, 56, 112]
+    strides = [block.depthwise.conv.stride for block in net.features[1:-1]]
+    assert strides.count(2) == 4
+    assert sum(block.shortcut for block in kind().features[1:-1]) == (10 if kind is models.MobileNetV2 else 9)
+
+
+def test_mobilenets_names():
+    net = models.MobileNetV2()
+    names = [name for name, _ in net.named_parameters()]
+    assert names[:3] == ['features/0/conv/W', 'features/0/bn/gamma', 'features/0/bn/beta']
+    assert 'features/1/expand/conv/W' not in names
+    assert 'features/2/expand/conv/W' in names
+    assert names[-2:] == ['classifier/W', 'classifier/b']
+    torch = {'features/0/conv': 'features.0.0', 'features/1/depthwise/bn': 'features.1.conv.0.1',
+             'features/1/project/conv': 'features.1.conv.1', 'features/2/expand/conv': 'features.2.conv.0.0',
+             'features/2/depthwise/bn': 'features.2.conv.1.1', 'features/17/project/bn': 'features.17.conv.3',
+             'features/18/bn': 'features.18.1', 'classifier': 'classifier.1'}
+    assert {path: net.torch_name(path) for path in torch} == torch
+
+
+def test_widths_are_multiples_of_8():
+    net = models.MobileNetV2(width=1.4)  # table 4 of the paper: 6.9 million parameters
+    assert [net.features[i].project.conv.out_channels for i in (1, 2, 4, 7, 11, 14, 17)] == [24, 32, 48, 88, 136, 224,
+                                                                                          448]
+    assert net.features[-1].conv.out_channels == 1792
+    with nailorch.no_grad(), nailorch.test_mode():
+        net(np.zeros((1, 3, 32, 32), np.float32))
+    assert 6.0e6 < count(net) < 7.0e6
+
+
+def test_efficientnets_width_and_depth_make_lite4():
+    net = models.EfficientNetLite0(width=1.4, depth=1.8)
+    with nailorch.no_grad(), nailorch.test_mode():
+        net(np.zeros((1, 3, 32, 32), np.float32))
+    assert count(net) == 13_006_568
+    assert (net.features[0].conv.out_channels, net.features[-1].conv.out_channels) == (32, 1280)
+
+
+def test_efficientnets_conventions_are_tensorflows():
+    net = models.EfficientNetLite0(width=.1)
+    norms = [layer for _, layer in net.named_layers() if isinstance(layer, L.BatchNorm)]
+    assert {(norm.eps, norm.decay) for norm in norms} == {(1e-3, .99)}
+    stem = net.features[0].conv
+    x = normal(1, 3, 8, 8)
+    y = stem(x).data  # the odd row and column of padding stand at the end: the first window begins in the corner
+    expected = (x[0, :, :3, :3] * stem.W.data[1]).sum()
+    np.testing.assert_allclose(y[0, 1, 0, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_efficientnets_preprocess_crops_then_resizes():
+    image = pytest.importorskip('PIL.Image')
+    pixels = np.random.default_rng(0).integers(256, size=(256, 300, 3), dtype=np.uint8)
+    y = models.EfficientNetLite0.preprocess(image.fromarray(pixels))  # seven eighths of 256: nothing to resize
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.transpose(1, 2, 0), (pixels[16:240, 38:262] - 127.) / 128, atol=1e-6)
+    assert models.EfficientNetLite0.preprocess(image.new('L', (31, 50)), size=240).shape == (3, 240, 240)

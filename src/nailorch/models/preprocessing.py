@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nailorch.formats.images import to_rgb
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -88,7 +89,7 @@ def efficientnet_lite(image: Any, size: int = 224, dtype: Any = np.float32) -> A
 
 
 def rgb(image: Any) -> Any:
-    """Return a PIL image in red, green and blue."""
+    """Return a PIL image in red, green and blue; 16-bit grey, which convert() would clip to white, scaled to 8 bits."""
     if not hasattr(image, 'convert'):
         raise TypeError(message('preprocess.image', kind=type(image).__name__))
-    return image.convert('RGB')
+    return to_rgb(image) if image.mode.startswith(('I', 'F')) else image.convert('RGB')

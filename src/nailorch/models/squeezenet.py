@@ -68,7 +68,9 @@ class SqueezeNet(Model):
             self.features.append(Fire(self.scaled(squeeze), self.scaled(expand)))
             if number in self.pools:
                 self.features.append(pool())
-        self.classifier = L.Conv2d(num_classes, 1, W_init=L.Normal(0.01))
+        # A class whose scores are all below 0 would get no gradient through the last ReLU, and never learn: they begin
+        # above, which changes no probability.
+        self.classifier = L.Conv2d(num_classes, 1, W_init=L.Normal(0.01), b_init=1)
 
     def scaled(self, channels: int) -> int:
         """Return `channels` times the width, at least 1."""
