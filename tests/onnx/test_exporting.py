@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import nailorch
 import nailorch.functions as F
 import nailorch.layers as L
-from nailorch import Model, Variable, models
+from nailorch import Function, Model, Variable, models
 from nailorch.config import no_grad, test_mode
+from nailorch.graph import trace
 from nailorch.graph.tracing import pruned, record
 from tests.test_specs import SPECS
 
@@ -164,3 +166,136 @@ def test_models_answer_alike_at_any_batch_size(name, tmp_path):
     for n in (1, 3):
         x, = batches(n, shape)
         assert distance(answers(path, x), evaluated(model, x)) < 1e-5
+
+
+@pytest.mark.parametrize('opset', range(13, 24))
+def test_every_opset_gives_the_same_answers(opset, tmp_path):
+    model = lively(models.Sequential(
+        partial(F.average_pooling, kernel_size=3, stride=2, ceil_mode=True), F.hardswish, F.gelu, F.relu6,
+        L.Conv2d(4, 3, pad='same'), L.BatchNorm(), F.global_max_pooling, lambda x: F.mean(x, axis=(2, 3)),
+        lambda x: F.concat(F.split(x, 2)[::-1]), F.softmax), (2, 8, 9))
+    path = str(nailorch.onnx.export(model, tmp_path / 'net.onnx', (2, 8, 9), opset=opset))
+    file = onnx.load(path)
+    assert [(each.domain, each.version) for each in file.opset_import] == [('', opset)]
+    x, = batches(3, (2, 8, 9))
+    assert distance(answers(path, x), evaluated(model, x)) < 1e-5
+
+
+def test_a_file_says_what_it_is(tmp_path):
+    model = models.MNISTNet()
+    file = onnx.load(nailorch.onnx.export(model, tmp_path / 'net.onnx', (1, 28, 28)))
+    assert (file.producer_name, file.producer_version) == ('nailorch', nailorch.__version__)
+    assert file.doc_string == 'Graph(MNISTNet: 10 nodes, (N, 1, 28, 28) -> (N, 10))'
+    x, y = file.graph.input[0], file.graph.output[0]
+    assert [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim] == ['N', 1, 28, 28]
+    assert [d.dim_param or d.dim_value for d in y.type.tensor_type.shape.dim] == ['N', 10]
+    assert (x.name, y.name) == ('x', 'y')
+    assert [node.op_type for node in file.graph.node] == [
+        *['Conv', 'Relu', 'MaxPool'] * 2, 'Reshape', 'Gemm', 'Relu', 'Gemm']
+    weights = {each.name: onnx.numpy_helper.to_array(each) for each in file.graph.initializer}
+    for name, p in model.named_parameters():
+        np.testing.assert_array_equal(weights[name], p.data)
+
+
+def test_several_inputs_and_named_results(tmp_path):
+    net = Net(lambda net, x, other: {'sum': net.a(x) + other, 'first': x, 'again': x[:, None, ::2]}, a=L.Linear(3))
+    x, other = batches(4, (6,), (3,))
+    path = str(nailorch.onnx.export(net, tmp_path / 'net.onnx', x, other))
+    session = onnxruntime.InferenceSession(path)
+    assert [each.name for each in session.get_outputs()] == ['sum', 'first', 'again']
+    x, other = batches(2, (6,), (3,))
+    assert distance(answers(path, x, other), evaluated(net, x, other)) < 1e-5
+
+
+def test_ids_go_in_as_they_are_in_the_example(tmp_path):
+    net = models.Sequential(L.EmbedID(9, 4), partial(F.mean, axis=1), L.Linear(2))
+    ids = np.array([[1, 8, 0], [2, 2, 5]])
+    path = str(nailorch.onnx.export(net, tmp_path / 'net.onnx', ids[:1]))
+    assert distance(answers(path, ids), evaluated(net, ids)) < 1e-5
+
+
+@pytest.mark.parametrize('change', [
+    lambda x: F.reshape(x, (-1, 2)),
+    lambda x: F.reshape(x, (x.shape[0] * 2, -1, 2)),
+    lambda x: F.reshape(x, (2, x.shape[0], x.shape[0] * 0 + 4)),
+    lambda x: F.transpose(x) * 1.0,
+    lambda x: x[: x.shape[0] - 1],
+    lambda x: x[-1],
+    lambda x: x[::-1, 1:-1, -1],
+    lambda x: F.broadcast_to(F.mean(x, axis=0), x.shape),
+    lambda x: F.sum_to(x, (1, x.shape[1], 1)),
+    lambda x: F.concat([x, np.ones((x.shape[0], 1, 2), np.float32)], axis=1),
+    lambda x: F.split(x, [1], axis=0)[1],
+    lambda x: x * F.sum(x, axis=(0, 2), keepdims=True),
+    lambda x: F.mean_squared_error(x, x * 2),
+    lambda x: F.matmul(F.transpose(x, (0, 2, 1)), x),
+])
+def test_sizes_follow_the_batch(change):
+    net = Net(lambda net, x: change(x))
+    proto = model_proto(trace(net, np.ones((2, 4, 2), np.float32)))
+    onnx.checker.check_model(proto, full_check=True)
+    for n in (3, 7):
+        x, = batches(n, (4, 2))
+        assert distance(answers(proto, x), evaluated(net, x)) < 1e-5
+
+
+@pytest.mark.parametrize('slices', [
+    (slice(None), [0, -1]), (slice(None), 1, [0, -1]), (slice(None), [[1], [0]], slice(None), [2, 0]),
+    (slice(None), None, [1, 2], [0, 3]), (..., -2), (slice(None), np.array([True, False, True])), (0,), ([1, 0],),
+    (slice(None, None, -2), slice(5, None, -1), ..., 1), (slice(None), 2, slice(1, 3), [0, 1]), (None, 0, None, 1),
+])
+def test_items_are_taken_as_numpy_takes_them(slices):
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
+    graph = record(lambda x: F.get_item(x, slices), None, [x])
+    got, = answers(model_proto(graph), x)
+    np.testing.assert_array_equal(got, x[slices])
+
+
+# what cannot be
+
+
+class Unknown(Function):
+    def forward(self, x):
+        return x * 2
+
+
+def test_all_functions_without_a_form_are_named_at_once(tmp_path):
+    net = Net(lambda net, x: Unknown()(x) + F.col2im(Unknown()(F.im2col(x, 2)), x.shape, 2))
+    expected = r'Unknown: it has no form there \(Unknown, Unknown_2\); Col2im: it needs opset 18 \(Col2im\)'
+    with pytest.raises(ValueError, match=expected):
+        nailorch.onnx.export(net, tmp_path / 'net.onnx', (1, 4, 4), opset=17)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('arguments', 'options', 'expected'), [
+    ([(4,)], {'opset': 12}, 'opset=12; the installed onnx and nailorch know 13 to'),
+    ([(4,)], {'opset': 18.0}, 'opset=18.0'),
+    ([], {}, 'what goes into the model'),
+    ([np.ones((0, 4), np.float32)], {}, 'example'),
+    ([(5,)], {}, 'features'),
+])
+def test_requests_that_cannot_be_met(tmp_path, arguments, options, expected):
+    with pytest.raises(ValueError, match=expected):
+        nailorch.onnx.export(L.Linear(3, in_size=4), tmp_path / 'net.onnx', *arguments, **options)
+    assert not any(tmp_path.iterdir())
+
+
+def test_types_that_onnx_refuses_are_said(tmp_path):
+    net = Net(lambda net, x: F.pooling(x, 2))
+    with pytest.raises(ValueError, match='no such operator for these types'):
+        nailorch.onnx.export(net, tmp_path / 'net.onnx', np.ones((1, 1, 4, 4), np.int32))
+
+
+def test_two_gigabytes_are_too_many(tmp_path):
+    huge = np.broadcast_to(np.float32(1), (2**15, 2**14))  # 2 GiB, of which one number is there
+    graph = trace(Net(lambda net, x: x + x), np.ones((1, 4), np.float32))
+    value = replace(graph.values[0], id=len(graph.values), name='W', kind='parameter', source=huge, shape=huge.shape)
+    with pytest.raises(ValueError, match=r'2\.0 GiB; one ONNX file holds less than 2 GiB'):
+        model_proto(replace(graph, values=(*graph.values, value)))
+
+
+def test_an_older_file_stays_if_the_new_one_cannot_be_written(tmp_path):
+    (tmp_path / 'net.onnx').write_text('old')
+    with pytest.raises(ValueError, match='it has no form'):
+        nailorch.onnx.export(Net(lambda net, x: Unknown()(x)), tmp_path / 'net.onnx', (4,))
+    assert (tmp_path / 'net.onnx').read_text() == 'old'
