@@ -343,7 +343,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch explain conv --x "1 2 3; 4 5 6; 7 8 9" --kernel "1 0; 0 -1"\n'
         '  nailorch explain conv --of W        the gradient of the kernel\n'
         '  nailorch explain pooling | im2col | col2im | softmax | batch_norm\n'
-        '  nailorch explain ladder conv        one convolution from seven loops to the engine',
+        '  nailorch explain ladder conv        one convolution, rung by rung',
         '不给数字时，讲解课本上的例子。在终端里用方向键逐格查看。\n\n'
         '示例：\n'
         '  nailorch explain conv\n'
