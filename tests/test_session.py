@@ -16,7 +16,7 @@ import nailorch.layers as L
 from nailorch import Function, Model, Variable, as_array, models, no_grad, test_mode, using_config
 from nailorch.kernels import ENGINES
 from nailorch.session import running
-from nailorch.session.steps import Call
+from nailorch.session.steps import Bottleneck, Call
 
 # Batch norms are folded into weights, and Winograd's tiles are the same either way: what differs is rounding, which
 # a few dozen layers amplify.
@@ -95,6 +95,32 @@ def test_resnet_folds_every_norm_and_adds_inside_convolutions(model):
     agree(session, net, normal(1, 3, 3, 40, 40))
     assert not [name for name in names(session) if name.split('/')[-1] in ('FixedBatchNorm', 'Add', 'ReLU')]
     assert sum(name.endswith('+ Add + ReLU') for name in names(session)) == sum(net.depths)
+
+
+def test_mobilenets_blocks_are_one_step_each():
+    net = models.MobileNetV2(num_classes=5, width=0.25)
+    session = compiled(net, normal(0, 2, 3, 40, 40))
+    for n in (1, 9):
+        agree(session, net, normal(n, n, 3, 40, 40))
+    assert sum(isinstance(step, Bottleneck) for step in session.fusion.steps) == 17
+    assert sum(name.endswith('+ Add') for name in names(session)) == 11  # so narrow, the first one adds too
+    assert len(names(session)) == 17 + 2 + 3  # the stem and the last convolution; average, reshape, dense
+
+
+@pytest.mark.parametrize('spoil', ['stride', 'groups', 'second reader', 'added inside'])
+def test_what_is_not_quite_a_bottleneck_is_not_taken_for_one(spoil):
+    def forward(net, x):
+        a = F.relu6(net.first(x))
+        b = net.second(a) + a if spoil == 'added inside' else net.second(a)
+        y = net.third(F.relu(b))
+        return y + F.sum(b) if spoil == 'second reader' else y
+
+    net = Net(forward, first=L.Conv2d(16, 1, stride=2 if spoil == 'stride' else 1), third=L.Conv2d(4, 1),
+              second=L.Conv2d(16, 3, pad=1, groups=8 if spoil == 'groups' else 16))
+    session = compiled(net, normal(0, 1, 8, 9, 10))
+    agree(session, net, normal(1, 2, 8, 9, 10))
+    taken = [step for step in session.fusion.steps if isinstance(step, Bottleneck)]
+    assert [len(step.parts) for step in taken] == ([2] if spoil == 'stride' else [])
 
 
 def test_branches_concat_and_two_outputs():

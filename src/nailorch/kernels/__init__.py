@@ -19,6 +19,7 @@ from nailorch.kernels.fast.dispatch import watch as watch
 from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
+Layer = tuple[Array, Array | None, str]
 
 ENGINES: dict[str, ModuleType] = {'reference': reference, 'fast': fast}
 
@@ -198,6 +199,12 @@ def fused_conv2d(image: Array, weight: Array, bias: Array | None, window: Window
                  added: Array | None = None, pooled: bool = False) -> Array:
     """Return activation(conv2d + added), and if `pooled`, its maxima over 2x2 pixels; activation is a name or ''."""
     return engine().fused_conv2d(image, weight, bias, window, groups, activation, added, pooled)
+
+
+def fused_bottleneck(image: Array, expand: Layer | None, depthwise: Layer, project: Layer, window: Window,
+                     added: Array | None = None) -> Array:
+    """Convolve by 1x1, each channel alone by `window`, by 1x1, and add; a layer is (weight, bias, activation)."""
+    return engine().fused_bottleneck(image, expand, depthwise, project, window, added)
 
 
 def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:

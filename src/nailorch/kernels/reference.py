@@ -17,6 +17,7 @@ from nailorch.messages import message
 from nailorch.shapes import Array, Pair, Window, check_images
 
 Arrays = Sequence[Array]
+Layer = tuple[Array, Array | None, str]
 
 
 def cells(window: Window, outsize: Sequence[int]) -> Iterator[tuple[int, int, slice, slice]]:
@@ -399,6 +400,15 @@ def fused_conv2d(image: Array, weight: Array, bias: Array | None, window: Window
         y += added
     y = ACTIVATIONS[activation](y)
     return max_pool(y, Window(2, 2).on(y.shape[2:]))[0] if pooled else y
+
+
+def fused_bottleneck(image: Array, expand: Layer | None, depthwise: Layer, project: Layer, window: Window,
+                     added: Array | None = None) -> Array:
+    (weight, bias, activation), point = depthwise, Window(1)
+    if expand is not None:
+        image = fused_conv2d(image, *expand[:2], point, 1, expand[2])
+    image = fused_conv2d(image, weight, bias, window, len(weight), activation)
+    return fused_conv2d(image, *project[:2], point, 1, project[2], added)
 
 
 def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:

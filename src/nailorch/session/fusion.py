@@ -16,14 +16,14 @@ from nailorch.functions.pools import Pooling
 from nailorch.functions.shape import Reshape
 from nailorch.graph import Graph, Node
 from nailorch.graph.structure import substitute
-from nailorch.session.steps import Call, Convolution, Dense, ScaleShift, Step
+from nailorch.session.steps import Bottleneck, Call, Convolution, Dense, ScaleShift, Step
 from nailorch.shapes import Window
 
 __all__ = ['Fusion']
 
 ACTIVATIONS: dict[Any, str] = {ReLU: 'relu', ReLU6: 'relu6'}
 TYPES = np.float32, np.float64  # float16's weights would lose digits when batch norms are folded in
-HALVING = Window(2, 2)
+HALVING, POINT = Window(2, 2), Window(1)
 
 
 class Fusion:
@@ -77,7 +77,7 @@ class Fusion:
         """Return the step that begins with a node: as many nodes as it can take in."""
         if self.known.issuperset(node.inputs[1:]) and not self.known.issuperset(node.inputs[:1]) and self.uniform(node):
             if node.function is Conv2d:
-                return self.convolution(node)
+                return self.bottleneck(node) or self.convolution(node)
             if node.function is Linear:
                 norms = self.norms(node) if len(self.shape(node.outputs[0])) == 2 else []
                 return Dense(*self.activated([node, *norms], node.inputs[:1], norms))
@@ -87,7 +87,7 @@ class Fusion:
         known = frozenset(self.known & {*node.inputs})
         return Call((node,), tuple(id for id in node.inputs if id not in known), known)
 
-    def convolution(self, node: Node) -> Step:
+    def convolution(self, node: Node) -> Convolution:
         norms = self.norms(node)
         nodes, inputs = [node, *norms], node.inputs[:1]
         end = nodes[-1].outputs[0]
@@ -101,6 +101,36 @@ class Fusion:
         if pool is None or len(inputs) == 2 or not halves(pool):
             return Convolution(joined, inputs, of_norms, activation, added=len(inputs) == 2)
         return Convolution((*joined, pool), inputs, of_norms, activation, pooled=True)
+
+    def bottleneck(self, node: Node) -> Step | None:
+        """Return an inverted residual that begins with a node: it is wide only between its own convolutions."""
+        parts = [self.convolution(node)]
+        if self.is_point(node):
+            parts += self.following(parts[-1])
+        if self.is_depthwise(parts[-1].nodes[0]):
+            parts += self.following(parts[-1])
+        before, last = parts[:-1], parts[-1]
+        if not before or not self.is_point(last.nodes[0]) or not self.is_depthwise(before[-1].nodes[0]) or last.pooled:
+            return None
+        return Bottleneck(tuple(node for part in parts for node in part.nodes),
+                          (*parts[0].inputs, *last.inputs[1:]), tuple(parts))
+
+    def following(self, part: Convolution) -> list[Convolution]:
+        """Return the convolution that alone needs one's result, if there is such a one."""
+        node = None if part.added or part.pooled else self.then(part.outputs[0], Conv2d)
+        if node is None or not self.known.issuperset(node.inputs[1:]) or node.inputs[0] != part.outputs[0]:
+            return []
+        return [self.convolution(node)]
+
+    def is_point(self, node: Node) -> bool:
+        """Return whether a convolution looks at one pixel at a time, and all of its channels."""
+        a = node.attributes
+        return (self.shape(node.inputs[1])[2:] == (1, 1) and a['groups'] == 1 and fixed(a)
+                and Window(1, a['stride'], a['pad']) == POINT)
+
+    def is_depthwise(self, node: Node) -> bool:
+        """Return whether a convolution has one filter for each channel."""
+        return 1 < node.attributes['groups'] == self.shape(node.inputs[0])[1] == self.shape(node.outputs[0])[1]
 
     def activated(self, nodes: list[Node], inputs: tuple[int, ...],
                   norms: list[Node]) -> tuple[tuple[Node, ...], tuple[int, ...], tuple[Node, ...], str]:

@@ -18,7 +18,7 @@ from nailorch.core import as_array
 from nailorch.graph import Graph, Node, resolve
 from nailorch.shapes import Array, Window
 
-__all__ = ['Call', 'Convolution', 'Dense', 'ScaleShift', 'Step', 'Weights']
+__all__ = ['Bottleneck', 'Call', 'Convolution', 'Dense', 'ScaleShift', 'Step', 'Weights']
 
 Weights = tuple[Array | None, ...]
 Run = Callable[..., tuple[Array, ...]]  # of the weights, then of the inputs
@@ -107,11 +107,14 @@ class Convolution(Fused):
     def weights(self, known: Mapping[int, Array]) -> Weights:
         return self.folded(known, axis=0)
 
-    def bind(self, graph: Graph, n: int) -> Run:
+    def window(self, graph: Graph, n: int) -> Window:
         node = self.nodes[0]
         size, kernel_size = (graph.values[id].shape[2:] for id in node.inputs[:2])
         a = resolve(node.attributes, n)
-        window, groups = Window(kernel_size, a['stride'], a['pad'], a['dilation']).on(resolve(size, n)), a['groups']
+        return Window(kernel_size, a['stride'], a['pad'], a['dilation']).on(resolve(size, n))
+
+    def bind(self, graph: Graph, n: int) -> Run:
+        window, groups = self.window(graph, n), resolve(self.nodes[0].attributes['groups'], n)
         activation, pooled = self.activation, self.pooled
 
         def run(weights: Weights, x: Array, added: Array | None = None) -> tuple[Array, ...]:
@@ -125,6 +128,34 @@ class Convolution(Fused):
         node = self.nodes[0]
         places = resolve(graph.values[node.outputs[0]].shape, n)
         return 2.0 * math.prod(places) * math.prod(graph.values[node.inputs[1]].shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Bottleneck(Step):
+    """An inverted residual: perhaps a 1x1 convolution, a depthwise one, a 1x1 one that may add an array.
+
+    Attributes:
+        parts: the two or three convolutions.
+    """
+
+    parts: tuple[Convolution, ...] = ()
+
+    def weights(self, known: Mapping[int, Array]) -> Weights:
+        return tuple(array for part in self.parts for array in part.weights(known))
+
+    def bind(self, graph: Graph, n: int) -> Run:
+        activations = [part.activation for part in self.parts]
+        window = self.parts[-2].window(graph, n)
+
+        def run(weights: Weights, x: Array, added: Array | None = None) -> tuple[Array, ...]:
+            layers = [*zip(weights[::2], weights[1::2], activations, strict=True)]
+            *expand, depthwise, project = layers
+            return kernels.fused_bottleneck(x, expand[0] if expand else None, depthwise, project, window, added),  # type: ignore[arg-type]
+
+        return run
+
+    def operations(self, graph: Graph, n: int) -> float:
+        return sum(part.operations(graph, n) for part in self.parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,6 +73,9 @@ for C, OC, kernel, stride, groups in shapes:
     for added, pooled in ((gy, False), (None, True)):
         args = x, weight, draw(OC), window, groups, 'relu6', added, pooled
         np.testing.assert_allclose(fast.fused_conv2d(*args), reference.fused_conv2d(*args), atol=1e-4)
+layers = [(draw(*shape), draw(shape[0]), 'relu6') for shape in ((9, 2, 1, 1), (9, 1, 3, 3), (5, 9, 1, 1))]
+block = draw(1, 2, 5, 4), *layers, Window(3, 1, 1)
+np.testing.assert_allclose(fast.fused_bottleneck(*block), reference.fused_bottleneck(*block), atol=1e-5)
 np.testing.assert_allclose(fast.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 'relu'),
                            reference.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 'relu'), atol=1e-6)
 """

@@ -7,6 +7,7 @@ import gc
 import numpy as np
 import pytest
 
+from nailorch.config import using_config
 from nailorch.kernels import fast, reference
 from nailorch.kernels.fast import packs
 from nailorch.shapes import Window
@@ -116,3 +117,69 @@ def test_constants_are_forgotten_with_their_arrays():
     del constant
     gc.collect()
     assert (len(packs.constants), len(packs.kept)) == before
+
+
+BLOCKS = {  # N, C, expansion (0: none), OC, H, W, kernel, stride, pad, dilation
+    'deep': (1, 8, 6, 8, 9, 11, 3, 1, 1, 1),
+    'halving': (2, 16, 6, 24, 14, 13, 3, 2, 1, 1),
+    'many images': (9, 20, 6, 40, 7, 7, 3, 1, 1, 1),
+    'panels': (1, 12, 12, 90, 5, 3, 3, 1, 1, 1),
+    'wide window': (2, 8, 3, 8, 9, 11, 5, 2, 1, 2),
+    'bands': (1, 4, 5, 6, 40, 21, 3, 1, 1, 1),
+    'one pixel': (2, 3, 4, 5, 1, 1, 3, 1, 1, 1),
+    'asymmetric': (2, 5, 4, 70, 8, 10, 3, 2, ((0, 1), (2, 1)), 1),
+    'no expansion': (3, 20, 0, 17, 10, 12, 3, 1, 1, 1),
+    'too wide to keep': (1, 8, 60, 8, 6, 300, 3, 1, 1, 1),
+}
+
+
+def block(N, C, expansion, OC, H, W, kernel, stride, pad, dilation, nobias=False):
+    """Return an image, three layers, and a window."""
+    wide, window = C * (expansion or 1), Window(kernel, stride, pad, dilation).on((H, W))
+    b = [None if nobias else normal(seed, size) for seed, size in ((1, wide), (2, wide), (3, OC))]
+    expand = (normal(4, wide, C, 1, 1), b[0], 'relu6') if expansion else None
+    return (normal(0, N, C, H, W), expand, (normal(5, wide, 1, kernel, kernel), b[1], 'relu'),
+            (normal(6, OC, wide, 1, 1), b[2], ''), window)
+
+
+def in_double(layer):
+    return layer and (double(layer[0]), double(layer[1]), layer[2])
+
+
+@pytest.mark.parametrize('shape', BLOCKS)
+@pytest.mark.parametrize('is_added', [False, True])
+@pytest.mark.parametrize('threads', [1, 3])
+def test_bottleneck_is_the_references(shape, is_added, threads):
+    x, *layers, window = block(*BLOCKS[shape], nobias=shape == 'halving')
+    added = normal(7, len(x), len(layers[-1][0]), *window.outsize(x.shape[2:])) if is_added else None
+    with using_config('threads', threads):
+        got = fast.fused_bottleneck(x, *layers, window, added)
+    expected = reference.fused_bottleneck(double(x), *map(in_double, layers), window, double(added))
+    np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
+    with using_config('threads', threads):
+        np.testing.assert_array_equal(fast.fused_bottleneck(x, *layers, window, added), got)
+
+
+def test_bottleneck_takes_planes_and_one_thread_finds_what_two_do():
+    x, *layers, window = block(*BLOCKS['bands'])
+    results = []
+    for threads, image in ((1, x), (2, np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2))):
+        with using_config('threads', threads):
+            results.append(fast.fused_bottleneck(image, *layers, window))
+    np.testing.assert_array_equal(*results)
+
+
+def test_bottleneck_keeps_nan_where_the_reference_has_it():
+    x, *layers, window = block(*BLOCKS['bands'])
+    x[0, 1, 20, 5] = np.nan
+    got, expected = (engine.fused_bottleneck(x, *layers, window) for engine in (fast, reference))
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    assert 0 < np.isnan(got).sum() < got.size
+
+
+def test_bottleneck_of_doubles_is_the_references():
+    x, *layers, window = block(*BLOCKS['deep'])
+    args = double(x), *map(in_double, layers), window
+    with fast.watch() as log:
+        got = fast.fused_bottleneck(*args)
+    assert got.dtype == np.float64 and log == [('fused_bottleneck', 'reference')]

@@ -21,6 +21,7 @@ from nailorch.messages import message
 from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
+Layer = tuple[Array, Array | None, str]
 FLOAT = np.dtype(np.float32)
 
 UFUNCS = {np.add, np.subtract, np.multiply}
@@ -260,6 +261,16 @@ def fused_conv2d(image: Array, weight: Array, bias: Array | None, window: Window
         record('fused_conv2d', 'reference')
         return reference.fused_conv2d(image, weight, bias, window, groups, activation, added, pooled)
     return kernels.fused_conv2d(image, weight, bias, window, groups, activation, added, pooled)
+
+
+def fused_bottleneck(image: Array, expand: Layer | None, depthwise: Layer, project: Layer, window: Window,
+                     added: Array | None = None) -> Array:
+    arrays = [array for layer in (expand, depthwise, project) if layer is not None for array in layer[:2]]
+    kernels = generated('bottleneck') if covers(image, added, *arrays) else None
+    if kernels is None:
+        record('fused_bottleneck', 'reference')
+        return reference.fused_bottleneck(image, expand, depthwise, project, window, added)
+    return kernels.fused_bottleneck(image, expand, depthwise, project, window, added)
 
 
 def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
