@@ -1,6 +1,5 @@
 """Every model gives PyTorch's logits and gradients, from a state dict that PyTorch made; and PyTorch loads ours."""
 
-from collections import OrderedDict
 from functools import partial
 
 import numpy as np
@@ -9,7 +8,8 @@ import pytest
 import nailorch
 import nailorch.functions as F
 from nailorch import Variable, models
-from nailorch.layers.base import slots
+from nailorch.layers.base import wanted_shape
+from nailorch.models.loading import torch_places
 
 torch = pytest.importorskip('torch', reason='PyTorch is not installed: pip install -e ".[compare]"')
 from tests.models import twins  # noqa: E402
@@ -58,7 +58,7 @@ def pair(name, dtype):
     stir(peer)
     with nailorch.using_config('dtype', dtype):
         net = kind(5, **small, **dict.fromkeys((f'{each}_ratio' for each in drop), 0.0))
-        load(net, twins.state(peer))
+        net.load_torch(twins.state(peer))
     return net, peer
 
 
@@ -76,22 +76,12 @@ def stir(peer):
 
 def torch_names(net):
     """Return our name -> PyTorch's, of every array."""
-    named = getattr(net, 'torch_name', lambda path: path.replace('/', '.'))
-    return {name: f'{named(name.rpartition("/")[0])}.{WORDS[name.rpartition("/")[2]]}' for name in slots(net)}
+    return {place.name: name for name, place in torch_places(net)}
 
 
 def turned(name, array):
     """Dense weights are (IN, OUT) here, (OUT, IN) there."""
     return array.T if name.endswith('/W') and array.ndim == 2 else array
-
-
-def load(net, state):
-    net.load_state_dict({ours: turned(ours, state[theirs]) for ours, theirs in torch_names(net).items()})
-
-
-def there(net):
-    names = torch_names(net)
-    return OrderedDict((names[name], torch.tensor(turned(name, array))) for name, array in net.state_dict().items())
 
 
 def run(name, dtype, training):
@@ -220,7 +210,8 @@ def test_pytorch_loads_our_weights_back(name):
     for p in net.params():
         p.data = p.data * np.float32(0.9) + np.float32(0.01)
     before = peer.eval()(torch.tensor(images(name, np.float32))).detach().numpy()
-    peer.load_state_dict(there(net), strict=True)
+    state = net.torch_state_dict()
+    peer.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()}, strict=True)
     x = images(name, np.float32)
     y, z = net.eval()(x).data, peer.eval()(torch.tensor(x)).detach().numpy()
     assert np.abs(y - z).max() < 1e-4 * np.abs(z).max()
@@ -248,8 +239,7 @@ def test_whole_models_have_torchvisions_names_and_sizes(name):
     running = [key for key in state if 'running' in key]
     assert (len(state), sum(state[key].numel() for key in state if key not in counters + running)) == WHOLE[name]
     net = kind()
-    shapes = {theirs: slot.known_shape if slot.data is None else slot.shape for (slot, _), theirs
-              in zip(slots(net).values(), torch_names(net).values(), strict=True)}
+    shapes = {theirs: wanted_shape(place.parameter) for theirs, place in torch_places(net)}
     assert sorted(shapes) == sorted(set(state) - set(counters))
     for key, shape in shapes.items():
         theirs = tuple(state[key].shape)

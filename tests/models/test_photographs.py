@@ -10,10 +10,9 @@ import nailorch.functions as F
 from nailorch import models
 from nailorch.formats.assets import asset
 from nailorch.formats.images import read_image
-from tests.models import test_parity as parity
 
-torch = parity.torch
-twins = parity.twins
+torch = pytest.importorskip('torch', reason='PyTorch is not installed: pip install -e ".[compare]"')
+from tests.models import twins  # noqa: E402
 
 PHOTOS = {'coffee.png': 967, 'chelsea.png': 285, 'camera.png': 872, 'motorcycle_left.png': 665, 'china.jpg': 698}
 EXPECTED = {967: 'espresso', 285: 'Egyptian', 872: 'tripod', 665: 'moped', 698: 'palace'}
@@ -28,12 +27,10 @@ def had(name):
 
 
 def real(kind, twin, file):
-    weights = torch.load(had(file), weights_only=True)
+    path = had(file)
     peer = twin().eval()
-    peer.load_state_dict(weights, strict=True)
-    net = kind().eval()
-    parity.load(net, {key: tensor.numpy() for key, tensor in weights.items()})
-    return net, peer
+    peer.load_state_dict(torch.load(path, weights_only=True), strict=True)
+    return kind.from_pretrained(path).eval(), peer
 
 
 @pytest.fixture(scope='module')
