@@ -1,4 +1,4 @@
-"""The command line: `nailorch demo | train | evaluate | predict | summary | explain | export | runs | bench | doctor`.
+"""The command line: `nailorch COMMAND`, one file a command; parser.COMMANDS has their names.
 
 Exit codes: 0 all went well, 1 it was understood but failed, 2 it was not understood, 130 interrupted. What goes
 wrong is said in one line; `--debug` shows the traceback as well. A command's module is imported when it is asked for.

@@ -21,7 +21,8 @@ from nailorch.messages import language
 
 __all__ = ['COMMANDS', 'UsageError', 'add_root', 'count', 'did_you_mean', 'make_parser', 'parse']
 
-COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'summary', 'explain', 'export', 'runs', 'bench', 'doctor')
+COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'classify', 'summary', 'explain', 'export', 'runs', 'assets',
+            'bench', 'doctor')
 CLOSING = '，。、；：！？）'  # no line begins with one of these
 
 

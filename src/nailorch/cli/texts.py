@@ -116,6 +116,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch train\n'
         '  nailorch train --model lenet --data fashion_mnist --epochs 5 --shift 2\n'
         '  nailorch train --data photos/ --model resnet18 --size 64 --flip\n'
+        '  nailorch train --data my/ --model mobilenet_v2 --pretrained --freeze features\n'
         '  nailorch train --config runs/…/config.toml --seed 1\n'
         '  nailorch train --resume latest',
         '命令行选项优先于 --config 的文件，文件优先于默认值。\n'
@@ -124,6 +125,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch train\n'
         '  nailorch train --model lenet --data fashion_mnist --epochs 5 --shift 2\n'
         '  nailorch train --data photos/ --model resnet18 --size 64 --flip\n'
+        '  nailorch train --data my/ --model mobilenet_v2 --pretrained --freeze features\n'
         '  nailorch train --config runs/…/config.toml --seed 1\n'
         '  nailorch train --resume latest',
     ),
@@ -138,6 +140,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     'train.default': (' (default: {value})', '（默认 {value}）'),
     'train.continue': ('Go on with: nailorch train --resume {run}', '继续训练：nailorch train --resume {run}'),
+    'train.frozen': ('{frozen} of {size} parameters are frozen', '{size} 个参数中冻结了 {frozen} 个'),
     'train.hardest': ('Hardest pair {true}→{answer} ({count})', '最易混淆：{true}→{answer}（{count} 次）'),
     'train.report': ('Report: {path}', '报告：{path}'),
     'root': ('the folder of all runs (default: runs)', '存放所有运行的文件夹（默认 runs）'),
@@ -218,6 +221,59 @@ TEXTS: dict[str, tuple[str, str]] = {
         'these digits look dark on light, and the model learned light on dark: try --invert',
         '图像像是浅底深字，而模型学的是深底浅字：请试试 --invert',
     ),
+    # classify
+    'classify.about': ('say what is in photographs, by a network trained on ImageNet',
+                       '用在 ImageNet 上训练好的网络识别照片'),
+    'classify.examples': (
+        'The first use fetches the weights (14 MB) and compiles kernels, which takes some\n'
+        'seconds; later ones start at once.\n\n'
+        'examples:\n'
+        '  nailorch classify photo.jpg\n'
+        '  nailorch classify holiday/ --top 1 --quiet\n'
+        '  nailorch classify photo.jpg --model efficientnet_lite0\n'
+        '  nailorch classify photo.jpg --model vgg16 --weights vgg16-397923af.pth --json',
+        '第一次使用会下载权重（14 MB）并编译内核，需要十几秒；以后立即开始。\n\n'
+        '示例：\n'
+        '  nailorch classify photo.jpg\n'
+        '  nailorch classify holiday/ --top 1 --quiet\n'
+        '  nailorch classify photo.jpg --model efficientnet_lite0\n'
+        '  nailorch classify photo.jpg --model vgg16 --weights vgg16-397923af.pth --json',
+    ),
+    'classify.images': ('photographs, or folders of them', '照片，或装有照片的文件夹'),
+    'classify.model': ('the network (default: mobilenet_v2); others: efficientnet_lite0, vgg16, resnet50 …',
+                       '网络（默认 mobilenet_v2），还有 efficientnet_lite0、vgg16、resnet50 等'),
+    'classify.weights': ('its weights: .pth, .safetensors, .npz or .h5 (default: the official ones, fetched)',
+                         '权重文件：.pth、.safetensors、.npz 或 .h5（默认获取官方权重）'),
+    'classify.top': ('how many answers a photograph (default: 5)', '每张照片给出几个答案（默认 5）'),
+    'classify.progress': ('Photographs', '照片'),
+    # assets
+    'assets.about': ('list, fetch or find the files that nailorch can fetch', '列出、获取或查找可下载的文件'),
+    'assets.examples': (
+        'Files go to the cache folder (nailorch doctor names it). NAILORCH_ASSETS names a\n'
+        'folder that is looked in first, NAILORCH_MIRROR a web address under which the\n'
+        'files lie by their names.\n\n'
+        'examples:\n'
+        '  nailorch assets\n'
+        '  nailorch assets fetch mobilenet_v2-b0353104.pth imagenet1k_clean_names.json\n'
+        '  nailorch assets path photos/coffee.png',
+        '文件存放在缓存文件夹里（nailorch doctor 会显示）。\n'
+        'NAILORCH_ASSETS 指定优先查找的文件夹，NAILORCH_MIRROR 指定镜像网址。\n\n'
+        '示例：\n'
+        '  nailorch assets\n'
+        '  nailorch assets fetch mobilenet_v2-b0353104.pth imagenet1k_clean_names.json\n'
+        '  nailorch assets path photos/coffee.png',
+    ),
+    'assets.action': ('list (default), fetch or path', 'list（默认）、fetch 或 path'),
+    'assets.names': ('which files', '哪些文件'),
+    'assets.which': ('assets {action}: which? nailorch assets lists them',
+                     'assets {action}：哪一个？nailorch assets 可列出'),
+    'assets.absent': ('{name} is not on this machine; nailorch assets fetch {name} gets it, or put it at {path}',
+                      '本机没有 {name}；可用 nailorch assets fetch {name} 获取，或放到 {path}'),
+    'assets.name': ('name', '名称'),
+    'assets.present': ('here', '本机'),
+    'assets.here': ('yes', '有'),
+    'assets.size': ('size', '大小'),
+    'assets.licence': ('licence', '许可证'),
     # summary
     'summary.about': ("show a model's layers, shapes and parameters", '显示模型的各层、形状和参数量'),
     'summary.examples': (
