@@ -9,6 +9,7 @@ import pytest
 
 import nailorch.datasets
 from nailorch.datasets import ArrayDataset
+from nailorch.formats.assets import asset
 
 EXAMPLES = Path(__file__).parent.parent / 'examples'
 
@@ -56,3 +57,19 @@ def test_spiral_draws_three_arms(run):
 
 def test_receptive_fields_are_the_textbooks(run):
     assert [int(line.split()[-2]) for line in run('receptive_field.py')] == [3, 6, 16, 44, 100, 212]
+
+
+def fetched(*names):
+    """Return the paths of assets, or skip: no test needs the network."""
+    try:
+        return [asset(name) for name in names]
+    except FileNotFoundError as error:
+        pytest.skip(str(error).partition('\n')[0])
+
+
+def test_transfer_learns_textures_from_two_pictures_each(run):
+    fetched('mobilenet_v2-b0353104.pth', *(f'photos/{name}.png' for name in ('brick', 'grass', 'gravel')))
+    lines = run('transfer.py', '--pictures', '2', '--epochs', '3', '--size', '64', '--test', '10')
+    assert lines[0] == '2,223,872 numbers are frozen'
+    *_, accuracy, of, count, _ = lines[-1].split()
+    assert (of, count) == ('of', '30') and float(accuracy.rstrip('%')) > 80

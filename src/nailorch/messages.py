@@ -657,6 +657,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'Put the file at {path}; its sha256 is {sha256}',
         '本机没有 {name}（{size}），也没能获取到：{reasons}\n请把文件放到 {path}；它的 sha256 是 {sha256}',
     ),
+    # frozen parts
+    'freeze.unknown': (
+        'freeze: {model} has no part {part!r}; its parts are {names}',
+        'freeze：{model} 没有名为 {part!r} 的部分；它的各部分是 {names}',
+    ),
+    'freeze.all': (
+        'freeze: all of {model} would be frozen, and nothing left to learn',
+        'freeze：{model} 会被全部冻结，没有可学习的部分',
+    ),
     # settings of a training run
     'settings.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
     'settings.size': (

@@ -20,8 +20,9 @@ from nailorch.config import no_grad, test_mode
 from nailorch.datasets.folder import is_picture
 from nailorch.formats.images import read_image
 from nailorch.messages import message
+from nailorch.training.data import to_numbers
 from nailorch.training.metrics import softmax
-from nailorch.transforms import Convert, Resize, ToArray
+from nailorch.transforms import Compose, Convert, Resize, ToArray
 
 __all__ = ['add_arguments', 'run']
 
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         read: list[tuple[Path, npt.NDArray[Any]]] = []
         for path in paths[start:start + BATCH]:
             try:
-                read.append((path, to_input(path, opened.shape, options.invert)))
+                read.append((path, to_input(path, opened, options.invert)))
             except (OSError, ValueError) as error:
                 failed += 1
                 print(f'nailorch: {error}', file=sys.stderr)
@@ -77,12 +78,12 @@ def find_images(given: list[str]) -> list[Path]:
     return paths
 
 
-def to_input(path: Path, shape: tuple[int, int, int], invert: bool) -> npt.NDArray[Any]:
-    """Read an image as the model saw those that it learned from: (C, H, W), float32 from 0 to 1."""
-    C, H, W = shape
-    image = Resize((H, W))(Convert('L' if C == 1 else 'RGB')(read_image(path)))
-    x: npt.NDArray[Any] = ToArray()(image) / np.float32(255)
-    return 1 - x if invert else x
+def to_input(path: Path, opened: Opened, invert: bool) -> npt.NDArray[Any]:
+    """Read an image as the model saw those that it learned from: (C, H, W), float32."""
+    C, H, W = opened.shape
+    pixels = ToArray()(Resize((H, W))(Convert('L' if C == 1 else 'RGB')(read_image(path))))
+    x: npt.NDArray[Any] = Compose(to_numbers(opened.settings))(255 - pixels if invert else pixels)
+    return x
 
 
 def looks_inverted(x: npt.NDArray[Any], opened: Opened) -> bool:

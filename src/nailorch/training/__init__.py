@@ -1,6 +1,7 @@
 """Training: the loop, what it measures, and what it keeps.
 
     trainer.py       the loop: epochs of batches
+    freezing.py      parts that do not learn
     stopping.py      which epoch is the best, and when to stop
     evaluation.py    a model on a dataset, in test mode
     metrics.py       accuracy, confusion, the mistakes worth looking at
@@ -14,6 +15,7 @@
 
 from nailorch.training.checkpoints import CheckpointError, Checkpoints
 from nailorch.training.evaluation import Evaluation, NonFiniteLoss, evaluate
+from nailorch.training.freezing import freeze
 from nailorch.training.history import History
 from nailorch.training.interrupts import TrainingInterrupted
 from nailorch.training.runs import Run, RunError, list_runs
@@ -30,5 +32,6 @@ __all__ = [
     'Trainer',
     'TrainingInterrupted',
     'evaluate',
+    'freeze',
     'list_runs',
 ]

@@ -25,7 +25,7 @@ from nailorch.transforms import (
     ToPIL,
 )
 
-__all__ = ['DATASETS', 'Data', 'check_name', 'is_folder', 'load_data']
+__all__ = ['DATASETS', 'Data', 'check_name', 'is_folder', 'load_data', 'to_numbers']
 
 DATASETS: dict[str, tuple[Any, tuple[int, int, int]]] = {
     'digits': (Digits, (1, 28, 28)),
@@ -35,7 +35,11 @@ DATASETS: dict[str, tuple[Any, tuple[int, int, int]]] = {
     'cifar100': (CIFAR100, (3, 32, 32)),
 }
 FOLDER_SIZE = 64  # pixels a side that the pictures of a folder are brought to, unless the settings say another
-TO_NUMBERS = (ToArray(), Normalize(0.0, 255.0))
+PRETRAINED_SIZE = 224  # what ImageNet's networks were trained on
+# The mean that is subtracted from pixels of 0 to 255, and what they are then divided by.
+UNIT = 0.0, 255.0
+IMAGENET = tuple(255 * mean for mean in (0.485, 0.456, 0.406)), tuple(255 * std for std in (0.229, 0.224, 0.225))
+LITE = 127.0, 128.0
 TO_PICTURE = (ToArray(np.uint8),)
 
 Make = Callable[[Sequence[Any]], Sequence[Dataset]]
@@ -46,7 +50,7 @@ class Data:
     """Images to learn from, to choose the best epoch by, and to judge the result with.
 
     Attributes:
-        train, valid, test: samples (x, t), x (C, H, W) from 0 to 1. Only `train` is augmented.
+        train, valid, test: samples (x, t), x (C, H, W) as `to_numbers` makes it. Only `train` is augmented.
         picture: gives the test image of a number as bytes (C, H, W), to be shown.
         classes: the classes' names.
         shape: (C, H, W).
@@ -70,10 +74,18 @@ def load_data(settings: Settings) -> Data:
     make, shape = (folder_maker if is_folder(settings.data.name) else dataset_maker)(settings)
     _, H, W = shape
     sized = [Resize((H, W)), ToArray(np.uint8)] if settings.data.size or is_folder(settings.data.name) else []
-    train, _, _ = make([*sized, *augmentation(settings.augmentation, (H, W)), *TO_NUMBERS])
-    _, valid, test = make([*sized, *TO_NUMBERS])
+    numbers = to_numbers(settings)
+    train, _, _ = make([*sized, *augmentation(settings.augmentation, (H, W)), *numbers])
+    _, valid, test = make([*sized, *numbers])
     pictures = make([*sized, *TO_PICTURE])[2]
     return Data(train, valid, test, lambda index: pictures[index][0], list(test.classes), shape)
+
+
+def to_numbers(settings: Settings) -> list[Any]:
+    """Return what makes an image (C, H, W) numbers: from 0 to 1, or as the pretrained weights were trained."""
+    if not settings.model.pretrained:
+        return [ToArray(), Normalize(*UNIT)]
+    return [ToArray(), Normalize(*(LITE if settings.model.name.startswith('efficientnet_lite') else IMAGENET))]
 
 
 def is_folder(name: str) -> bool:

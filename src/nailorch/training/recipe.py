@@ -10,9 +10,11 @@ import nailorch.functions as F
 from nailorch import models, rng
 from nailorch.config import no_grad, test_mode
 from nailorch.messages import message
+from nailorch.models.pretrained import PRETRAINED
 from nailorch.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, ClipGrad, Momentum, RMSprop, WeightDecay
 from nailorch.schedules import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR, WarmUpLR
-from nailorch.training.data import FOLDER_SIZE, Data, check_name, is_folder, load_data
+from nailorch.training.data import FOLDER_SIZE, PRETRAINED_SIZE, Data, check_name, is_folder, load_data
+from nailorch.training.freezing import freeze
 from nailorch.training.inside import Inside, look_inside
 from nailorch.training.report import Answers, write_predictions
 from nailorch.training.runs import Run, writing
@@ -41,7 +43,8 @@ class Recipe:
     Attributes:
         settings: as given, with nothing left open: `resolve(settings)`.
         data: train, valid and test.
-        model: with its weights drawn, by the seed.
+        model: with its weights drawn, by the seed, or pretrained but for the layer that knows the classes.
+        frozen: how many of its numbers do not learn.
     Raises:
         ValueError, FileNotFoundError: a name that means nothing, data that cannot be read, or images of a size that
             the model cannot take.
@@ -50,7 +53,9 @@ class Recipe:
     def __init__(self, settings: Settings) -> None:
         self.settings = resolve(settings)
         self.data: Data = load_data(self.settings)
-        self.model = build_model(self.settings.model.name, len(self.data.classes))
+        told = self.settings.model
+        rng.seed(self.settings.seed)
+        self.model = build_model(told.name, len(self.data.classes), told.pretrained)
         rng.seed(self.settings.seed)
         try:
             with no_grad(), test_mode():
@@ -58,6 +63,8 @@ class Recipe:
         except ValueError as error:
             name, shape = self.settings.model.name, self.data.shape
             raise ValueError(message('data.model', model=name, shape=shape, error=error)) from error
+        parts = [part.strip() for part in told.freeze.split(',') if part.strip()]
+        self.frozen = freeze(self.model, *parts) if parts else 0
 
     def trainer(self, run: Run, progress: str = 'auto') -> Trainer:
         """Return the Trainer that does what the settings say, and keeps it in `run`."""
@@ -81,6 +88,8 @@ def resolve(settings: Settings) -> Settings:
     """
     told = settings.training
     choose('model.name', settings.model.name, model_names())
+    if settings.model.pretrained:
+        choose('model.name', settings.model.name, pretrained_names())
     choose('training.optimizer', told.optimizer, OPTIMIZERS)
     choose('training.schedule', told.schedule, SCHEDULES)
     check_name(settings.data.name)
@@ -90,7 +99,7 @@ def resolve(settings: Settings) -> Settings:
     if told.weight_decay is None:
         open_ones['training.weight_decay'] = 0.01 if told.optimizer == 'adamw' else 0.0
     if is_folder(settings.data.name) and settings.data.size is None:
-        open_ones['data.size'] = FOLDER_SIZE
+        open_ones['data.size'] = PRETRAINED_SIZE if settings.model.pretrained else FOLDER_SIZE
     return change(settings, open_ones)
 
 
@@ -105,10 +114,22 @@ def model_names() -> list[str]:
     return list(builders())
 
 
-def build_model(name: str, classes: int) -> Any:
-    """Return a new model of this name, which gives a score to each of so many classes."""
+def pretrained_names() -> list[str]:
+    """Return the names of all models for which there are weights that others trained."""
+    return [name for name, kind in models.MODELS.items() if kind.__name__ in PRETRAINED]
+
+
+def build_model(name: str, classes: int, pretrained: bool = False) -> Any:
+    """Return a new model of this name, which gives a score to each of so many classes.
+
+    Args:
+        pretrained: begin with the weights that others trained; the last layer is new where they know other classes.
+    """
     choose('model.name', name, builders())
-    return builders()[name](classes)
+    if not pretrained:
+        return builders()[name](classes)
+    choose('model.name', name, pretrained_names())
+    return models.MODELS[name].from_pretrained(num_classes=classes)
 
 
 def builders() -> dict[str, Callable[[int], Any]]:

@@ -54,6 +54,16 @@ class ModelSettings:
         'the network: mnistnet, lenet, mlp, vgg16, resnet18, squeezenet1_1, mobilenet_v2 …',
         '网络：mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等',
     )
+    pretrained: bool = setting(
+        False,
+        'begin with weights trained on ImageNet; images are then prepared as these expect',
+        '从 ImageNet 预训练权重开始；图像按这些权重的要求预处理',
+    )
+    freeze: str = setting(
+        '',
+        'parts of the network that stay as they are, for example features; several with commas',
+        '保持不变的部分，例如 features；多个用逗号分开',
+    )
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,8 @@ class DataSettings:
     )
     size: int | None = setting(
         None,
-        'resize images to this many pixels a side (image folders: 64)',
-        '把图像缩放到边长多少像素（图像文件夹默认 64）',
+        'resize images to this many pixels a side (image folders: 64; --pretrained: 224)',
+        '把图像缩放到边长多少像素（图像文件夹默认 64，--pretrained 默认 224）',
         least=1,
         most=1024,
     )

@@ -1,0 +1,145 @@
+"""What is frozen stays as it is, to the bit, and costs no gradient; and trainings that begin with trained weights."""
+
+import json
+
+import numpy as np
+import pytest
+
+import nailorch
+from nailorch import models
+from nailorch.cli import main
+from nailorch.models import MODELS
+from nailorch.training import TrainingInterrupted, freeze
+from nailorch.training.data import IMAGENET, LITE, UNIT, to_numbers
+from nailorch.training.recipe import resolve
+from nailorch.training.settings import Settings, change
+from tests.training import tiny
+from tests.training.test_resuming import ends_in, interrupt_after
+
+
+def net():
+    model = tiny.Net()
+    with nailorch.no_grad(), nailorch.test_mode():
+        model(np.zeros((1, 1, 6, 6), np.float32))
+    return model
+
+
+def test_frozen_parts_stay_as_they_are_and_the_others_learn():
+    training = tiny.trainer()
+    training.model = net()
+    count = freeze(training.model, 'conv', 'norm')
+    assert count == 4 * 9 + 4 + 4 + 4
+    before = {name: array.copy() for name, array in training.model.state_dict().items()}
+    training.fit()
+    for name, array in training.model.state_dict().items():
+        same = np.array_equal(array, before[name])
+        assert same == name.startswith(('conv/', 'norm/')), name  # norm/avg_mean and norm/avg_var among them
+
+
+def test_no_gradient_flows_through_a_frozen_beginning():
+    model, seen = net(), []
+    freeze(model, 'conv', 'norm')
+    model.norm.register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    loss = nailorch.functions.sum(model(np.ones((2, 1, 6, 6), np.float32)))
+    assert seen[0].creator is None  # nothing was recorded
+    loss.backward()
+    assert model.conv.W.grad is None and model.fc.W.grad is not None
+
+
+def test_gradients_reach_what_stands_before_a_frozen_part():
+    model = net()
+    freeze(model, 'norm', 'fc')
+    nailorch.functions.sum(model(np.ones((2, 1, 6, 6), np.float32))).backward()
+    assert model.conv.W.grad is not None and model.fc.W.grad is None
+
+
+@pytest.mark.parametrize('parts, reason', [
+    (['convs'], "Net has no part 'convs'; its parts are conv, norm, fc"), (['conv', 'norm', 'fc'], 'nothing left')])
+def test_freeze_says_what_cannot_be_frozen(parts, reason):
+    model = net()
+    with pytest.raises(ValueError, match=reason):
+        freeze(model, *parts)
+    assert all(parameter.requires_grad for parameter in model.params())
+
+
+def frozen_trainer(run):
+    training = tiny.trainer(run)
+    training.model = net()
+    freeze(training.model, 'conv', 'norm')
+    return training
+
+
+def test_resumed_training_with_frozen_parts_ends_in_the_same_bits(tmp_path):
+    nailorch.seed(3)
+    whole = frozen_trainer(tmp_path / 'whole')
+    whole.fit()
+    nailorch.seed(3)
+    assert isinstance(interrupt_after(frozen_trainer(tmp_path / 'run'), 5), TrainingInterrupted)
+    nailorch.seed(3)
+    second = frozen_trainer(tmp_path / 'run')
+    second.fit(resume=True)
+    assert ends_in(second) == ends_in(whole)
+
+
+# ---- from settings
+
+
+def told(**values):
+    return change(Settings(), {f'model.{name}': value for name, value in values.items()})
+
+
+def test_pretrained_networks_get_images_as_they_were_trained_on():
+    for settings, (mean, std) in [(told(), UNIT), (told(name='resnet18', pretrained=True), IMAGENET),
+                                  (told(name='efficientnet_lite0', pretrained=True), LITE)]:
+        _, normalize = to_numbers(settings)
+        assert (normalize.mean, normalize.std) == (mean, std)
+    size = {'data.name': 'a/folder'}
+    assert resolve(change(told(name='resnet18', pretrained=True), size)).data.size == 224
+
+
+def test_pretrained_wants_a_model_with_weights():
+    with pytest.raises(ValueError, match=r'model\.name.*mnistnet'):
+        resolve(told(pretrained=True))
+
+
+class MobileNetV2(models.MobileNetV2):
+    """A small one, whose trained weights are random ones."""
+
+    def __init__(self, num_classes=1000):
+        super().__init__(num_classes, width=0.1)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path=None, **options):
+        model = cls(**options)
+        nailorch.seed(7)
+        with nailorch.no_grad(), nailorch.test_mode():
+            model(np.zeros((1, 3, 32, 32), np.float32))
+        return model
+
+
+def test_train_begins_with_trained_weights_and_evaluate_and_predict_know_it(tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    monkeypatch.setitem(MODELS, 'mobilenet_v2', MobileNetV2)
+    random = np.random.default_rng(0)
+    for name, level in (('day', 180), ('night', 20)):
+        (tmp_path / 'data' / name).mkdir(parents=True)
+        for index in range(10):
+            picture = random.integers(level, level + 60, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / 'data' / name / f'{index}.png')
+    asked = ['train', '--data', str(tmp_path / 'data'), '--model', 'mobilenet_v2', '--pretrained', '--freeze',
+             'features', '--size', '32', '--epochs', '5', '--batch-size', '4', '--lr', '0.01', '--flip', '--root',
+             str(tmp_path / 'runs'), '--lang', 'en']
+    assert main(asked) == 0
+    printed = capsys.readouterr().out
+    assert 'parameters are frozen' in printed
+    best = float(printed.split()[-1])
+    assert main(['evaluate', 'latest', '--root', str(tmp_path / 'runs'), '--json']) == 0
+    assert json.loads(capsys.readouterr().out)['accuracy'] == best
+    answers = []
+    for form in ('predict', 'evaluate'):
+        assert main([form, 'latest', *([str(tmp_path / 'data')] if form == 'predict' else []), '--root',
+                     str(tmp_path / 'runs'), '--json']) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    right = sum(each['answers'][0]['class'] in each['file'] for each in answers[0])
+    assert right >= 16  # of 20: the weights were not trained, but bright and dark differ
