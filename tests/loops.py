@@ -92,8 +92,8 @@ def pool(x, kernel_size, stride, pad, dilation, ceil_mode, choose):
     y = np.zeros((*x.shape[:2], *places(x.shape[2:], kernel, stride, pads, dilation, ceil_mode)))
     for n, c, oh, ow in np.ndindex(*y.shape):
         cells = itertools.product(range(kernel[0]), range(kernel[1]))
-        hang = [oh * stride[0] + kh >= x.shape[2] + sum(pads[0]) or ow * stride[1] + kw >= x.shape[3] + sum(pads[1])
-                for kh, kw in np.ndindex(*kernel)]
+        hang = [oh * stride[0] + kh * dilation[0] >= x.shape[2] + sum(pads[0])
+                or ow * stride[1] + kw * dilation[1] >= x.shape[3] + sum(pads[1]) for kh, kw in np.ndindex(*kernel)]
         pixels = [seen(x, n, c, oh, ow, kh, kw, stride, pads, dilation) for kh, kw in cells]
         y[n, c, oh, ow] = choose(pixels, hang)
     return y
@@ -104,13 +104,13 @@ def pooling(x, kernel_size, stride=1, pad=0, dilation=1, ceil_mode=False):
                 lambda pixels, hang: max(pixel for pixel in pixels if pixel is not None))
 
 
-def average_pooling(x, kernel_size, stride=1, pad=0, ceil_mode=False, count_include_pad=True):
+def average_pooling(x, kernel_size, stride=1, pad=0, ceil_mode=False, count_include_pad=True, dilation=1):
     def average(pixels, hang):
         real = [pixel for pixel in pixels if pixel is not None]
         inside = len(pixels) - sum(hang)
         return sum(real) / (inside if count_include_pad else len(real))
 
-    return pool(x, kernel_size, stride, pad, 1, ceil_mode, average)
+    return pool(x, kernel_size, stride, pad, dilation, ceil_mode, average)
 
 
 def im2col(x, kernel_size, stride=1, pad=0, to_matrix=True, dilation=1):

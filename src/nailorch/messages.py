@@ -510,6 +510,38 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'arrays that index the batch together with another axis',
         '多个数组同时索引批量轴和其他轴',
     ),
+    # ONNX files that come in
+    'onnx.read.invalid': ('{where}: no valid ONNX model: {reason}', '{where}：不是有效的 ONNX 模型：{reason}'),
+    'onnx.read.opset': (
+        '{where}: written for opset {opset}; {oldest} and later are read. onnx.version_converter writes newer ones',
+        '{where}：所用算子集版本为 {opset}；可读取 {oldest} 及以上。可用 onnx.version_converter 转换成较新的版本',
+    ),
+    'onnx.read.unknown': (
+        '{where}: {count} nodes need operators that are not known here:\n  {lines}',
+        '{where}：有 {count} 个节点需要这里没有的算子：\n  {lines}',
+    ),
+    'onnx.read.attribute': (
+        '{where}: {op} {name}: attributes that are not known here: {attributes}',
+        '{where}：{op} {name}：这里不支持的属性：{attributes}',
+    ),
+    'onnx.read.tensor': ('tensor {name}: it cannot be read ({reason})', '张量 {name}：无法读取（{reason}）'),
+    'onnx.read.beside': (
+        'tensor {name}: its numbers lie in another file, {location!r}; load the model by its path',
+        '张量 {name}：数据在另一个文件 {location!r} 中；请用路径来加载模型',
+    ),
+    'onnx.read.outside': (
+        'tensor {name}: its numbers should lie in {location!r}, which is no file inside {folder}',
+        '张量 {name}：数据应在 {location!r} 中，而它不是 {folder} 里的文件',
+    ),
+    'onnx.read.node': ('{op} {name}: {error}', '{op} {name}：{error}'),
+    'onnx.read.axes': (
+        '{op}: images (N, C, H, W) or signals (N, C, L) are expected, got {shape}; volumes are not known here',
+        '{op}：应为图像 (N, C, H, W) 或信号 (N, C, L)，得到的是 {shape}；这里不支持体数据',
+    ),
+    'onnx.read.large': (
+        'an array of shape {shape} would be needed; at most {most:,} elements are made from numbers in a file',
+        '需要形状为 {shape} 的数组；由文件中的数字得出的数组最多 {most:,} 个元素',
+    ),
     # sessions
     'session.count': (
         'the session of {model} takes as many inputs as it was compiled with, {expected} ({names}), got {got}',

@@ -23,6 +23,8 @@ SPECS = [
     OpSpec('pad', F.pad, lambda x, widths, value=0: np.pad(x, widths, constant_values=value),
            [sample(X, ((0, 0), (1, 2), (3, 0))), sample(X, 1, value=2.5), sample(X, ((0, 0),) * 3)],
            errors=[(lambda: F.pad(X, ((1, 1),) * 4), ValueError, 'broadcast')]),
+    OpSpec('pad', F.pad, lambda x, widths, mode: np.pad(x, widths, mode),
+           [sample(X, ((0, 0), (1, 2), (2, 0)), mode=mode) for mode in ('edge', 'reflect', 'wrap')]),
     OpSpec('flatten', F.flatten, lambda x: x.reshape(len(x), x[:1].size if len(x) else 6),
            [sample(X), sample(normal(3)), sample(normal(0, 2, 3))]),
     OpSpec('expand_dims', F.expand_dims, np.expand_dims, [sample(X, 1), sample(X, -1), sample(X, 0)]),

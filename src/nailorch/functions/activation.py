@@ -15,11 +15,13 @@ from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable
 from nailorch.functions.arithmetic import clip, exp, where
 from nailorch.functions.reduction import max, sum
+from nailorch.functions.shape import sum_to
 from nailorch.shapes import Array
 
-__all__ = ['GELU', 'HardSwish', 'LeakyReLU', 'LogSoftmax', 'NormalCDF', 'ReLU', 'ReLU6', 'ReLUGrad', 'SiLU', 'Sigmoid',
-           'Softmax', 'Softplus', 'Tanh', 'gelu', 'hardswish', 'leaky_relu', 'log_softmax', 'relu', 'relu6', 'sigmoid',
-           'sigmoid_simple', 'silu', 'softmax', 'softmax_simple', 'softplus', 'tanh']
+__all__ = ['ELU', 'GELU', 'HardSwish', 'LeakyReLU', 'LogSoftmax', 'NormalCDF', 'PReLU', 'ReLU', 'ReLU6', 'ReLUGrad',
+           'SiLU', 'Sigmoid', 'Softmax', 'Softplus', 'Tanh', 'elu', 'gelu', 'hardswish', 'leaky_relu', 'log_softmax',
+           'prelu', 'relu', 'relu6', 'sigmoid', 'sigmoid_simple', 'silu', 'softmax', 'softmax_simple', 'softplus',
+           'tanh']
 
 
 def relu(x: Any) -> Variable:
@@ -83,6 +85,57 @@ class LeakyReLU(Function):
     def backward(self, gy: Variable) -> Any:
         positive, = self.saved
         return where(positive, gy, gy * self.slope)
+
+
+def prelu(x: Any, slope: Any) -> Variable:
+    """Return x where it is positive, else slope * x, for a slope that is learned; the two are broadcast.
+
+    Example:
+        >>> prelu(np.array([-2., 0., 3.]), np.array([0.5]))
+        variable([-1.  0.  3.])
+
+    Source: He et al., Delving deep into rectifiers, 2015.
+    """
+    return PReLU()(x, slope)
+
+
+class PReLU(Function):
+    saves = 'x', 'slope'
+
+    def forward(self, x: Array, slope: Array) -> Array:
+        return kernels.select(x > 0, x, x * slope)
+
+    def backward(self, gy: Variable) -> Any:
+        x, slope = self.saved
+        below = where(x.data > 0, 0, gy)
+        gx = where(x.data > 0, gy, gy * slope)
+        return sum_to(gx, x.shape), sum_to(below * x, slope.shape) if self.needs(1) else None
+
+
+def elu(x: Any, alpha: float = 1.0) -> Variable:
+    """Return x where it is positive, else alpha * (exp(x) - 1), which bends smoothly towards -alpha.
+
+    Example:
+        >>> elu(np.array([-1000., 0., 3.]))
+        variable([-1.  0.  3.])
+
+    Source: Clevert, Unterthiner & Hochreiter, Fast and accurate deep network learning by ELUs, 2016.
+    """
+    return ELU(alpha)(x)
+
+
+class ELU(Function):
+    saves = 'x',
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Array) -> Array:
+        return kernels.select(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+
+    def backward(self, gy: Variable) -> Any:
+        x, = self.saved
+        return gy * where(x.data > 0, 1, self.alpha * exp(clip(x, x_max=0)))
 
 
 def relu6(x: Any) -> Variable:

@@ -134,11 +134,11 @@ def pooling_simple(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0) ->
 
 
 def average_pooling(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, ceil_mode: bool = False,
-                    count_include_pad: bool = True) -> Variable:
+                    count_include_pad: bool = True, dilation: Pair = 1) -> Variable:
     """Take the average of every window.
 
     Args:
-        x, kernel_size, stride, pad, ceil_mode: as pooling takes them.
+        x, kernel_size, stride, pad, ceil_mode, dilation: as pooling takes them.
         count_include_pad: divide by the window's cells, its padding among them; False divides by its pixels alone. What
             hangs over by `ceil_mode` is never counted.
     Returns:
@@ -147,20 +147,20 @@ def average_pooling(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, c
         >>> average_pooling([[[[1., 5.], [3., 4.]]]], 2)
         variable([[[[3.25]]]])
     """
-    return AveragePooling(kernel_size, stride, pad, ceil_mode, count_include_pad)(x)
+    return AveragePooling(kernel_size, stride, pad, ceil_mode, count_include_pad, dilation)(x)
 
 
 class AveragePooling(Function):
     saves = ()
 
     def __init__(self, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, ceil_mode: bool = False,
-                 count_include_pad: bool = True) -> None:
-        self.kernel_size, self.stride, self.pad = kernel_size, stride, pad
+                 count_include_pad: bool = True, dilation: Pair = 1) -> None:
+        self.kernel_size, self.stride, self.pad, self.dilation = kernel_size, stride, pad, dilation
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, x: Array) -> Array:
         check_images('average_pooling', x)
-        window = Window(self.kernel_size, self.stride, self.pad, 1, self.ceil_mode)
+        window = Window(self.kernel_size, self.stride, self.pad, self.dilation, self.ceil_mode)
         check_pad(window, x.shape[2:])
         self.window, self.size = window, x.shape[2:]
         return kernels.average_pool(x, window.on(self.size), counts(window, self.size, self.count_include_pad))
@@ -183,7 +183,7 @@ class AveragePoolingGrad(Function):
 
     def backward(self, ggx: Variable) -> Any:
         w = self.window
-        return average_pooling(ggx, w.kernel_size, w.stride, w.pad, w.ceil_mode, self.count_include_pad)
+        return average_pooling(ggx, w.kernel_size, w.stride, w.pad, w.ceil_mode, self.count_include_pad, w.dilation)
 
 
 def global_average_pooling(x: Any) -> Variable:
@@ -260,9 +260,9 @@ def check_pad(window: Window, size: tuple[int, ...]) -> None:
 def counts(window: Window, size: Sequence[int], include_pad: bool) -> Array:
     """Return, (OH, OW), by how many cells each window's sum is divided."""
     along = []
-    for n, k, s, places, (before, after) in zip(size, window.kernel_size, window.stride, window.outsize(size),
-                                                window.pads(size), strict=True):
-        start = np.arange(places) * s - before
+    for n, k, s, d, places, (before, after) in zip(size, window.kernel_size, window.stride, window.dilation,
+                                                   window.outsize(size), window.pads(size), strict=True):
+        cells = np.arange(places)[:, None] * s - before + np.arange(k) * d
         low, high = (-before, n + after) if include_pad else (0, n)
-        along.append(np.minimum(start + k, high) - np.maximum(start, low))
+        along.append(((cells >= low) & (cells < high)).sum(axis=1))
     return np.outer(*along)

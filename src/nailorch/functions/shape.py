@@ -136,19 +136,27 @@ class SumTo(Function):
         return broadcast_to(gy, self.x_shape)
 
 
-def pad(x: Any, widths: Sequence[Any], value: float = 0) -> Variable:
-    """Return x with `value` around it.
+def pad(x: Any, widths: Sequence[Any], value: float = 0, mode: str = 'constant') -> Variable:
+    """Return x with more around it.
 
     Args:
         widths: (before, after) for each axis, as np.pad takes them.
         value: what the new cells hold.
+        mode: 'constant' for that, or as np.pad: 'edge', 'reflect' and 'wrap' repeat what is there.
     Example:
         >>> pad(np.ones((1, 2)), ((0, 0), (1, 2)))
         variable([[0. 1. 1. 0. 0.]])
+        >>> pad(np.array([1., 2., 3.]), 2, mode='reflect')
+        variable([3. 2. 1. 2. 3. 2. 1.])
     """
     x = as_variable(x)
     pairs = np.broadcast_to(np.asarray(widths), (x.ndim, 2)).tolist()
-    return Pad(tuple(map(tuple, pairs)), value)(x) if np.any(pairs) else x
+    if mode == 'constant':
+        return Pad(tuple(map(tuple, pairs)), value)(x) if np.any(pairs) else x
+    for axis, width in enumerate(pairs):
+        if any(width):
+            x = x[(slice(None),) * axis + (np.pad(np.arange(x.shape[axis]), width, mode),)]  # type: ignore[call-overload]
+    return x
 
 
 class Pad(Function):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nailorch.onnx.exporting import export
+    from nailorch.onnx.importing import load
 
-__all__ = ['export']
+__all__ = ['export', 'load']
 
-LATER = {'export': 'exporting'}  # public name: the file it is in, imported when the name is first asked for
+# Public name: the file it is in, imported when the name is first asked for.
+LATER = {'export': 'exporting', 'load': 'importing'}
 
 
 def __getattr__(name: str) -> Any:

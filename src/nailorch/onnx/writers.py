@@ -20,6 +20,7 @@ from nailorch.graph import Batch
 from nailorch.kernels.reference import lowest
 from nailorch.messages import message
 from nailorch.onnx.indexing import write_item
+from nailorch.onnx.operators.table import Discrete, find
 from nailorch.onnx.steps import Step, Unwritable
 from nailorch.shapes import Window
 
@@ -81,15 +82,18 @@ def pooling(step: Step) -> str:
 
 def average_pooling(step: Step) -> str:
     """Write average pooling; where ONNX divides by another count than we do, by way of sums."""
-    asked = Window(step['kernel_size'], step['stride'], step['pad'], 1, step['ceil_mode'])
+    asked = Window(step['kernel_size'], step['stride'], step['pad'], step['dilation'], step['ceil_mode'])
     size, include = step.shape[2:], step['count_include_pad']
     window, count = asked.on(size), counts(asked, size, include)
+    form = spread(window)
+    if window.dilation == (1, 1):
+        del form['dilations']
+    elif step.opset < 19:
+        raise Unwritable(message('onnx.needs_opset', opset=19))
     if not beyond_kernel(window) and np.array_equal(count, counts(window, size, include)):
-        form = spread(window)
-        del form['dilations']  # ONNX has them since opset 19
         return step.add('AveragePool', step.x(), **form, count_include_pad=int(include))
     x = padded(step, step.x(), window, 0)
-    y = step.add('AveragePool', x, kernel_shape=[*window.kernel_size], strides=[*window.stride])
+    y = step.add('AveragePool', x, **(form | {'pads': [0, 0, 0, 0]}))
     return step.add('Mul', y, step.number(math.prod(window.kernel_size) / count))
 
 
@@ -246,6 +250,19 @@ def leaky_relu(step: Step) -> str:
     return step.add('LeakyRelu', step.x(), alpha=float(step['slope']))
 
 
+def elu(step: Step) -> str:
+    return step.add('Elu', step.x(), alpha=float(step['alpha']))
+
+
+def discrete(step: Step) -> str:
+    """Write an operator without a derivative: it bears ONNX's name and attributes already."""
+    if step['op'] == 'Wrap':  # ONNX too counts indices below 0 from the end
+        return step.raw()
+    if not find('', step['op'], step.opset) or step['op'] in ('OneHot', 'TopK', 'ReduceMin'):
+        raise Unwritable(message('onnx.no_writer'))
+    return step.add(step['op'], *map(step.raw, range(len(step.inputs))), **step['options'])
+
+
 def silu(step: Step) -> str:
     return step.add('Mul', step.x(), step.add('Sigmoid', step.x()))
 
@@ -323,6 +340,7 @@ WRITERS: dict[type[Function], Writer] = {
     F.Abs: same('Abs'),
     F.Add: same('Add'),
     F.AsType: as_type,
+    Discrete: discrete,
     F.AveragePooling: average_pooling,
     F.BroadcastTo: broadcast_to,
     F.Clip: clip,
@@ -332,6 +350,7 @@ WRITERS: dict[type[Function], Writer] = {
     F.Cos: same('Cos'),
     F.Deconv2d: deconv2d,
     F.Div: same('Div'),
+    F.ELU: elu,
     F.EmbedID: embed_id,
     F.Exp: same('Exp'),
     F.FixedBatchNorm: fixed_batch_norm,
@@ -352,6 +371,7 @@ WRITERS: dict[type[Function], Writer] = {
     F.Mul: same('Mul'),
     F.Neg: same('Neg'),
     F.NormalCDF: normal_cdf,
+    F.PReLU: same('PRelu'),
     F.Pad: pad,
     F.Pooling: pooling,
     F.Pow: same('Pow'),
