@@ -81,10 +81,17 @@ def captured(run) -> str:
     return out.getvalue()
 
 
+def need_packages(page: Path) -> None:
+    """Skip the pages whose subject is a package that is not installed."""
+    for package in ('onnx', 'onnxruntime') if page.name.startswith('onnx') else ():
+        pytest.importorskip(package, reason=f'{package} is not installed: pip install -e ".[test]"')
+
+
 @pytest.mark.parametrize('page', PAGES, ids=name)
 def test_code_prints_what_the_page_says(page, tmp_path, monkeypatch):
     if page.name.startswith('engine') and fast.obstacle():
         pytest.skip(fast.obstacle())
+    need_packages(page)
     monkeypatch.chdir(tmp_path)
     found = blocks(page)
     namespace: dict[str, object] = {'__name__': '__main__'}
@@ -111,6 +118,7 @@ def commands(text: str, prompt: str = '') -> list[list[str]]:
 
 @pytest.mark.parametrize('page', PAGES, ids=name)
 def test_commands_answer_what_the_page_says(page, tmp_path, monkeypatch):
+    need_packages(page)
     monkeypatch.chdir(tmp_path)
     for block in blocks(page):
         if block.kind != 'console':
