@@ -289,6 +289,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{path}: no file of weights that is known: PyTorch's .pth, safetensors, .npz, Keras's .h5",
         '{path}：不是可识别的权重文件，即 PyTorch 的 .pth、safetensors、.npz 或 Keras 的 .h5',
     ),
+    'keras.install': (
+        "Keras's files are read with the package pyfive, which is not installed: pip install 'nailorch[keras]'",
+        "读取 Keras 文件需要 pyfive 包，它尚未安装：pip install 'nailorch[keras]'",
+    ),
+    'keras.flatten': (
+        '{name}: {rows} rows are no square image of {channels} channels, flattened',
+        '{name}：{rows} 行不是由 {channels} 个通道的正方形图像展平而来',
+    ),
+    'keras.twice': (
+        'the file has two arrays called {name}: {first} and {second}',
+        '文件里有两个叫 {name} 的数组：{first} 和 {second}',
+    ),
     'pretrained.none': (
         '{model}: no trained weights are known for it; give a file: {model}.from_pretrained(path)',
         '{model}：没有已知的预训练权重；请给出文件：{model}.from_pretrained(path)',

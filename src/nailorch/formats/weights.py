@@ -50,6 +50,9 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     if kind == 'npz':
         from nailorch.formats.npz import load_npz
         return Weights(kind, load_npz(path))
+    if kind == 'keras':
+        from nailorch.formats.keras import read_keras
+        return Weights(kind, read_keras(path))
     from nailorch.formats.safetensors import read_safetensors
     return Weights(kind, read_safetensors(path))
 
@@ -65,6 +68,8 @@ def kind_of(path: Path) -> Literal['torch', 'safetensors', 'npz', 'keras']:
             return 'torch' if any(name.endswith('/data.pkl') for name in archive.namelist()) else 'npz'
     if start.startswith(LEGACY[:12]):
         return 'torch'
+    if start.startswith(b'\x89HDF\r\n\x1a\n'):
+        return 'keras'
     if start[8:9] == b'{':
         return 'safetensors'
     raise BrokenFile(message('weights.kind', path=path))

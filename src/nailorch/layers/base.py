@@ -56,6 +56,7 @@ class Layer:
     # What PyTorch and Keras call this layer's own arrays; see `torch_name` for the layers in it.
     torch_names: ClassVar[Mapping[str, str]] = {}
     keras_names: ClassVar[Mapping[str, str]] = {}
+    keras_kind: Any = ''  # what Keras calls such a layer that has no name
     torch_extras: ClassVar[tuple[str, ...]] = ()  # arrays that are saved there and have no counterpart here
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -211,6 +212,17 @@ class Layer:
     def keras_name(self, path: str) -> str:
         """Return what Keras calls the layer at `path` in this one: by default the same."""
         return outer_name(self, path, 'keras_name', '/')
+
+    def keras_array(self, name: str) -> str:
+        """Return what Keras calls this layer's own array `name`."""
+        return self.keras_names.get(name, name)
+
+    def keras_flatten(self) -> dict[str, int]:
+        """Return the path of each dense layer that reads flattened images -> their channels.
+
+        Keras flattens (H, W, C), not (C, H, W), so the rows of W stand in another order there.
+        """
+        return {}
 
     def torch_layout(self, name: str, array: Array) -> Array:
         """Return one of this layer's own arrays, called `name` here, turned from PyTorch's layout, or back into it."""

@@ -49,9 +49,23 @@ class Filters(Layer):
         fan_in, fan_out = (channels // self.groups * KH * KW for channels in (in_channels, self.out_channels))
         self.W.data = initial(self.W_init, self.W_shape(in_channels), fan_in, fan_out, self.dtype)
 
+    @property
+    def depthwise(self) -> bool:
+        """Does each filter look at one channel alone?"""
+        return self.groups > 1 and self.groups == self.out_channels
+
+    @property
+    def keras_kind(self) -> str:
+        return 'depthwise_conv2d' if self.depthwise else {'conv2d': 'conv2d', 'deconv2d': 'conv2d_transpose'}[self.op]
+
+    def keras_array(self, name: str) -> str:
+        return 'depthwise_kernel' if name == 'W' and self.depthwise else super().keras_array(name)
+
     def keras_layout(self, name: str, array: Array) -> Array:
-        """Keras's W is (KH, KW, C, OC), in a transposed convolution (KH, KW, OC, C): the last two, then the window."""
-        return array.transpose(3, 2, 0, 1) if name == 'W' and array.ndim == 4 else array
+        """Keras's W is (KH, KW, C, OC), transposed (KH, KW, OC, C), depthwise (KH, KW, C, 1)."""
+        if name != 'W' or array.ndim != 4:
+            return array
+        return array.transpose(2, 3, 0, 1) if self.depthwise else array.transpose(3, 2, 0, 1)
 
     def meet(self, x: Any) -> Variable:
         """Return the images as a Variable; the first ones tell the number of channels."""

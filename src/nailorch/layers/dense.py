@@ -34,6 +34,7 @@ class Linear(Layer):
 
     torch_names: ClassVar = {'W': 'weight', 'b': 'bias'}
     keras_names: ClassVar = {'W': 'kernel', 'b': 'bias'}
+    keras_kind = 'dense'
 
     def __init__(self, out_size: int, nobias: bool = False, dtype: Any = None, in_size: int | None = None,
                  W_init: Init = None, b_init: Init = 0) -> None:
@@ -81,6 +82,7 @@ class EmbedID(Layer):
 
     torch_names: ClassVar = {'W': 'weight'}
     keras_names: ClassVar = {'W': 'embeddings'}
+    keras_kind = 'embedding'
 
     def __init__(self, in_size: int, out_size: int, dtype: Any = None, W_init: Init = None) -> None:
         at_least(1, in_size, 'in_size')

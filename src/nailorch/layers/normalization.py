@@ -37,7 +37,8 @@ class BatchNorm(Layer):
 
     torch_names: ClassVar = {'gamma': 'weight', 'beta': 'bias', 'avg_mean': 'running_mean', 'avg_var': 'running_var'}
     torch_extras = 'num_batches_tracked',
-    keras_names: ClassVar = {'avg_mean': 'moving_mean', 'avg_var': 'moving_variance'}
+    keras_names: ClassVar = {'gamma': 'gamma', 'beta': 'beta', 'avg_mean': 'moving_mean', 'avg_var': 'moving_variance'}
+    keras_kind = 'batch_normalization'
 
     def __init__(self, decay: float = 0.9, eps: float = 2e-5, channels: int | None = None, dtype: Any = None) -> None:
         self.decay, self.eps, self.channels, self.dtype = decay, eps, channels, float_dtype(dtype)

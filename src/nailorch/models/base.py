@@ -52,6 +52,29 @@ class Model(Layer):
         arrays, where = loading.open_weights(weights)
         return loading.torch_loader(self).load(loading.plain_names(arrays), strict, where)
 
+    def load_keras(self, path: str | os.PathLike[str], strict: bool = True,
+                   flatten: Mapping[str, int] | None = None) -> list[str]:
+        """Take Keras's weights, of a file of weights or a whole model, .h5; Keras need not be installed.
+
+        Layers belong together that have one name, or if none has, by kind and order. Batch norm's eps is 1e-3 in Keras:
+        make yours as `BatchNorm(eps=1e-3)`. What is padded 'same' with a stride of 2 is padded otherwise there.
+
+        Args:
+            path: the file.
+            strict: False loads what fits.
+            flatten: the path of each dense layer that reads flattened, square images -> their channels: Keras keeps
+                channels last, so its rows are in another order. {'fc1': 32}; None: what the model knows, as VGG does.
+        Returns:
+            what was not loaded, a line each; with `strict`, nothing.
+        Raises:
+            FileNotFoundError: there is no such file.
+            ImportError: pyfive is not installed.
+            ValueError: the file is broken; or names are missing or unknown, or shapes wrong: all such are listed.
+        """
+        arrays, where = loading.open_weights(path)
+        loader, given = loading.keras_loader(self, arrays, flatten)
+        return loader.load(given, strict, where)
+
     def torch_state_dict(self) -> dict[str, Array]:
         """Return copies of all weights under PyTorch's names and in its layouts.
 

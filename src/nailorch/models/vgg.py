@@ -66,6 +66,16 @@ class VGG(Model):
         x = F.dropout(F.relu(self.fc7(x)), self.dropout_ratio)
         return self.fc8(x)
 
+    def keras_name(self, path: str) -> str:
+        """Return what Keras calls the layer at `path`: 'conv1_2' is its 'block1_conv2', 'fc6' its 'fc1'."""
+        if path.startswith('fc'):
+            return {'fc6': 'fc1', 'fc7': 'fc2', 'fc8': 'predictions'}[path]
+        return f'block{path[-3]}_{path[:-3]}{path[-1]}'
+
+    def keras_flatten(self) -> dict[str, int]:
+        """Return that fc6 reads the last block's images, flattened."""
+        return {'fc6': 8 * self.width}
+
     def torch_name(self, path: str) -> str:
         """Return what torchvision calls the layer at `path`: VGG16's 'conv1_2' is its 'features.2'.
 
