@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -107,6 +108,9 @@ HOSTILE = {
     'laughs for a key': b'\x80\x02}(U\x01x' + b'q\x01h\x01\x86' * 200 + b'Nu.',
     'a list as a key': b'\x80\x02}]Ns.',
     'a dictionary in itself': b'\x80\x02}q\x00U\x0astate_dicth\x00s.',
+    'a name that is the file': b'\x80\x02}X\xa0\x86\x01\x00' + b'a ' * 50_000 + dictionary(x=tensor())[6:-2] + b's.',
+    'a storage whose name is the file': dictionary(x=tensor()).replace(
+        b'U\x010U\x03cpu', b'X\xa0\x86\x01\x00' + b'a ' * 50_000 + b'U\x03cpu'),
     'no tensors': b'\x80\x02}.',
     'a number': b'\x80\x02K\x01.',
     'no end': b'\x80\x02}',
@@ -174,3 +178,17 @@ def test_two_entries_of_one_name_are_refused(tmp_path):
             file.writestr(name, content)
     with pytest.raises(BrokenFile, match='two entries have one name'):
         read_weights(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('kind', [
+    'a memory of two billion places', 'a string of many bytes', 'a long number', 'deep lists', 'far beyond',
+    'a storage whose name is the file', 'a small storage shown a thousand times', 'a storage larger than it is'])
+def test_hostile_pickles_take_little_memory(kind, tmp_path):
+    path = archive(tmp_path / 'bad.pth', HOSTILE[kind])
+    tracemalloc.start()
+    try:
+        with pytest.raises(BrokenFile):
+            read_weights(path)
+        assert tracemalloc.get_traced_memory()[1] < 10 * path.stat().st_size + (16 << 20)
+    finally:
+        tracemalloc.stop()

@@ -119,6 +119,14 @@ def test_chainers_dense_weights_are_turned(tmp_path):
     assert_same(net, VGG16.from_pretrained(tmp_path / 'a.npz', num_classes=5, **SMALL))
 
 
+def test_chainers_counts_of_batches_are_passed_over(tmp_path):
+    net = ResNet18(5, width=2)
+    net(np.zeros((2, 3, 32, 32), 'f'))
+    arrays = {name: array.T if name == 'fc/W' else array for name, array in net.state_dict().items()}
+    np.savez(tmp_path / 'a.npz', **arrays, **{'bn1/N': np.array(3)})
+    assert_same(net, ResNet18.from_pretrained(tmp_path / 'a.npz', num_classes=5, width=2))
+
+
 def test_from_pretrained_names_what_is_missing():
     with pytest.raises(FileNotFoundError, match=r'nothing\.pth: there is no such file.*\n.*vgg16-397923af\.pth'):
         VGG16.from_pretrained('nothing.pth')

@@ -32,7 +32,7 @@ def broken(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of a dozen types, down to struct.error and bz2's OSError
-        reason = textwrap.shorten(str(error) or type(error).__name__, 300)
+        reason = textwrap.shorten(str(error)[:1000] or type(error).__name__, 300)
         raise BrokenFile(message('weights.broken', path=path, kind=kind, reason=reason)) from error
 
 

@@ -39,6 +39,7 @@ LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # how a legacy file begins
 INSIDE = 'state_dict', 'model_state_dict', 'model_state', 'model', 'net', 'weights', 'params'
 VIEWS, SMALL = 16, 1 << 24  # tensors may show their storages' bytes that many times, where that is not little
 MAX_PICKLE = 1 << 26
+LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,8 @@ def state_dict(found: Any) -> dict[str, Tensor]:
             break
         tensors = {str(name): value for name, value in found.items() if type(value) is Tensor}
         inside = [found[key] for key in INSIDE if type(found.get(key)) is dict]
+        if max(map(len, tensors), default=0) > LONGEST_NAME:
+            raise ValueError('a tensor has a name that nobody gave it, so long is it')
         if tensors and not inside:
             return tensors
         found = inside[0] if inside else None

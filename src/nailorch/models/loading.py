@@ -174,8 +174,9 @@ def own_loader(layer: Layer, arrays: Mapping[str, Any]) -> Loader:
     given = [(np.shape(arrays[place.name]), wanted_shape(place.parameter)) for place in dense if place.name in arrays]
     chainer = any(not fits(shape, wanted) and fits(shape[::-1], wanted) for shape, wanted in given) and all(
         fits(shape[::-1], wanted) for shape, wanted in given)
+    counts = {f'{place.path}/N' for place in places(layer) if place.owner.torch_extras}  # Chainer's of batches seen
     return Loader(layer, {place.name: (place, np.transpose if chainer and turns(place) else np.asarray)
-                          for place in places(layer)})
+                          for place in places(layer)}, frozenset(counts))
 
 
 def turns(place: Place) -> bool:
