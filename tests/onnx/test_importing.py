@@ -327,23 +327,29 @@ def test_mutated_files_load_or_are_named():
     """Bytes flipped, cut out, doubled: an error that is meant, or a model; never anything else."""
     data, rng = file(NODES, WEIGHTS), np.random.default_rng(0)
     loaded = 0
-    for _ in range(300):
-        copy = bytearray(data)
+    for _ in range(1000):
+        mutant = bytearray(data)
         for _ in range(rng.integers(1, 4)):
-            place = int(rng.integers(len(copy)))
-            kind = rng.integers(3)
+            place, kind = int(rng.integers(len(mutant))), rng.integers(4)
             if kind == 0:
-                copy[place] = int(rng.integers(256))
+                mutant[place] = int(rng.integers(256))
             elif kind == 1:
-                del copy[place:place + int(rng.integers(1, 9))]
+                del mutant[place:place + int(rng.integers(1, 9))]
+            elif kind == 2:
+                mutant[place:place] = mutant[max(place - 8, 0):place]
             else:
-                copy[place:place] = copy[max(place - 8, 0):place]
+                mutant[place:place] = b'\xff' * int(rng.integers(1, 9))
         try:
-            nailorch.onnx.load(bytes(copy))
+            nailorch.onnx.load(bytes(mutant))
             loaded += 1
         except ValueError as error:
             assert str(error)
-    assert 0 < loaded < 300
+    assert 0 < loaded < 1000
+
+
+def test_names_that_are_no_text_are_an_error():
+    with pytest.raises(ValueError, match='no valid ONNX model: UTF-8'):
+        nailorch.onnx.load(file([('Relu', ['x'], ['y'], {})]).replace(b'node0', b'no\xffe0'))
 
 
 def test_sequential_made_here_comes_back(tmp_path):

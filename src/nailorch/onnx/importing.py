@@ -76,6 +76,7 @@ class Importer:
         self.opsets = self.versions(proto)
         self.proto = self.without_functions(proto)
         self.graph = self.proto.graph
+        self.check_names()
         self.nodes = self.needed()
         self.operators = self.known()
         self.constants: dict[str, Array] = {}
@@ -94,6 +95,16 @@ class Importer:
         if found.get('', OLDEST) < OLDEST:
             raise ValueError(message('onnx.read.opset', where=self.where, opset=found[''], oldest=OLDEST))
         return found
+
+    def check_names(self) -> None:
+        """Raise ValueError if a name is no text: protobuf gives broken UTF-8 as bytes."""
+        nodes = self.graph.node
+        names = [name for node in nodes for name in (node.name, node.op_type, node.domain, *node.input, *node.output,
+                                                     *(entry.name for entry in node.attribute))]
+        things = *self.graph.initializer, *self.graph.input, *self.graph.output
+        names += [self.graph.name, *self.opsets, *(thing.name for thing in things)]
+        if not all(isinstance(name, str) for name in names):
+            raise self.invalid('UTF-8')
 
     # what is to be computed
 

@@ -86,10 +86,10 @@ def average_pooling(step: Step) -> str:
     size, include = step.shape[2:], step['count_include_pad']
     window, count = asked.on(size), counts(asked, size, include)
     form = spread(window)
-    if window.dilation == (1, 1):
-        del form['dilations']
-    elif step.opset < 19:
-        raise Unwritable(message('onnx.needs_opset', opset=19))
+    if window.dilation != (1, 1):  # ONNX has it since opset 19; a sum over windows is a convolution with ones
+        ones = step.number(np.ones((step.shape[1], 1, *window.kernel_size)))
+        return step.add('Mul', step.add('Conv', step.x(), ones, **form, group=step.shape[1]), step.number(1 / count))
+    del form['dilations']
     if not beyond_kernel(window) and np.array_equal(count, counts(window, size, include)):
         return step.add('AveragePool', step.x(), **form, count_include_pad=int(include))
     x = padded(step, step.x(), window, 0)
