@@ -692,6 +692,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '没有名为 {name!r} 的资源；是不是想写 {near!r}？',
     ),
     'asset.fetching': ('Fetching {name} ({size}) from {source}', '正在从 {source} 获取 {name}（{size}）'),
+    'asset.package': ('the package {package}', '软件包 {package}'),
     'asset.about': ('about {size}', '约 {size}'),
     'asset.waiting': ('{name}: another process is fetching it; waiting', '{name}：另一个进程正在获取，请稍候'),
     'asset.size': ('{size} bytes, not {expected}', '大小是 {size} 字节，应为 {expected}'),

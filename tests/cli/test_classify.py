@@ -92,6 +92,7 @@ def test_classify_draws_bars_on_a_terminal(program, pictures, monkeypatch):
     assert code == 0
     assert [line.split() for line in out.splitlines()[1:]] == [
         ['light', '━' * 30, '100.0%'], ['dark', '─' * 30, '0.0%']]
+    assert program('classify', pictures / 'day' / '00.png', '--model', 'lamp', '--top', '1')[1].count('\n') == 1
 
 
 def test_classify_names_the_nearest_model(complaint, pictures):

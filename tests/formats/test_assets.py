@@ -21,6 +21,8 @@ CONTENT = bytes(range(256)) * 8
 class Broken:
     """A source that fails, or hands out something else."""
 
+    brief = 'a source'
+
     def __init__(self, content=None):
         self.content, self.calls = content, 0
 

@@ -133,9 +133,10 @@ class Screen:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.silent, self.best_only, self.bars = options.json, options.quiet, sys.stdout.isatty()
+        self.silent, self.best_only, terminal = options.json, options.quiet, sys.stdout.isatty()
+        self.bars = terminal and options.top > 1 and not options.quiet
         # Lines are printed above the bar of progress only where one console draws both.
-        self.console = Console(highlight=False, stderr=not self.bars)
+        self.console = Console(highlight=False, soft_wrap=True, stderr=not terminal)
         self.progress = Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                                  TimeRemainingColumn(), console=self.console, transient=True,
                                  disable=many <= BATCH or options.quiet or not self.console.is_terminal)
@@ -156,7 +157,7 @@ class Screen:
             told = [f'{each.name} {percent(each.probability)}' for each in found]
             print(f'{path}: {told[0] if self.best_only else ", ".join(told)}', flush=True)
         else:
-            self.draw(path, found[:1] if self.best_only else found)
+            self.draw(path, found)
         self.progress.advance(self.task)
 
     def draw(self, path: Path, found: list[Answer]) -> None:

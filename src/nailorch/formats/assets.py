@@ -73,7 +73,7 @@ def fetch(name: str) -> Path:
             return found
         reasons = [f'{path}: {wanted.fault(path)}' for path in places(name) if path.is_file()]
         for source in sources(wanted):
-            say(message('asset.fetching', name=name, size=wanted.size, source=source))
+            say(message('asset.fetching', name=name, size=wanted.size, source=source.brief))
             try:
                 path = source.fetch(wanted, folder)
                 if fault := wanted.fault(path):

