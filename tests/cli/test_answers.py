@@ -274,6 +274,16 @@ def test_summary_of_other_images_and_classes_in_json(program):
     assert told['parameters'] == 456 + 2416 + (960 * 120 + 120) + (120 * 84 + 84) + (84 * 7 + 7)
 
 
+def test_summary_of_an_onnx_file(program, complaint, tmp_path):
+    pytest.importorskip('onnx')
+    path = tmp_path / 'net.onnx'
+    assert program('export', 'mnistnet', str(path))[0] == 0
+    code, out, _ = program('summary', str(path))
+    assert (code, '206,922' in out, 'conv1' in out) == (0, True, True)
+    assert '--classes' in complaint('summary', str(path), '--classes', '3')[1]
+    assert complaint('summary', str(tmp_path / 'none.onnx'))[0] == 1
+
+
 @pytest.mark.parametrize(('arguments', 'code', 'expected'), [
     (['lent'], 2, "there is no model 'lent': did you mean lenet?"),
     (['lenet', '--input', '28'], 2, "--input '28': write C,H,W"),

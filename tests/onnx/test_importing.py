@@ -106,6 +106,13 @@ def test_what_we_export_comes_back_with_its_names(tmp_path):
             assert {*dict(net.named_parameters())} == {*dict(original.named_parameters())}
 
 
+def test_graph_calls_inputs_as_the_file_does():
+    data = file([('Add', ['photo', 'mask'], ['y'], {})], inputs=[
+        helper.make_tensor_value_info(name, FLOAT, ['N', 3]) for name in ('photo', 'mask')])
+    graph = nailorch.graph.trace(nailorch.onnx.load(data), normal(1, 3), normal(1, 3))
+    assert [graph.values[id].name for id in graph.inputs] == ['photo', 'mask']
+
+
 def test_compiled_model_answers_alike(net):
     session = nailorch.compile(net, normal(2, 3, 8, 8))
     for n in 1, 3:

@@ -6,11 +6,11 @@ import argparse
 import re
 import sys
 
-from nailorch import inspection
+from nailorch import inspection, onnx
 from nailorch.cli.output import show_json
 from nailorch.cli.parser import UsageError, count, did_you_mean
 from nailorch.cli.texts import text
-from nailorch.models import MODELS
+from nailorch.models import MODELS, Model
 from nailorch.training.recipe import build_model, model_names
 
 __all__ = ['add_arguments', 'made_for', 'run', 'shape_of']
@@ -23,11 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.model not in model_names():
-        raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, model_names())))
-    classes, shape = made_for(options.model)
-    shape = shape_of(options.input) if options.input else shape
-    found = inspection.summary(build_model(options.model, options.classes or classes), shape)
+    model, shape = in_file(options) if options.model.endswith('.onnx') else by_name(options)
+    found = inspection.summary(model, shape_of(options.input) if options.input else shape)
     if options.json:
         show_json(found.to_dict())
     elif options.quiet:
@@ -39,6 +36,25 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(found)
     return 0
+
+
+def by_name(options: argparse.Namespace) -> tuple[Model, tuple[int, ...]]:
+    """Return the model of that name, and the shape of the images that it is made for."""
+    if options.model not in model_names():
+        raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, model_names())))
+    classes, shape = made_for(options.model)
+    return build_model(options.model, options.classes or classes), shape
+
+
+def in_file(options: argparse.Namespace) -> tuple[Model, tuple[int, ...]]:
+    """Return the model in an ONNX file, and the shape that the file gives for one item."""
+    if options.classes:
+        raise UsageError(text('summary.onnx_classes', file=options.model))
+    model = onnx.load(options.model)
+    _, *shape = model.input_shapes[0] or (None, None)
+    if None in shape and not options.input:
+        raise UsageError(text('summary.onnx_input', file=options.model))
+    return model, tuple(size for size in shape if size is not None)
 
 
 def made_for(name: str) -> tuple[int, tuple[int, ...]]:

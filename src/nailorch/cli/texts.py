@@ -286,8 +286,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch summary resnet18 --input 3,64,64\n'
         '  nailorch summary mnistnet --json',
     ),
-    'summary.model': ('mnistnet, lenet, mlp, vgg16, resnet18, squeezenet1_1, mobilenet_v2 …',
-                      'mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等'),
+    'summary.model': ('mnistnet, lenet, mlp, vgg16, resnet18, squeezenet1_1, mobilenet_v2 …, or a file.onnx',
+                      'mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等，或 ONNX 文件'),
+    'summary.onnx_classes': ('{file} has the classes that it has: leave out --classes',
+                             '{file} 的类别数是固定的：请去掉 --classes'),
+    'summary.onnx_input': ('{file} leaves sizes of its input open: give them with --input C,H,W',
+                           '{file} 没有写明输入的大小：请用 --input C,H,W 给出'),
     'summary.input': ('shape of one image, C,H,W', '一张图像的形状 C,H,W'),
     'summary.classes': ('how many classes', '类别数'),
     # export

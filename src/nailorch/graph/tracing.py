@@ -137,7 +137,10 @@ def record(target: Callable[..., Any], root: Layer | None, batches: list[Array])
 
 
 def input_names(target: Any, count: int) -> list[str]:
-    """Return what the model's forward calls its inputs."""
+    """Return what the model's forward calls its inputs; a model out of a file says so itself, in `input_names`."""
+    told = getattr(target, 'input_names', ())
+    if len(told) == count:
+        return list(told)
     parameters = inspect.signature(target.forward if isinstance(target, Layer) else target).parameters.values()
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return names[:count] + [f'x{index}' for index in range(len(names), count)]
