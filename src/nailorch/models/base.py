@@ -12,6 +12,7 @@ from nailorch.layers import Layer, Linear
 from nailorch.layers.base import write_weights
 from nailorch.messages import message
 from nailorch.models import loading
+from nailorch.models.keras_names import keras_loader
 from nailorch.shapes import Array
 
 __all__ = ['MLP', 'Model', 'Sequential']
@@ -72,7 +73,7 @@ class Model(Layer):
             ValueError: the file is broken; or names are missing or unknown, or shapes wrong: all such are listed.
         """
         arrays, where = loading.open_weights(path)
-        loader, given = loading.keras_loader(self, arrays, flatten)
+        loader, given = keras_loader(self, arrays, flatten)
         return loader.load(given, strict, where)
 
     def torch_state_dict(self) -> dict[str, Array]:
