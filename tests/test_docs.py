@@ -33,6 +33,7 @@ from nailorch import layers as L
 from nailorch.cli import main
 from nailorch.cli.parser import COMMANDS, parse
 from nailorch.config import using_config
+from nailorch.formats.assets import asset
 from nailorch.kernels import fast
 from nailorch.training.progress import compact
 from nailorch.training.settings import Settings, all_settings, settings_from
@@ -40,6 +41,7 @@ from nailorch.training.settings import Settings, all_settings, settings_from
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *(ROOT / 'examples').glob('*.md')])
 CHINESE = [page for page in PAGES if page.name.endswith('.zh.md')]
+CLASSES, WEIGHTS = 'imagenet1k_clean_names.json', 'mobilenet_v2-b0353104.pth'
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.M | re.S)
 OF_A_FILE = re.compile(r'# ((?:src|tests)/\S+)\.py\n')  # the first line of what is to be put into a file
 
@@ -82,9 +84,14 @@ def captured(run) -> str:
 
 
 def need_packages(page: Path) -> None:
-    """Skip the pages whose subject is a package that is not installed."""
+    """Skip the pages whose subject is a package that is not installed, or a file that cannot be fetched."""
     for package in ('onnx', 'onnxruntime') if page.name.startswith('onnx') else ():
         pytest.importorskip(package, reason=f'{package} is not installed: pip install -e ".[test]"')
+    for needed in (CLASSES, WEIGHTS, 'photos/coffee.png') if page.name.startswith('pretrained') else ():
+        try:
+            asset(needed)
+        except FileNotFoundError:
+            pytest.skip(f'{needed} cannot be had here: nailorch assets fetch {needed}')
 
 
 @pytest.mark.parametrize('page', PAGES, ids=name)

@@ -2,10 +2,13 @@
 
 import io
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from nailorch.formats.images import read_image
 
@@ -50,6 +53,48 @@ def test_read_image_scales_16_bits_to_8(tmp_path, name):
     levels = np.array([[0, 512, 32896, 65535]], np.uint16)
     picture = read_image(saved(tmp_path, Image.fromarray(levels), name))
     assert np.asarray(picture)[0, :, 0].tolist() == [0, 1, 128, 255]  # convert() alone gives 0, 255, 255, 255
+
+
+@pytest.mark.parametrize('name', ['ink.jpg', 'ink.tif'])
+def test_read_image_of_printing_inks(tmp_path, name):
+    ink = Image.new('CMYK', (8, 8), (0, 255, 255, 0))  # magenta and yellow make red
+    assert colour(read_image(saved(tmp_path, ink, name))) == (255, 0, 0)
+
+
+@pytest.mark.parametrize('image, name, expected', [
+    (Image.fromarray(np.full((2, 2), 32896, '>u2')), 'big.tif', 128),
+    (Image.new('1', (2, 2), 1), 'bits.tif', 255),
+], ids=['big-endian', 'bits'])
+def test_read_image_of_other_tiffs(tmp_path, image, name, expected):
+    assert colour(read_image(saved(tmp_path, image, name))) == (expected,) * 3
+
+
+@pytest.mark.parametrize('kind, channels, expected', [(0, 1, 128), (2, 3, 128), (4, 2, 191), (6, 4, 191)],
+                         ids=['grey', 'rgb', 'grey half transparent', 'rgb half transparent'])
+def test_read_image_of_16_bit_png_of_every_kind(tmp_path, kind, channels, expected):
+    """Written here by hand, since Pillow reads more kinds than it writes; 32896 is half of 65535."""
+    def chunk(name, content):
+        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+
+    rows = 2 * (b'\0' + struct.pack('>H', 32896) * 2 * channels)
+    header = struct.pack('>IIBBBBB', 2, 2, 16, kind, 0, 0, 0)
+    (tmp_path / 'deep.png').write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header)
+                                        + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+    assert colour(read_image(tmp_path / 'deep.png')) == (expected,) * 3
+
+
+def test_read_image_shows_a_transparent_colour_on_white(tmp_path):
+    path = saved(tmp_path, Image.new('RGB', (2, 2), (1, 2, 3)), transparency=(1, 2, 3))
+    assert colour(read_image(path)) == (255, 255, 255)
+
+
+def test_read_image_refuses_a_text_that_unpacks_to_far_more(tmp_path):
+    words = PngInfo()
+    words.add_itxt('a', 'b' * (1 << 25), zip=True)
+    path = saved(tmp_path, Image.new('RGB', (2, 2)), pnginfo=words)
+    assert path.stat().st_size < 1 << 16
+    with pytest.raises(ValueError, match=r'picture\.png: not an image, or broken'):
+        read_image(path)
 
 
 def test_read_image_of_32_bit_grey(tmp_path):
