@@ -207,12 +207,12 @@ def test_helpers_share_the_work_and_wake_for_it():
 import time
 from types import SimpleNamespace
 import numpy as np
-from numba import cfunc, types
+from numba import types
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import peek, poke, take
+from nailorch.kernels.fast.jit import compiled
 from nailorch.kernels.fast.memory import address
 
-@cfunc(types.void(types.int64, types.int64))
 def sign(number, job):
     while True:
         piece = take(job + 8)
@@ -221,6 +221,7 @@ def sign(number, job):
         for i in range(2000):
             poke(peek(job + 16) + 8 * piece, number + 1)
 
+sign = compiled(sign, types.void(types.int64, types.int64), keep=False)
 who, seen = np.zeros(5000, np.int64), set()
 for pause in (0, 0.05):  # the helper is awake, and asleep
     time.sleep(pause)
@@ -242,9 +243,9 @@ import numpy as np
 from nailorch.kernels import fast
 x = np.ones((256, 256), 'f')
 expected = fast.matmul(x, x)
-with threads.helpers().busy:
-    print((fast.matmul(x, x) == expected).all(), threads.helpers().lead(0, 0, 2, 2))
-""", NAILORCH_NUM_THREADS='2') == 'True False'
+threads.poke_word(threads.helpers().board + threads.BUSY, 1)
+print((fast.matmul(x, x) == expected).all(), threads.helpers().lead(0, 0, 2, 2) == threads.ENGAGED)
+""", NAILORCH_NUM_THREADS='2') == 'True True'
 
 
 def test_a_packed_copy_is_kept_from_the_third_time_on_until_the_weights_change():

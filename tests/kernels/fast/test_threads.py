@@ -206,9 +206,87 @@ print(all(right), len(right))
 
 def test_a_job_runs_on_no_more_threads_than_it_has_room_for(monkeypatch):
     seen = []
-    helpers = SimpleNamespace(lead=lambda function, job, workers, asked: seen.append((workers, asked)) or True)
+    helpers = SimpleNamespace(lead=lambda function, job, workers, asked: seen.append((workers, asked)) or 0)
     monkeypatch.setattr(threads, 'helpers', lambda: helpers)
     with using_config('threads', 3):
         for most in (2, 3, 100):
             threads.run(SimpleNamespace(address=0), (), most)
     assert seen == [(2, 3), (3, 3), (3, 3)]
+
+
+@pytest.mark.parametrize('number', [1, 2, 4])
+def test_what_a_worker_raises_reaches_the_caller_and_the_next_job_is_done(number):
+    assert python("""
+from types import SimpleNamespace
+from numba import types
+from nailorch.kernels.fast import jit, threads
+from nailorch.kernels.fast.emit import peek, take
+from nailorch.kernels.fast.memory import address
+
+def work(number, job):
+    while True:
+        piece = take(job + 8)
+        if piece >= 1000:
+            return
+        if piece == peek(job + 16):
+            np.empty(1 << 60, np.uint8)
+        if piece == peek(job + 24):
+            raise ValueError('no such piece')
+
+routine, expected = jit.compiled(work, types.void(types.int64, types.int64), keep=False), compute()
+errors = []
+for bad in range(0, 1000, 20):
+    for places in ((bad, -1), (-1, bad), (-1, -1)):
+        try:
+            threads.run(routine, places)
+        except (MemoryError, ValueError) as error:
+            errors.append(type(error).__name__ + ': ' + str(error))
+print(len(errors), *sorted(set(errors)), '/', same(compute(), expected), helpers())
+""", NAILORCH_NUM_THREADS=f'{number}') == (
+        f'100 MemoryError: Allocation failed (probably too large). ValueError: no such piece / True {number - 1}')
+
+
+def test_ctrl_c_between_any_two_instructions_leaves_helpers_that_help():
+    """The whole of a call is interrupted before each of its instructions, where helpers come, stay and go home."""
+    assert python("""
+from nailorch.kernels.fast import threads
+threads.PROCESSORS = 2
+expected, interrupted, engaged = compute(), 0, []
+
+def interrupt_at(place):
+    seen = 0
+    def trace(frame, event, argument):
+        nonlocal seen
+        if frame.f_code.co_filename != threads.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == 'opcode':
+            seen += 1
+            if seen == place:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+    return trace
+
+def small(number):
+    with nailorch.using_config('threads', number):
+        return fast.relu(x)
+
+for number in (2, 3, 2):  # stay; come; go home
+    for place in range(1, 10000):
+        small({2: 3, 3: 2}[number] if place % 2 else number)
+        sys.settrace(interrupt_at(place))
+        try:
+            small(number)
+            break
+        except KeyboardInterrupt:
+            interrupted += 1
+        finally:
+            sys.settrace(None)
+        with nailorch.using_config('threads', number):
+            helper = threads.helpers()
+            assert np.array_equal(fast.relu(x), np.maximum(x, 0))
+        assert threads.word_at(helper.board + threads.BUSY) == 0
+        assert not helper.leaving and len(helper.threads) == number - 1
+print(interrupted > 100, same(compute(), expected))
+""") == 'True True'

@@ -184,6 +184,14 @@ class Machine:
         turned = self.builder.or_(self.builder.shl(both, number(29)), self.builder.lshr(both, number(35)))
         return Value(self, self.builder.mul(turned, number(ODD)))
 
+    def call_compiled(self, function, *args):
+        """Call a function that numba compiled, the way numba does; return the address of its exception, or 0."""
+        result, failure = (self.builder.alloca(WORD) for _ in '12')
+        kind = ir.FunctionType(ir.IntType(32), [WORD.as_pointer()] * 2 + [WORD] * len(args)).as_pointer()
+        status = self.builder.call(self.builder.inttoptr(function.ir, kind), [result, failure, *(a.ir for a in args)])
+        failed = self.builder.icmp_signed('>', status, ir.Constant(ir.IntType(32), 0))
+        return Value(self, self.builder.select(failed, self.builder.load(failure), ir.Constant(WORD, 0)))
+
     def call_address(self, function, *args):
         kind = ir.FunctionType(ir.VoidType(), [WORD] * len(args)).as_pointer()
         self.builder.call(self.builder.inttoptr(function.ir, kind), [a.ir for a in args])
@@ -493,8 +501,8 @@ class Attributes(ir.values.FunctionAttributes):
 
 @inlined
 def call(m, function, worker, job):
-    """Call a C function by its address."""
-    m.call_address(function, worker, job)
+    """Call a worker by its address; return the address of what it raised, or 0."""
+    return m.call_compiled(function, worker, job)
 
 
 @inlined

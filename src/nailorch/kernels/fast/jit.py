@@ -16,6 +16,7 @@ import numpy as np
 from numba import types
 from numba.core import caching, sigutils
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 
 from nailorch.kernels.fast.notice import announced
 
@@ -75,19 +76,35 @@ def jit(function):
     return compiled
 
 
-def callback(function, signature):
-    """Return the address of a plain C function, compiled now or read from where it is kept."""
-    compiled = CFunc(function, sigutils.normalize_signature(signature), locals={}, options={})
-    if kept:
-        compiled._cache = Kept(function)
-    compiled.compile()
-    return compiled.address
+class Routine(CFunc):
+    """A function by its address, called as numba's are among themselves: what it raises reaches the caller.
+
+    The C function that numba would put around it prints an exception, and returns as if nothing had happened.
+    """
+
+    @global_compiler_lock
+    def compile(self):
+        made = self._cache.load_overload(self._sig, self._targetdescr.target_context)
+        if made is None:
+            made = self._compile_uncached()
+            self._cache.save_overload(self._sig, made)
+        self._library = made.library  # its memory is the code's
+        self._wrapper_address = self._library.get_pointer_to_function(made.fndesc.llvm_func_name)
+
+
+def compiled(function, signature, keep=True):
+    """Return a function's Routine, compiled now or read from where it is kept."""
+    routine = Routine(function, sigutils.normalize_signature(signature), locals={}, options={})
+    if kept and keep:
+        routine._cache = Kept(function)
+    routine.compile()
+    return routine
 
 
 class Worker:
     """A function of a worker's number and a job, run by every thread at once; `job` names the words that a job holds.
 
-    It is compiled at its first use, to a plain C function: one driver runs them all, and is compiled only once.
+    It is compiled at its first use, and called by its address: one driver runs them all, and is compiled only once.
     """
 
     def __init__(self, body, job):
@@ -102,7 +119,8 @@ class Worker:
     @functools.cached_property
     def address(self):
         with announced():
-            return callback(self.body, self.signature)
+            self.routine = compiled(self.body, self.signature)
+        return self.routine.address
 
 
 WORKERS: list[Worker] = []

@@ -6,6 +6,9 @@ Work comes in small portions, 10 to 1000 microseconds each, and beside other pro
 longer than all of them last. So whoever has work waits for nobody: it announces the work and begins. Helpers who see it
 enter and take their share, piece by piece; when no piece is left the door is shut, and only those inside are waited
 for. A helper that is asleep, or has no processor at the moment, has missed it, and nothing is lost.
+
+Ctrl-C may fall between any two instructions of Python. So whatever must not be left half done, a job and who is at it,
+is compiled; and of the rest, all that can be left behind is a helper too many, or one that is still on its way home.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import pickle
 import sys
 import threading
 import time
@@ -34,7 +38,9 @@ TINY = 1 << 15  # numbers that one thread has copied before another would be of 
 ALL = 1 << 30  # more threads than there are
 OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many helpers are inside
 # Words of the board, in bytes. The door has a cache line of its own.
-DOOR, ROUND, FUNCTION, JOB, WORKERS, CLOSING, ASLEEP, SLEEP, WAKE, BED, GIVE_WAY = 0, *range(64, 144, 8)
+DOOR, BUSY, ROUND, FUNCTION, JOB, WORKERS, ENTERED, FAILURE, CLOSING, ASLEEP, SLEEP, WAKE, BED, GIVE_WAY = (
+    0, *range(64, 168, 8))
+ENGAGED = -1  # in place of a failure: the helpers are at another job
 forked = False
 
 
@@ -48,33 +54,54 @@ def run(worker, job, most=ALL) -> None:
 
     There is work, or room in the job, for so many threads at `most`. Where that is one, or the others are busy with
     another thread's job, it stays on this one.
+
+    Raises:
+        MemoryError: a worker had no memory. Whatever one of them raises comes out here, when all have ended.
     """
     words = array('q', (0, 0, *job))
     at = words.buffer_info()[0]
     words[0] = at + 8
     if config.DISABLE_JIT:
         worker.body(0, SimpleNamespace(**dict(zip(worker.dtype.names, words, strict=True))))
-    elif min(asked := count(), most) <= 1 or not helpers().lead(worker.address, at, min(asked, most), asked):
-        alone(worker.address, at)
+        return
+    asked = count()
+    workers = min(asked, most)
+    failure = ENGAGED if workers <= 1 else helpers().lead(worker.address, at, workers, asked)
+    if failure == ENGAGED:
+        failure = alone(worker.address, at)
+    if failure:
+        raise raised(failure)
+
+
+def raised(failure: int) -> Exception:
+    """Return the exception whose address a compiled function left: numba pickled its type and arguments there."""
+    data = ctypes.string_at(word_at(failure), ctypes.c_int32.from_address(failure + 8).value)
+    kind, arguments, _ = pickle.loads(data)
+    return kind(*arguments or ())
 
 
 @jit
 def alone(function, job):
-    call(function, 0, job)
+    return call(function, 0, job)
 
 
 @jit
 def lead(board, function, job, workers):
-    """Do a job together with whoever comes in."""
+    """Do a job together with whoever comes in; return the address of an exception that one of them raised, or 0."""
+    if add(board + BUSY, 1) != 0:
+        add(board + BUSY, -1)
+        return ENGAGED
     poke(board + FUNCTION, function)
     poke(board + JOB, job)
     poke(board + WORKERS, workers)
+    poke(board + ENTERED, 0)
+    poke(board + FAILURE, 0)
     add(board + ROUND, 1)
     add(board + DOOR, OPEN)
     asleep = watch(board + ASLEEP)
     if asleep:
         wake(board, asleep)
-    call(function, 0, job)
+    failure = call(function, 0, job)
     add(board + DOOR, -OPEN)
     looks = 0
     while watch(board + DOOR) != 0:
@@ -82,6 +109,9 @@ def lead(board, function, job, workers):
         looks += 1
         if looks > 4096:  # one of them may be waiting for this very processor
             ask(peek(board + GIVE_WAY), 0, 0, 0)
+    failure = failure if failure != 0 else peek(board + FAILURE)
+    add(board + BUSY, -1)
+    return failure
 
 
 @jit
@@ -92,7 +122,7 @@ def wake(board, asleep):
 
 
 @jit
-def follow(board, number, patience, served):
+def follow(board, patience, served):
     """Help with one job after the other; sleep when there was none for so many looks."""
     looks = 0
     while not watch(board + CLOSING):
@@ -105,9 +135,11 @@ def follow(board, number, patience, served):
             rest()
             continue
         if add(board + DOOR, 1) >= OPEN:
-            served, looks = peek(board + ROUND), 0
+            served, looks, number = peek(board + ROUND), 0, add(board + ENTERED, 1) + 1
             if number < peek(board + WORKERS):
-                call(peek(board + FUNCTION), number, peek(board + JOB))
+                failure = call(peek(board + FUNCTION), number, peek(board + JOB))
+                if failure != 0:
+                    poke(board + FAILURE, failure)
         add(board + DOOR, -1)
 
 
@@ -123,47 +155,51 @@ class Helpers:
     """Threads that look out for work for a while, and then sleep; never do they need Python's lock."""
 
     def __init__(self) -> None:
-        self.busy, self.threads = threading.Lock(), list[threading.Thread]()
+        self.lock, self.threads, self.leaving = threading.RLock(), list[threading.Thread](), False
         self.furnish()
         self.patience = looks_in(self.board, AWAKE)
         atexit.register(self.close)
 
     def furnish(self) -> None:
         """Put up a board with nothing on it, and a bed."""
-        self.words = np.zeros(32, np.int64)
-        self.board = -(-address(self.words) // 64) * 64
+        words = np.zeros(32, np.int64)
+        KEPT.append(words)
+        board = -(-address(words) // 64) * 64
         for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY), system(), strict=True):
-            poke_word(self.board + word, value)
+            poke_word(board + word, value)
+        self.board = board
 
-    def lead(self, function: int, job: int, workers: int, asked: int) -> bool:
-        """Do a job with helpers, one less than workers, of those asked for; return False if they are at another one."""
-        if not self.busy.acquire(blocking=False):
-            return False
-        try:
-            if len(self.threads) >= max(asked, PROCESSORS):
+    def lead(self, function: int, job: int, workers: int, asked: int) -> int:
+        """Do a job with helpers, one less than workers, of those asked for; return what `lead` above does."""
+        if not asked - 1 <= len(self.threads) < max(asked, PROCESSORS) or self.leaving:
+            self.gather(asked)
+        return lead(self.board, function, job, workers)
+
+    def gather(self, asked: int) -> None:
+        """See that there are so many helpers, and not many more than processors."""
+        with self.lock:
+            if self.leaving or len(self.threads) >= max(asked, PROCESSORS):
                 # Every job wakes all who sleep: more of them than processors would slow down all that follows.
                 self.send_home()
                 self.furnish()
+                self.leaving = False
             while len(self.threads) < asked - 1:
                 self.threads.append(self.another(len(self.threads) + 1))
-            lead(self.board, function, job, workers)
-        finally:
-            self.busy.release()
-        return True
 
     def another(self, number: int) -> threading.Thread:
-        thread = threading.Thread(target=follow, args=(self.board, number, self.patience, 0), daemon=True,
+        thread = threading.Thread(target=follow, args=(self.board, self.patience, 0), daemon=True,
                                   name=f'nailorch-{number}')
         thread.start()
         return thread
 
     def close(self) -> None:
         """Send everybody home, before Python is taken down around them."""
-        if not forked and self.busy.acquire(timeout=1):
+        if not forked and self.lock.acquire(timeout=1):
             self.send_home()
 
     def send_home(self) -> None:
         """Wait until no helper is left."""
+        self.leaving = True
         poke_word(self.board + CLOSING, 1)
         wake(self.board, len(self.threads))
         for thread in self.threads:
@@ -201,7 +237,11 @@ def system() -> tuple[int, int, int, int]:
     return sleep, wake, bed, give_way
 
 
-KEPT: list[object] = []  # a semaphore's memory, for as long as a helper may look at it
+KEPT: list[object] = []  # boards and semaphores, for as long as a helper may look at them
+
+
+def word_at(at: int) -> int:
+    return ctypes.c_int64.from_address(at).value
 
 
 def poke_word(at: int, value: int) -> None:
