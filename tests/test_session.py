@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections import namedtuple
 
@@ -479,3 +482,38 @@ def test_a_result_that_is_but_another_view_of_the_input_is_the_callers_own():
     flat = nailorch.compile(lambda x: F.reshape(x, (x.shape[0], -1)), x)(x)
     x[...] = -1  # a buffer that is filled again
     np.testing.assert_array_equal(flat, np.arange(24).reshape(2, 12))
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork here')
+def test_a_child_forked_while_another_thread_makes_a_plan_answers():
+    code = """
+import os, signal, threading
+import numpy as np
+import nailorch
+from nailorch.session import running
+
+session, begun, forked = nailorch.compile(nailorch.layers.Linear(3), np.ones((1, 4), 'f')), [], threading.Event()
+
+class Slow(running.Plan):
+    def __init__(self, *args):
+        begun.append(args)
+        forked.wait(10)
+        super().__init__(*args)
+
+plan, running.Plan = running.Plan, Slow
+other = threading.Thread(target=lambda: session(np.ones((2, 4), 'f')))
+other.start()
+while not begun:
+    pass
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    running.Plan = plan
+    os._exit(session(np.ones((5, 4), 'f')).shape != (5, 3))
+forked.set()
+other.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), session(np.ones((2, 4), 'f')).shape)
+"""
+    done = subprocess.run([sys.executable, '-W', 'ignore::DeprecationWarning', '-c', code], capture_output=True,
+                          text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ('0 (2, 3)\n', '')

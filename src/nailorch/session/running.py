@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -117,7 +115,7 @@ class Session:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.fusion = graph, Fusion(graph)
         self.engine, self.winograd = Config.engine, Config.winograd
-        self.plans, self.lock, self.latest = OrderedDict[int, Plan](), threading.Lock(), 0
+        self.plans, self.latest = dict[int, Plan](), 0
         self.weighted = self.read()
 
     @contextlib.contextmanager
@@ -155,15 +153,15 @@ class Session:
         return found
 
     def plan(self, n: int) -> Plan:
-        """Return the plan for batches of n: one of the last few that were used, or a new one."""
-        with self.lock:
-            plan = self.plans.get(n)
-            if plan is None:
-                plan = self.plans[n] = Plan(self.graph, self.fusion, n)
-                while len(self.plans) > PLANS:
-                    self.plans.popitem(last=False)
-            self.plans.move_to_end(n)
-            return plan
+        """Return the plan for batches of n: one of the last few that were used, or a new one.
+
+        Two threads may make the same plan, and one is kept: no lock, which a forked child could find locked.
+        """
+        plan = self.plans.pop(n, None) or Plan(self.graph, self.fusion, n)
+        self.plans[n] = plan  # the latest stands last
+        for old in list(self.plans)[:-PLANS]:
+            self.plans.pop(old, None)
+        return plan
 
     def checked(self, inputs: Sequence[Any]) -> list[Array]:
         """Return the inputs as arrays.

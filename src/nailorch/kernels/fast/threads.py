@@ -16,7 +16,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import pickle
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from numba import config
+from numba.core import serialize
 
 from nailorch.config import thread_count
 from nailorch.kernels.fast.emit import add, ask, call, peek, poke, rest, watch
@@ -74,9 +74,12 @@ def run(worker, job, most=ALL) -> None:
 
 
 def raised(failure: int) -> Exception:
-    """Return the exception whose address a compiled function left: numba pickled its type and arguments there."""
-    data = ctypes.string_at(word_at(failure), ctypes.c_int32.from_address(failure + 8).value)
-    kind, arguments, _ = pickle.loads(data)
+    """Return the exception whose address a compiled function left: numba wrote its type and arguments there.
+
+    There are the address of some bytes, how many they are, and the address of their digest.
+    """
+    begin, count, digest = word_at(failure), word_at(failure + 8) & 0xFFFFFFFF, word_at(failure + 16)
+    kind, arguments, _ = serialize._numba_unpickle(begin, ctypes.string_at(begin, count), ctypes.string_at(digest, 20))
     return kind(*arguments or ())
 
 
