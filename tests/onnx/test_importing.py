@@ -165,6 +165,26 @@ def test_shared_weights_stay_shared():
     assert net.node0.W.grad is net.node1.W.grad
 
 
+def test_norms_whose_equal_arrays_were_written_once_learn_apart():
+    arrays = {'ones': np.ones(3, np.float32), 'zeros': np.zeros(3, np.float32)}
+    net = nailorch.onnx.load(file(
+        [('BatchNormalization', ['x', 'ones', 'zeros', 'zeros', 'ones'], ['a'], {}),
+         ('Identity', ['ones'], ['scale'], {}), ('Relu', ['a'], ['b'], {}),
+         ('BatchNormalization', ['b', 'scale', 'zeros', 'zeros', 'ones'], ['y'], {})], arrays))
+    assert len(list(net.params())) == len(list(net.named_buffers())) == 4
+    net(normal(4, 3, 8, 8))
+    assert (net.node0.scale.data == 1).all()
+    assert (net.node0.mean.data != net.node3.mean.data).any()
+
+
+def test_a_norm_that_is_called_twice_is_one_layers():
+    names = ['bn.weight', 'bn.bias', 'bn.mean', 'bn.var']
+    net = nailorch.onnx.load(file([('BatchNormalization', ['x', *names], ['a'], {}),
+                                   ('BatchNormalization', ['a', *names], ['y'], {})],
+                                  {name: np.ones(3, np.float32) for name in names}))
+    assert len(list(net.params())) == len(list(net.named_buffers())) == 2
+
+
 def test_several_outputs_come_as_a_tuple():
     net = nailorch.onnx.load(file([('Split', ['x', 'sizes'], ['a', 'b'], {'axis': 1})], {'sizes': np.array([1, 2])},
                                   outputs=('a', 'b')))

@@ -1,13 +1,11 @@
-"""Reading an ONNX file: what stands in it is checked, and becomes a Network."""
+"""ONNX in: a file becomes a Network, whose layers are the file's nodes."""
 
 from __future__ import annotations
 
 import inspect
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,14 @@ import numpy as np
 from nailorch.core import Buffer, Parameter
 from nailorch.messages import message
 from nailorch.onnx.common import onnx_package
+from nailorch.onnx.naming import clean, layer_name, role, short_name
 from nailorch.onnx.network import Network, Operation, Step, operation
-from nailorch.onnx.operators import Operator, find
+from nailorch.onnx.operators import Operator
 from nailorch.onnx.operators.table import OPTIONS
-from nailorch.onnx.tensors import External, attribute, tensor
-from nailorch.shapes import Array
+from nailorch.onnx.reading import OLDEST, Reader, first_line, shape_of
+from nailorch.onnx.tensors import External, attribute
 
 __all__ = ['load']
-
-OLDEST = 7  # before, attributes of the same names meant other things
-MOST_NODES = 100_000  # of functions written out
 
 
 def load(source: str | os.PathLike[str] | bytes) -> Network:
@@ -58,198 +54,31 @@ def load(source: str | os.PathLike[str] | bytes) -> Network:
     return Importer(proto, where, External(folder)).network()
 
 
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-class Importer:
+class Importer(Reader):
     """One file on its way to a Network.
 
     Attributes:
-        constants: every array that the file brings, by name.
-        frozen: names of those that are never learned.
-        things: the Parameter or Buffer that such an array became.
+        things: the Parameter or Buffer that an array of the file became, by the array's name.
+        names: those that are taken, of layers and of their parameters.
     """
 
     def __init__(self, proto: Any, where: str, external: External) -> None:
-        self.where, self.external = where, external
-        self.opsets = self.versions(proto)
-        self.proto = self.without_functions(proto)
-        self.graph = self.proto.graph
-        self.check_names()
-        self.nodes = self.needed()
-        self.operators = self.known()
-        self.constants: dict[str, Array] = {}
-        self.frozen: set[str] = set()
+        super().__init__(proto, where, external)
         self.things: dict[str, Parameter] = {}
         self.names: set[str] = set()
 
-    def invalid(self, reason: Any) -> ValueError:
-        return ValueError(message('onnx.read.invalid', where=self.where, reason=reason))
-
-    def versions(self, proto: Any) -> dict[str, int]:
-        """Return the version of each domain's operators that the file was written for."""
-        found = {domain_of(entry.domain): entry.version for entry in proto.opset_import}
-        if not proto.graph.node or not found:
-            raise self.invalid('no nodes, no opset')
-        if found.get('', OLDEST) < OLDEST:
-            raise ValueError(message('onnx.read.opset', where=self.where, opset=found[''], oldest=OLDEST))
-        return found
-
-    def check_names(self) -> None:
-        """Raise ValueError if a name is no text: protobuf gives broken UTF-8 as bytes."""
-        nodes = self.graph.node
-        names = [name for node in nodes for name in (node.name, node.op_type, node.domain, *node.input, *node.output,
-                                                     *(entry.name for entry in node.attribute))]
-        things = *self.graph.initializer, *self.graph.input, *self.graph.output
-        names += [self.graph.name, *self.opsets, *(thing.name for thing in things)]
-        if not all(isinstance(name, str) for name in names):
-            raise self.invalid('UTF-8')
-
-    # what is to be computed
-
-    def without_functions(self, proto: Any) -> Any:
-        """Return the model with its own functions written out where they are called."""
-        if not proto.functions:
-            return proto
-        calls = {(f.domain, f.name): [(domain_of(n.domain), n.op_type) for n in f.node] for f in proto.functions}
-        sizes: dict[tuple[str, str], int] = {}
-
-        def size(key: tuple[str, str], inside: tuple[tuple[str, str], ...] = ()) -> int:
-            """Return how many nodes a call becomes; functions that call each other without end are an error."""
-            if key not in calls:
-                return 1
-            if key in inside or len(inside) > 50:
-                raise self.invalid(f'function {key[1]} calls itself')
-            if key not in sizes:
-                sizes[key] = 1 + sum(size(called, (*inside, key)) for called in calls[key])
-            return sizes[key]
-
-        if sum(size((domain_of(node.domain), node.op_type)) for node in proto.graph.node) > MOST_NODES:
-            raise self.invalid(f'more than {MOST_NODES} nodes')
-        from onnx import inliner
-        try:
-            flat = inliner.inline_local_functions(proto)
-        except Exception as error:  # the inliner's own errors have no common class
-            raise self.invalid(first_line(error)) from error
-        self.opsets |= self.versions(flat)
-        return flat
-
-    def needed(self) -> list[Any]:
-        """Return the nodes that lead to an output, in order."""
-        wanted, nodes = {output.name for output in self.graph.output}, []
-        for node in reversed(self.graph.node):
-            if wanted.intersection(node.output):
-                wanted.update(node.input)
-                nodes.append(node)
-        return nodes[::-1]
-
-    def known(self) -> list[Operator | None]:
-        """Return the nodes' operators; None for constants.
-
-        Raises:
-            ValueError: some are not known; the message lists them all.
-        """
-        found, unknown = list[Operator | None](), list[str]()
-        for place, node in enumerate(self.nodes):
-            domain = domain_of(node.domain)
-            opset = self.opsets.get(domain, 0)
-            if (domain, node.op_type) == ('', 'Constant'):
-                found.append(None)
-                continue
-            form = find(domain, node.op_type, opset)
-            found.append(form)
-            if form is None:
-                unknown.append(f'{domain or "ai.onnx"}.{node.op_type} (opset {opset}): {node.name or f"node {place}"}')
-        if unknown:
-            raise ValueError(message('onnx.read.unknown', where=self.where, count=len(unknown),
-                                     lines='\n  '.join(unknown)))
-        return found
-
-    def check(self) -> None:
-        """Let the package onnx check the model: order, names, types, attributes."""
-        try:
-            onnx_package().checker.check_model(self.proto)
-        except Exception as error:  # ValidationError, or protobuf's
-            raise self.invalid(first_line(error)) from error
-
-    # what is brought
-
-    def read_constants(self) -> None:
-        """Read all arrays; those outside of the file are taken out of it, as the checker would look for them."""
-        onnx = onnx_package()
-        beside = [init for init in self.graph.initializer if init.data_location == onnx.TensorProto.EXTERNAL]
-        for init in self.graph.initializer:
-            self.constants[init.name] = tensor(init, self.external)
-        if self.graph.sparse_initializer:
-            raise self.invalid('sparse initializers')
-        declared = {value.name for value in self.graph.input}
-        for init in beside:
-            if init.name not in declared:
-                self.graph.input.append(onnx.helper.make_tensor_value_info(init.name, init.data_type, init.dims))
-            self.graph.initializer.remove(init)
-
-    def read_constant_nodes(self) -> None:
-        """Read the constants among the nodes, and let go what only renames one."""
-        outputs = {output.name for output in self.graph.output}
-        kept = []
-        for node, form in zip(self.nodes, self.operators, strict=True):
-            if form is None:
-                self.constants[node.output[0]] = self.constant(node)
-                self.frozen.add(node.output[0])
-            elif form.name == 'Identity' and node.input[0] in self.constants and node.output[0] not in outputs:
-                alias = node.input[0]
-                for other in self.nodes:
-                    for place, name in enumerate(other.input):
-                        if name == node.output[0]:
-                            other.input[place] = alias
-            else:
-                kept.append((node, form))
-        self.nodes, self.operators = [node for node, _ in kept], [form for _, form in kept]
-
-    def constant(self, node: Any) -> Array:
-        values = [attribute(entry, self.external) for entry in node.attribute]
-        if len(values) != 1 or values[0] is None:
-            raise self.invalid(f'Constant {node.output[0]}')
-        value = np.asarray(values[0])
-        value = value.astype(np.float32) if value.dtype == np.float64 and node.attribute[0].name != 'value' else value
-        if value.dtype.kind not in 'biuf':
-            raise self.invalid(f'Constant {node.output[0]}: {value.dtype}')
-        return value
-
-    def decide(self) -> None:
-        """Make a Parameter of every array that is learned, and a Buffer of every running average."""
-        uses = defaultdict[str, list[tuple[Operator, int]]](list)
-        for node, form in zip(self.nodes, self.operators, strict=True):
-            assert form is not None
-            for place, name in enumerate(node.input):
-                uses[name].append((form, place))
-        for name, array in self.constants.items():
-            if array.dtype.kind != 'f' or name in self.frozen or not uses[name]:
-                continue
-            if any(place in form.buffers for form, place in uses[name]):
-                self.things[name] = Buffer(array, name)
-            elif any(place in form.settings for form, place in uses[name]):
-                continue
-            elif array.size > 1 or any(place in form.weights for form, place in uses[name]):
-                self.things[name] = Parameter(array, name)
-
-    # what comes out
-
     def network(self) -> Network:
         """Return the Network."""
-        self.read_constants()
-        self.check()
-        self.read_constant_nodes()
         inputs = [value for value in self.graph.input if value.name not in self.constants]
         if not inputs:
             raise self.invalid('no inputs')
         self.follow_batch(inputs)
+        self.give_each_norm_its_own()
         self.decide()
         net = Network(self.graph.name, [value.name for value in inputs], [shape_of(value) for value in inputs],
                       [value.name for value in self.graph.output])
         self.names = set(dir(net))
-        steps = [self.step(net, place) for place in range(len(self.nodes))]
+        steps = [self.step(net, place) for place in range(len(self.calls))]
         steps += [self.given_back(net, name) for name in net.output_names if name in self.constants]
         net.steps = tuple(with_last_uses(steps, {*net.output_names}))
         self.check_order(net)
@@ -266,10 +95,47 @@ class Importer:
         if missing := [name for name in net.output_names if name not in made]:
             raise self.invalid(missing[0])
 
+    # what learns
+
+    def give_each_norm_its_own(self) -> None:
+        """Copy arrays that several batch norms share: equal ones, before training, that the exporter wrote once.
+
+        Norms that share all four, and these are different arrays, are one layer that is called several times.
+        """
+        uses = defaultdict[str, list[tuple[int, list[str]]]](list)
+        for node, _ in self.calls:
+            for place, name in enumerate(node.input):
+                uses[name].append((place, list(node.input[1:5])))
+        for index, (node, form) in enumerate(self.calls):
+            four = list(node.input[1:5])
+            for place in (1, 2, 3, 4) if form.buffers else ():
+                name = four[place - 1]
+                if name in self.constants and not all(use == (place, four) for use in uses[name]):
+                    own = f'{layer_name(node, [], index)}.{role(form, place)}'
+                    self.constants[own] = self.constants[name].copy()
+                    node.input[place] = own
+
+    def decide(self) -> None:
+        """Make a Parameter of every array that is learned, and a Buffer of every running average."""
+        uses = defaultdict[str, list[tuple[Operator, int]]](list)
+        for node, form in self.calls:
+            for place, name in enumerate(node.input):
+                uses[name].append((form, place))
+        for name, array in self.constants.items():
+            if array.dtype.kind != 'f' or name in self.frozen or not uses[name]:
+                continue
+            if any(place in form.buffers for form, place in uses[name]):
+                self.things[name] = Buffer(array, name)
+            elif any(place in form.settings for form, place in uses[name]):
+                continue
+            elif array.size > 1 or any(place in form.weights for form, place in uses[name]):
+                self.things[name] = Parameter(array, name)
+
+    # layers
+
     def step(self, net: Network, place: int) -> Step:
         """Add a node to the Network as a layer, and return its call."""
-        node, form = self.nodes[place], self.operators[place]
-        assert form is not None
+        node, form = self.calls[place]
         options = {entry.name: attribute(entry, self.external) for entry in node.attribute}
         outside = [name for name in node.input if name and name not in self.constants]
         sources, own = self.sources(node)
@@ -293,7 +159,7 @@ class Importer:
     def owned(self, layer: Operation, form: Operator, own: Sequence[tuple[str, int]], sources: list[Any]) -> list[Any]:
         """Give a layer its parameters, called by the last part of their names; return the sources with these names."""
         for name, place in own:
-            short = clean(re.split(r'[./]', name)[-1]) if re.search(r'[./]', name) else role(form, place)
+            short = short_name(name, form, place)
             while hasattr(layer, short) or f'{layer.path}/{short}' in self.names:
                 short += '_'
             self.names.add(f'{layer.path}/{short}')
@@ -336,7 +202,7 @@ class Importer:
         """Let reshapes to a fixed batch size follow the batch: where x and its new shape begin with it, 0 means x's."""
         batches = {(shape_of(value) or (None,))[0] for value in inputs}
         fixed = batches.pop() if len(batches) == 1 else None
-        reshapes = [node for node in self.nodes if node.op_type == 'Reshape' and node.input[1] in self.constants]
+        reshapes = [node for node, _ in self.calls if node.op_type == 'Reshape' and node.input[1] in self.constants]
         if fixed is None or not reshapes:
             return
         try:
@@ -356,42 +222,6 @@ class Importer:
                 self.constants[name] = np.concatenate([np.zeros(1, after.dtype), after[1:]])
                 self.frozen.add(name)
                 node.input[1] = name
-
-
-def domain_of(domain: str) -> str:
-    return '' if domain == 'ai.onnx' else domain
-
-
-def shape_of(value: Any) -> tuple[int | None, ...] | None:
-    """Return the shape that the file gives for a value, None for each open size; None if it gives none."""
-    kind = value.type.tensor_type
-    if not kind.HasField('shape'):
-        return None
-    return tuple(dim.dim_value if dim.HasField('dim_value') and dim.dim_value > 0 else None for dim in kind.shape.dim)
-
-
-def clean(name: str) -> str:
-    """Return a name without strange characters, and not too long."""
-    return re.sub(r'[^\w.:/-]', '_', name).strip('/')[:120] or '_'
-
-
-def layer_name(node: Any, own: Sequence[str], place: int) -> str:
-    """Return what a node's layer is called: what its weights' names begin with, else the node's own name."""
-    fronts = {re.sub(r'[./][^./]*$', '', name) for name in own if re.search(r'.[./]', name)}
-    if len(fronts) == 1 and (front := clean(fronts.pop())) != '_':
-        return front
-    parts = [part for part in clean(node.name).split('/') if part != '_']
-    kept = [part for part, after in zip_longest(parts, parts[1:], fillvalue='') if not after.startswith(f'{part}.')]
-    if len(kept) > 1 and kept[-1] == node.op_type:
-        kept.pop()  # '/layer1/layer1.0/conv1/Conv' is layer1.0.conv1
-    return '.'.join(kept) or f'{node.op_type}_{place}'
-
-
-def role(form: Operator, place: int) -> str:
-    """Return what an operator calls its input at `place`: 'W', 'slope'."""
-    names = [p.name for p in inspect.signature(form.function).parameters.values()
-             if p.kind is p.POSITIONAL_OR_KEYWORD]
-    return names[place] if place < len(names) else f'input{place}'
 
 
 def with_last_uses(steps: Sequence[Step], outputs: set[str]) -> Iterator[Step]:

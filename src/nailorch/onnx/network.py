@@ -60,7 +60,7 @@ class Operation(Layer):
                 return operator.function(*xs, **options)
             with no_grad(), watching(lambda *call: None):  # of shapes and constants alone: no part of any Graph
                 return plain(operator.function(*xs, **options))
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(message('onnx.read.node', op=self.op, name=self.path, error=error)) from error
 
     def __reduce__(self) -> Any:
@@ -128,6 +128,6 @@ class Network(Model):
             results = ys if isinstance(ys, tuple | list) else (ys,)
             values.update(zip(step.outputs, results, strict=False))  # the last ones may be left out
             for name in step.done:
-                del values[name]
+                values.pop(name, None)
         results = tuple(as_variable(values[name]) for name in self.output_names)
         return results if len(results) > 1 else results[0]

@@ -12,7 +12,7 @@ from nailorch.config import Config, using_config
 from nailorch.core import Variable, as_variable
 from nailorch.functions.normalization import BatchNorm
 from nailorch.functions.reduction import as_axes
-from nailorch.onnx.operators.table import host, like, operator
+from nailorch.onnx.operators.table import discrete, host, like, operator
 
 
 @operator('BatchNormalization', weights=[1, 2], buffers=[3, 4])
@@ -94,8 +94,7 @@ def lp_norm(x: Any, *, axis: int = -1, p: int = 2) -> Any:
     x = as_variable(x)
     along = as_axes(axis, x.ndim)
     size = F.sum(F.abs(x), along, True) if p == 1 else F.sqrt(F.sum(F.square(x), along, True))
-    zero = size.data == 0
-    return x / (size + like(zero, x) if zero.any() else size)
+    return x / F.where(discrete('Equal', size, like(0, x)), 1, size)
 
 
 # dropout
