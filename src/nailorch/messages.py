@@ -692,15 +692,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '没有名为 {name!r} 的资源；是不是想写 {near!r}？',
     ),
     'asset.fetching': ('Fetching {name} ({size}) from {source}', '正在从 {source} 获取 {name}（{size}）'),
+    'asset.unreachable': ('cannot be reached', '无法连接'),
     'asset.package': ('the package {package}', '软件包 {package}'),
     'asset.about': ('about {size}', '约 {size}'),
     'asset.waiting': ('{name}: another process is fetching it; waiting', '{name}：另一个进程正在获取，请稍候'),
     'asset.size': ('{size} bytes, not {expected}', '大小是 {size} 字节，应为 {expected}'),
     'asset.sha256': ('its sha256 is {actual}, not {expected}', 'sha256 是 {actual}，应为 {expected}'),
     'asset.missing': (
-        '{name} ({size}) is not on this machine and could not be fetched:{reasons}\n'
+        '{name} ({size}) is not on this machine and could not be fetched:{reasons}.\n'
         'Put the file at {path}; its sha256 is {sha256}',
-        '本机没有 {name}（{size}），也没能获取到：{reasons}\n请把文件放到 {path}；它的 sha256 是 {sha256}',
+        '本机没有 {name}（{size}），也没能获取到：{reasons}。\n请把文件放到 {path}；它的 sha256 是 {sha256}',
     ),
     # frozen parts
     'freeze.unknown': (

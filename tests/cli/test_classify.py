@@ -122,6 +122,37 @@ def test_preprocessing_is_what_the_weights_were_trained_with(tmp_path):
     assert v2(picture).shape == (3, 224, 224)
 
 
+def test_classify_by_weights_of_pytorch_gives_its_probabilities(program, monkeypatch, tmp_path):
+    """VGG16 in small, with random weights in PyTorch's file; prepared as PyTorch does, not as VGG's authors did."""
+    torch = pytest.importorskip('torch', reason='PyTorch is not installed: pip install -e ".[compare]"')
+    from tests.models import twins
+
+    class Small(VGG16):
+        def __init__(self):
+            super().__init__(num_classes=20, width=2, hidden=12)
+
+    torch.manual_seed(0)
+    twin = twins.VGG((2, 2, 3, 3, 3), False, classes=20, width=2, hidden=12).eval()
+    with torch.no_grad():
+        for tensor in twin.parameters():
+            tensor.uniform_(-.5, .5)
+    torch.save(twin.state_dict(), tmp_path / 'vgg16.pth')
+    picture = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(picture).resize((300, 260)).save(tmp_path / 'photo.png')
+    monkeypatch.setitem(MODELS, 'vgg16', Small)
+    monkeypatch.setattr(classify, 'class_names', class_names)
+
+    code, out, _ = program('classify', tmp_path / 'photo.png', '--model', 'vgg16', '--weights',
+                           tmp_path / 'vgg16.pth', '--top', '20', '--json')
+    assert code == 0
+    x = torchvision(Image.open(tmp_path / 'photo.png'))[None]
+    with torch.no_grad():
+        expected = twin(torch.from_numpy(x)).softmax(1)[0].numpy()
+    found = {each['number']: each['probability'] for each in json.loads(out)[0]['answers']}
+    np.testing.assert_allclose([found[k] for k in range(20)], expected, atol=1e-5)
+    assert expected.max() > 2 * expected.min()
+
+
 # ---- the real one
 
 

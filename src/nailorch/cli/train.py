@@ -14,7 +14,7 @@ from nailorch.cli.texts import text
 from nailorch.messages import language
 from nailorch.training.interrupts import TrainingInterrupted
 from nailorch.training.metrics import confusion_matrix, hardest_pair
-from nailorch.training.progress import compact
+from nailorch.training.progress import grouped
 from nailorch.training.recipe import Recipe, conclude, resolve
 from nailorch.training.report import write_report
 from nailorch.training.runs import Run
@@ -90,7 +90,7 @@ def train(settings: Settings, options: argparse.Namespace, old: Run | None = Non
     trainer = recipe.trainer(run, 'none' if options.quiet or options.json else 'auto')
     if recipe.frozen:
         size = sum(parameter.data.size for parameter in recipe.model.params())
-        say(options, text('train.frozen', frozen=compact(recipe.frozen), size=compact(size)))
+        say(options, text('train.frozen', frozen=grouped(recipe.frozen), size=grouped(size)))
     try:
         trainer.fit(resume=old is not None)
     except TrainingInterrupted as interruption:

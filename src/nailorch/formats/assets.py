@@ -87,7 +87,7 @@ def fetch(name: str) -> Path:
         tidy(folder, wanted)
     raise FileNotFoundError(message('asset.missing', name=name, size=wanted.size, path=places(name)[0],
                                     sha256=wanted.sha256 + ('' if wanted.exact else '…'),
-                                    reasons=''.join(f'\n  {reason}' for reason in reasons)))
+                                    reasons=';'.join(f'\n  {reason}' for reason in reasons)))
 
 
 def sources(wanted: Asset) -> tuple[Source, ...]:

@@ -6,6 +6,7 @@ Nothing that is fetched is run or unpickled. A download that breaks off is kept,
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -112,8 +113,10 @@ class Url:
             before = path.stat().st_size if path.exists() else 0
             try:
                 return self.download(wanted, path, before)
-            except requests.RequestException:
+            except requests.RequestException as error:
                 if attempt == ATTEMPTS or not path.exists() or path.stat().st_size == before:
+                    if isinstance(error, requests.ConnectionError):  # what it says of pools and retries helps nobody
+                        raise OSError(message('asset.unreachable')) from error
                     raise
 
     def download(self, wanted: Asset, path: Path, begin: int) -> None:
@@ -230,7 +233,8 @@ class Meter:
             self.next = time.monotonic() + 0.1
             done = min(done, self.total)
             bar = '━' * round(20 * done / self.total)
-            say(f'\r  {self.name} {bar:─<20} {done / self.total:4.0%} of {megabytes(self.total)}', end='')
+            line = f'  {self.name} {bar:─<20} {done / self.total:4.0%} of {megabytes(self.total)}'
+            say('\r' + line[:shutil.get_terminal_size().columns - 1], end='')
 
     def __enter__(self) -> Meter:
         return self
