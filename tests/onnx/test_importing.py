@@ -129,6 +129,20 @@ def test_a_fixed_batch_is_followed():
     assert nailorch.compile(net, normal(1, 3, 8, 8))(normal(5, 3, 8, 8)).shape == (5, 2)
 
 
+def test_a_fixed_batch_is_not_resized():
+    data = file([('Resize', ['x', '', '', 'sizes'], ['y'], {})], {'sizes': np.array([1, 3, 16, 4])}, shape=(1, 3, 8, 8))
+    net = nailorch.onnx.load(data)
+    assert net(normal(3, 3, 8, 8)).shape == (3, 3, 16, 4)
+
+
+def test_softmax_before_opset_13_takes_all_axes_behind():
+    x = normal(2, 3, 8, 8)
+    y = nailorch.onnx.load(file([('Softmax', ['x'], ['y'], {})], opset=11))(x).data
+    np.testing.assert_allclose(y.sum(axis=(1, 2, 3)), 1, rtol=1e-5)
+    y = nailorch.onnx.load(file([('Hardmax', ['x'], ['y'], {})], opset=11))(x).data
+    assert (y.sum(axis=(1, 2, 3)) == 1).all()
+
+
 def test_shapes_that_are_computed_follow_the_batch():
     data = file([('Shape', ['x'], ['s'], {}), ('Gather', ['s', 'zero'], ['n'], {}),
                  ('Unsqueeze', ['n', 'zero1'], ['n1'], {}), ('Concat', ['n1', 'rest'], ['shape'], {'axis': 0}),

@@ -17,9 +17,9 @@ from nailorch.onnx.common import onnx_package
 from nailorch.onnx.naming import clean, layer_name, role, short_name
 from nailorch.onnx.network import Network, Operation, Step, operation
 from nailorch.onnx.operators import Operator
-from nailorch.onnx.operators.table import OPTIONS
 from nailorch.onnx.reading import OLDEST, Reader, first_line, shape_of
 from nailorch.onnx.tensors import External, attribute
+from nailorch.shapes import Array
 
 __all__ = ['load']
 
@@ -185,12 +185,12 @@ class Importer(Reader):
 
     def fits(self, node: Any, form: Operator, options: dict[str, Any], sources: Sequence[Any]) -> None:
         """Raise ValueError unless the operator takes these inputs and attributes."""
-        strange = [name for name, value in options.items() if name not in form.keywords or name in OPTIONS or
-                   value is None]
+        strange = [name for name, value in options.items()
+                   if name not in form.keywords or name == 'outputs' or value is None]
         if strange:
             raise ValueError(message('onnx.read.attribute', where=self.where, op=form.name, name=node.name,
                                      attributes=', '.join(strange)))
-        asked = {name: 1 for name in OPTIONS if name in form.keywords}
+        asked = {'outputs': 1} if 'outputs' in form.keywords else {}
         try:
             inspect.signature(form.function).bind(*sources, **options, **asked)
         except TypeError as error:
@@ -199,29 +199,41 @@ class Importer(Reader):
     # a batch that the file has fixed
 
     def follow_batch(self, inputs: Sequence[Any]) -> None:
-        """Let reshapes to a fixed batch size follow the batch: where x and its new shape begin with it, 0 means x's."""
+        """Let shapes that begin with a fixed batch size follow the batch, where the array's own begins with it too."""
         batches = {(shape_of(value) or (None,))[0] for value in inputs}
         fixed = batches.pop() if len(batches) == 1 else None
-        reshapes = [node for node, _ in self.calls if node.op_type == 'Reshape' and node.input[1] in self.constants]
-        if fixed is None or not reshapes:
+        places = {'Reshape': 1, 'Resize': 3}  # of the new shape, among the inputs
+        nodes = [(node, node.input[places[node.op_type]]) for node, _ in self.calls
+                 if len(node.input) > places.get(node.op_type, len(node.input))]
+        nodes = [(node, sizes) for node, sizes in nodes if sizes in self.constants
+                 and node.input[0] not in self.constants and self.constants[sizes].ravel()[:1].tolist() == [fixed]]
+        if fixed is None or not nodes:
             return
         try:
             inferred = onnx_package().shape_inference.infer_shapes(self.proto).graph
         except Exception as error:  # the C++ library's own
             raise self.invalid(first_line(error)) from error
         known = {value.name: shape_of(value) for value in (*inferred.value_info, *inferred.input)}
-        for node in reshapes:
-            before, after = known.get(node.input[0]) or (None,), self.constants[node.input[1]].ravel()
-            if before[0] != fixed or not after.size or after[0] != fixed or node.input[0] in self.constants:
-                continue
-            literal = [entry for entry in node.attribute if entry.name == 'allowzero' and entry.i]
-            if not literal or after.all():
-                for entry in literal:
-                    entry.i = 0
-                name = f'{node.input[1]}:{node.output[0]}'
-                self.constants[name] = np.concatenate([np.zeros(1, after.dtype), after[1:]])
+        for node, sizes in nodes:
+            if (known.get(node.input[0]) or (None,))[0] == fixed:
+                node.input[places[node.op_type]] = name = f'{sizes}:{node.output[0]}'
+                self.constants[name] = self.without_batch(node, self.constants[sizes].ravel())
                 self.frozen.add(name)
-                node.input[1] = name
+
+    def without_batch(self, node: Any, sizes: Array) -> Array:
+        """Return the new shape of a reshape or resize with the batch left as it is, and let the node say that."""
+        entries = {entry.name: entry for entry in node.attribute}
+        if node.op_type == 'Reshape':
+            zeros = entries.get('allowzero')
+            if zeros is not None and zeros.i:
+                if not sizes.all():
+                    return sizes
+                zeros.i = 0
+            return np.concatenate([np.zeros(1, sizes.dtype), sizes[1:]])  # 0 means: as it was
+        if 'axes' in entries:
+            return sizes
+        node.attribute.append(onnx_package().helper.make_attribute('axes', list(range(1, len(sizes)))))
+        return sizes[1:]
 
 
 def with_last_uses(steps: Sequence[Step], outputs: set[str]) -> Iterator[Step]:

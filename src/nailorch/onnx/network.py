@@ -51,10 +51,7 @@ class Operation(Layer):
         xs = [next(rest) if source is ... else vars(self)[source] if isinstance(source, str) else source
               for source in self.sources]
         operator = self.operator
-        options = dict(self.attributes)
-        for name in ('opset', 'outputs'):
-            if name in operator.keywords:
-                options[name] = getattr(self, name)
+        options = self.attributes | ({'outputs': self.outputs} if 'outputs' in operator.keywords else {})
         try:
             if any(isinstance(x, Variable) for x in xs):
                 return operator.function(*xs, **options)

@@ -349,7 +349,16 @@ def log_softmax(x: Any, *, axis: int = -1) -> Any:
 
 
 @operator('Hardmax')
-def hardmax(x: Any, *, axis: int = -1, opset: int = 13) -> Any:
+def hardmax_old(x: Any, *, axis: int = 1) -> Any:
+    return over_rows(hardmax_along, x, axis)
+
+
+@operator('Hardmax', since=13)
+def hardmax(x: Any, *, axis: int = -1) -> Any:
+    return hardmax_along(x, axis)
+
+
+def hardmax_along(x: Any, axis: int) -> Any:
     return discrete('Hardmax', x, axis=axis)
 
 

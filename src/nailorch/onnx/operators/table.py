@@ -1,7 +1,8 @@
 """The table of operators: each ONNX name, and the function that computes it with nailorch's own.
 
 An operator's function takes its inputs in ONNX's order, then its attributes by ONNX's names. What differs between
-versions of ONNX is another function, valid `since` a later opset, or the argument `opset`.
+versions of ONNX is another function, valid `since` a later opset. One that may have several results is told how many
+are asked for, as `outputs`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ __all__ = ['OPERATORS', 'Discrete', 'Operator', 'bounded', 'discrete', 'find', '
 
 PREVIEW = 'ai.onnx.preview.training'
 LARGEST = 2 ** 28  # elements of an array that a few numbers in a file ask for
-OPTIONS = 'opset', 'outputs'  # what an operator may ask about its node besides its attributes
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Operator:
 
     @cached_property
     def keywords(self) -> dict[str, Any]:
-        """Its attributes and options: their default values by name."""
+        """Its attributes, and `outputs` if it asks for that: their default values by name."""
         parameters = inspect.signature(self.function).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
