@@ -113,7 +113,7 @@ def test_a_full_disk_keeps_nothing_and_all_is_computed(monkeypatch, tmp_path):
     monkeypatch.setattr(numba.config, 'CACHE_DIR', str(tmp_path))
     monkeypatch.setattr(caching.IndexDataCacheFile, 'save', full)
     assert jit.jit(lambda number: number + 1)(2) == 3
-    assert jit.callback(lambda number: number + 1, types.int64(types.int64))
+    assert jit.compiled(lambda number: number + 1, types.int64(types.int64)).address
     assert not list(tmp_path.rglob('*.nb*'))
 
 
