@@ -397,3 +397,32 @@ def test_sequential_made_here_comes_back(tmp_path):
     net = Sequential(nailorch.layers.Linear(4, in_size=3), F.elu, lambda x: F.prelu(x, np.float32([0.1])))
     loaded = nailorch.onnx.load(nailorch.onnx.export(net, tmp_path / 'net.onnx', 3))
     np.testing.assert_allclose(loaded(normal(5, 3)).data, net(normal(5, 3)).data, rtol=1e-6, atol=1e-6)
+
+
+SCALES, AXES = {'scales': np.array([1, 1, 1.5, 2], np.float32)}, {'axes': np.array([-1])}
+
+
+@pytest.mark.parametrize(('op', 'inputs', 'attributes', 'arrays'), [
+    ('ThresholdedRelu', [], {'alpha': 0.3}, {}), ('ArgMax', [], {'axis': 1}, {}), ('LRN', [], {'size': 2}, {}),
+    ('Hardmax', [], {'axis': 1}, {}), ('Shrink', [], {'lambd': 0.2}, {}), ('Floor', [], {}, {}),
+    ('Erf', [], {}, {}), ('Mish', [], {}, {}), ('LpNormalization', [], {'axis': 1}, {}),
+    ('MaxPool', [], {'kernel_shape': [3, 2], 'strides': [2, 3], 'dilations': [2, 1], 'ceil_mode': 1}, {}),
+    ('AveragePool', [], {'kernel_shape': [3, 2], 'dilations': [2, 1]}, {}),
+    ('LpPool', [], {'kernel_shape': [2, 2], 'p': 2}, {}), ('SpaceToDepth', [], {'blocksize': 2}, {}),
+    ('Tile', ['repeats'], {}, {'repeats': np.array([1, 2, 1, 3])}),
+    ('Expand', ['shape'], {}, {'shape': np.array([1, 3, 8, 8])}),
+    ('CumSum', ['axis'], {}, {'axis': np.array(2)}), ('Gather', ['index'], {'axis': 2}, {'index': np.array([[1, -1]])}),
+    ('Resize', ['', 'scales'], {'mode': 'cubic'}, SCALES), ('Resize', ['', 'scales'], {'mode': 'linear'}, SCALES),
+    ('Resize', ['', 'scales'], {}, SCALES), ('ReduceLogSumExp', ['axes'], {}, AXES), ('ReduceProd', ['axes'], {}, AXES),
+    ('Slice', ['start', 'end', 'axes', 'step'], {},
+     {'start': np.array([-1]), 'end': np.array([-(2**63)]), **AXES, 'step': np.array([-2])}),
+    ('Pad', ['pads'], {'mode': 'wrap'}, {'pads': np.array([0, 0, 1, -2, 0, 0, 2, 1])}),
+    ('ConvTranspose', ['W'], {'strides': [2, 2], 'output_shape': [17, 18]}, {'W': normal(3, 2, 3, 3)}),
+], ids=str)
+def test_sessions_compute_what_operators_do(op, inputs, attributes, arrays):
+    """Nothing of the example's numbers or size stays behind in a Graph."""
+    net = nailorch.onnx.load(file([(op, ['x', *inputs], ['y'], attributes)], arrays, opset=19))
+    with using_config('engine', 'reference'), test_mode():
+        session = nailorch.compile(net, normal(2, 3, 8, 8))
+        for n in 1, 3:
+            np.testing.assert_allclose(session(normal(n, 3, 8, 8)), net(normal(n, 3, 8, 8)).data, rtol=1e-5, atol=1e-5)

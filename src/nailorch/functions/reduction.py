@@ -10,7 +10,7 @@ import numpy as np
 
 from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable
-from nailorch.functions.arithmetic import astype, exp, log, neg, where
+from nailorch.functions.arithmetic import astype, clip, exp, log, neg, where
 from nailorch.functions.shape import broadcast_to, reshape
 from nailorch.kernels.reference import float_type
 from nailorch.shapes import Array
@@ -114,8 +114,8 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     x = as_variable(x)
     x = astype(x, float_type(x.dtype))  # bytes have no numbers below 0
     axes = as_axes(axis, x.ndim)
-    highest = x.data.max(axis=axes, keepdims=True)
-    highest = np.where(np.isfinite(highest), highest, 0).astype(x.dtype)
+    largest = float(np.finfo(x.dtype).max)
+    highest = clip(max(x, axis, keepdims=True), -largest, largest)  # inf - inf is no number
     with np.errstate(over='ignore', divide='ignore'):  # float16's -60000 - 60000 is -inf, and so is log(0), rightly
         y = log(sum(exp(x - highest), axis, keepdims=True)) + highest
     return y if keepdims else reshape(y, [n for axis, n in enumerate(x.shape) if axis not in axes])
