@@ -180,7 +180,7 @@ def server(monkeypatch):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             partial = self.path == '/breaks' and 'Range' in self.headers
-            known = ('/thing', '/wrong', '/endless', '/breaks', '/mirror/folder/thing')
+            known = ('/thing', '/wrong', '/endless', '/breaks', '/slow', '/mirror/folder/thing')
             self.send_response(206 if partial else 200 if self.path in known else 404)
             if self.path == '/breaks':
                 self.send_header('Content-Length', str(len(CONTENT) - int((self.headers['Range'] or 'bytes=0-')[6:-1])))
@@ -191,6 +191,10 @@ def server(monkeypatch):
                 self.wfile.write(b'<html>please log in</html>')
             if self.path == '/endless':
                 self.endless()
+            if self.path == '/slow':
+                self.server.ranges.append('slow')
+                time.sleep(1.5)
+                self.wfile.write(CONTENT)
             if self.path == '/breaks':
                 self.breaks()
 
@@ -267,6 +271,21 @@ def test_url_that_cannot_begin_in_the_middle_gives_all(known, server, tmp_path):
     folder.mkdir(parents=True)
     (folder / 'download').write_bytes(CONTENT[:1500])
     assert asset(name).read_bytes() == CONTENT
+
+
+def test_two_processes_download_a_file_once(server, tmp_path):
+    """One is slow to download; the other waits, and then finds the file."""
+    code = f"""
+import sys
+from nailorch.formats.assets import Asset, Url, asset, register
+register(Asset('folder/thing', 2048, {hashlib.sha256(CONTENT).hexdigest()!r}, 'none', (Url(sys.argv[1]),)))
+print(asset('folder/thing').stat().st_size)
+"""
+    command = [sys.executable, '-c', code, f'http://127.0.0.1:{server.server_port}/slow']
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=60) for process in both]
+    assert [out for out, _ in said] == ['2048\n', '2048\n']
+    assert server.ranges == ['slow']
 
 
 def test_mirror_is_asked_first(known, server, monkeypatch):

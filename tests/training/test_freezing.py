@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import nailorch
 from nailorch import models
@@ -11,7 +12,8 @@ from nailorch.cli import main
 from nailorch.models import MODELS
 from nailorch.training import TrainingInterrupted, freeze
 from nailorch.training.data import IMAGENET, LITE, UNIT, to_numbers
-from nailorch.training.recipe import resolve
+from nailorch.training.recipe import Recipe, resolve
+from nailorch.training.runs import Run
 from nailorch.training.settings import Settings, change
 from tests.training import tiny
 from tests.training.test_resuming import ends_in, interrupt_after
@@ -117,9 +119,9 @@ class MobileNetV2(models.MobileNetV2):
         return model
 
 
-def test_train_begins_with_trained_weights_and_evaluate_and_predict_know_it(tmp_path, monkeypatch, capsys):
-    from PIL import Image
-
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Bright and dark pictures, ten of each, and the small network under its usual name."""
     monkeypatch.setitem(MODELS, 'mobilenet_v2', MobileNetV2)
     random = np.random.default_rng(0)
     for name, level in (('day', 180), ('night', 20)):
@@ -127,6 +129,26 @@ def test_train_begins_with_trained_weights_and_evaluate_and_predict_know_it(tmp_
         for index in range(10):
             picture = random.integers(level, level + 60, (40, 40, 3), dtype=np.uint8)
             Image.fromarray(picture).save(tmp_path / 'data' / name / f'{index}.png')
+    return tmp_path / 'data'
+
+
+def test_resumed_training_of_a_pretrained_network_ends_in_the_same_bits(folder, tmp_path):
+    asked = {'data.name': str(folder), 'data.size': 32, 'augmentation.flip': True, 'augmentation.jitter': 0.2,
+             'training.epochs': 2, 'training.batch_size': 4}
+    settings = change(told(name='mobilenet_v2', pretrained=True, freeze='features/0, features/1'), asked)
+
+    def trainer(run):
+        return Recipe(settings).trainer(Run.at(tmp_path / run), 'none')
+
+    whole = trainer('whole')
+    whole.fit()
+    interrupt_after(trainer('run'), 3)
+    second = trainer('run')
+    second.fit(resume=True)
+    assert ends_in(second) == ends_in(whole)
+
+
+def test_train_begins_with_trained_weights_and_evaluate_and_predict_know_it(folder, tmp_path, capsys):
     asked = ['train', '--data', str(tmp_path / 'data'), '--model', 'mobilenet_v2', '--pretrained', '--freeze',
              'features', '--size', '32', '--epochs', '5', '--batch-size', '4', '--lr', '0.01', '--flip', '--root',
              str(tmp_path / 'runs'), '--lang', 'en']
@@ -141,5 +163,9 @@ def test_train_begins_with_trained_weights_and_evaluate_and_predict_know_it(tmp_
         assert main([form, 'latest', *([str(tmp_path / 'data')] if form == 'predict' else []), '--root',
                      str(tmp_path / 'runs'), '--json']) == 0
         answers.append(json.loads(capsys.readouterr().out))
+    best_weights = next((tmp_path / 'runs').iterdir()) / 'best.safetensors'
+    alike = ['--model', 'mobilenet_v2', '--pretrained', '--data', str(folder), '--json']
+    assert main(['predict', str(best_weights), str(folder), '--size', '32', *alike]) == 0
+    assert json.loads(capsys.readouterr().out) == answers[0]
     right = sum(each['answers'][0]['class'] in each['file'] for each in answers[0])
     assert right >= 16  # of 20: the weights were not trained, but bright and dark differ

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nailorch.cli.output import as_argument
-from nailorch.cli.parser import UsageError, add_root
+from nailorch.cli.parser import UsageError, add_root, count
 from nailorch.cli.texts import text
 from nailorch.formats.safetensors import load_safetensors
 from nailorch.messages import message
@@ -46,6 +46,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('what', metavar='RUN_OR_WEIGHTS', help=text('run_or_weights'))
     parser.add_argument('--model', metavar='MODEL', help=text('opening.model'))
     parser.add_argument('--data', metavar='DATA', help=text('opening.data'))
+    parser.add_argument('--pretrained', action='store_true', help=text('opening.pretrained'))
+    parser.add_argument('--size', metavar='N', type=count, help=text('opening.size'))
     add_root(parser)
 
 
@@ -74,7 +76,7 @@ def find_run(name: str, root: str) -> Run:
 def open_run(options: argparse.Namespace) -> Opened:
     run = find_run(options.what, options.root)
     settings = settings_from(run.config, str(run.path / 'config.toml'))
-    if options.model is not None:
+    if options.model is not None or options.pretrained or options.size:
         raise UsageError(text('opening.own_model', run=run.name, name=settings.model.name))
     if not run.best_weights.is_file():
         raise FileNotFoundError(text('opening.untrained', run=as_argument(run.path)))
@@ -91,21 +93,23 @@ def open_run(options: argparse.Namespace) -> Opened:
 def open_weights(path: Path, options: argparse.Namespace) -> Opened:
     if options.model is None:
         raise UsageError(text('opening.which_model', path=path))
-    settings = named(Settings(), {'model.name': options.model, 'data.name': options.data or 'digits'})
+    asked = {'model.name': options.model, 'model.pretrained': options.pretrained, 'data.name': options.data or 'digits'}
+    settings = named(Settings(), asked | ({'data.size': options.size} if options.size else {}))
     if not path.is_file():
         raise FileNotFoundError(message('file.missing', path=path))
     if is_folder(settings.data.name):
         data = load_data(settings)
         classes, shape = data.classes, data.shape
     else:
-        kind, shape = DATASETS[settings.data.name]
+        kind, (C, H, W) = DATASETS[settings.data.name]
+        shape = C, options.size or H, options.size or W
         classes = list(kind.classes) or load_data(settings).classes
     model = build_model(settings.model.name, len(classes))
     model.load_weights(path)
     return Opened(path.name, model, settings, classes, shape)
 
 
-def named(settings: Settings, names: dict[str, str]) -> Settings:
+def named(settings: Settings, names: dict[str, Any]) -> Settings:
     """Return `settings` with other names, each of which must mean something."""
     try:
         return resolve(change(settings, names))

@@ -177,13 +177,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         'the data (default: what the run was trained on; for weights digits)',
         '数据（默认取该运行所用的；权重文件默认 digits）',
     ),
+    'opening.pretrained': ('for a weights file: it was trained with --pretrained, which prepares images in its own way',
+                           '权重文件是用 --pretrained 训练的，图像要相应地预处理'),
+    'opening.size': ('for a weights file: pixels a side of its images', '权重文件所用图像的边长（像素）'),
     'opening.which_model': (
         '{path} is a weights file: say which model it belongs to, for example --model mnistnet',
         '{path} 是权重文件：请用 --model 说明它属于哪个模型，例如 --model mnistnet',
     ),
     'opening.own_model': (
-        '--model is for weights files; the run {run} is of {name}',
-        '--model 只用于权重文件；运行 {run} 的模型是 {name}',
+        '--model, --pretrained and --size are for weights files; the run {run} is of {name}',
+        '--model、--pretrained 和 --size 只用于权重文件；运行 {run} 的模型是 {name}',
     ),
     'opening.unknown': (
         'no run in {root} is called {name!r}: did you mean {near}?',
