@@ -115,9 +115,9 @@ def read(preprocess: Callable[[Any], Any], path: Path) -> tuple[Path, Any]:
 def maker(model: Any, x: Any, many: int) -> Callable[[Any], Any]:
     """Return what computes the scores: a session where there are many photographs, else the model as it is."""
     if many >= SESSION_FROM:
-        from nailorch.session import compile
+        import nailorch
 
-        return compile(model, x)
+        return nailorch.compile(model, x)
 
     def scores(x: Any) -> Any:
         with no_grad(), test_mode():

@@ -96,7 +96,7 @@ def check_unused(options: argparse.Namespace, *flags: str) -> None:
 def open_named(options: argparse.Namespace) -> Opened:
     """Return the run of this name; where there is none, and a model's name is near, the error gives that."""
     try:
-        return open_run(argparse.Namespace(**vars(options), data=None))
+        return open_run(argparse.Namespace(**vars(options), data=None, size=None))
     except RunError as error:
         if near := difflib.get_close_matches(options.what, model_names(), 1):
             remedy = text('usage.meant', near=near[0])
