@@ -100,6 +100,12 @@ def test_classify_names_the_nearest_model(complaint, pictures):
     assert code == 2 and 'did you mean mobilenet_v2?' in said
 
 
+def test_classify_says_in_short_that_weights_are_another_models(complaint, pictures, tmp_path):
+    np.savez(tmp_path / 'other.npz', a=np.ones(1))
+    code, said = complaint('classify', pictures, '--model', 'squeezenet1_1', '--weights', tmp_path / 'other.npz')
+    assert code == 1 and 'do not fit SqueezeNet1_1' in said and said.endswith('…\n') and len(said) < 600
+
+
 def test_best_answers_are_ordered_and_sum_to_one():
     found = best_answers(np.array([[1, 3, 2], [800, 0, 800]], np.float32), 'abc', 3)
     assert [each.name for each in found[0]] == ['b', 'c', 'a']

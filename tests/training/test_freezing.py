@@ -100,7 +100,7 @@ def test_pretrained_networks_get_images_as_they_were_trained_on():
 
 
 def test_pretrained_wants_a_model_with_weights():
-    with pytest.raises(ValueError, match=r'model\.name.*mnistnet'):
+    with pytest.raises(ValueError, match=r'model\.pretrained.*mnistnet'):
         resolve(told(pretrained=True))
 
 

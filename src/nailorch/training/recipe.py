@@ -89,7 +89,7 @@ def resolve(settings: Settings) -> Settings:
     told = settings.training
     choose('model.name', settings.model.name, model_names())
     if settings.model.pretrained:
-        choose('model.name', settings.model.name, pretrained_names())
+        choose('model.pretrained', settings.model.name, pretrained_names())
     choose('training.optimizer', told.optimizer, OPTIMIZERS)
     choose('training.schedule', told.schedule, SCHEDULES)
     check_name(settings.data.name)
@@ -128,7 +128,7 @@ def build_model(name: str, classes: int, pretrained: bool = False) -> Any:
     choose('model.name', name, builders())
     if not pretrained:
         return builders()[name](classes)
-    choose('model.name', name, pretrained_names())
+    choose('model.pretrained', name, pretrained_names())
     return models.MODELS[name].from_pretrained(num_classes=classes)
 
 
