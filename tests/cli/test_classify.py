@@ -67,8 +67,9 @@ def test_classify_goes_on_after_what_cannot_be_read(program, pictures, tmp_path)
     first, second = err.splitlines()
     assert first == f'nailorch: {missing}: there is no such file'
     assert second.startswith(f'nailorch: {broken}: not an image, or broken')
-    told = json.loads(program('classify', broken, pictures / 'day' / '00.png', '--model', 'lamp', '--json')[1])
-    assert [sorted(each) for each in told] == [['error', 'file'], ['answers', 'file']]
+    told = json.loads(program('classify', broken, pictures / 'day' / '00.png', missing, '--model', 'lamp', '--json')[1])
+    assert [sorted(each) for each in told] == [['error', 'file'], ['error', 'file'], ['answers', 'file']]
+    assert told[0]['file'] == str(missing)
 
 
 def test_classify_nothing_but_missing_files_needs_no_model(complaint, tmp_path, monkeypatch):

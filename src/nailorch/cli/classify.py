@@ -44,25 +44,28 @@ def run(options: argparse.Namespace) -> int:
     known = [name for name, kind in MODELS.items() if hasattr(kind, 'preprocess')]
     if options.model not in known:
         raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, known)))
-    paths, failed = gather(options.images)
-    if not paths:
-        return 1
-    model = load(options.model, options.weights)
+    paths, told = gather(options.images)
+    if paths:  # else there is nothing to fetch weights for
+        told += see(load(options.model, options.weights), paths, options)
+    if options.json:
+        show_json(told)
+    return 1 if any('error' in each for each in told) else 0
+
+
+def see(model: Any, paths: list[Path], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Show the answers for all photographs, as they come, and return them for JSON."""
     told: list[dict[str, Any]] = []
     with Screen(options, len(paths)) as screen:
         prepare = partial(read, preprocessing(model, options.weights))
         for path, found in answers(model, prepare, paths, options.top):
             if isinstance(found, Exception):
-                failed = True
                 screen.complain(str(found))
                 told.append({'file': str(path), 'error': str(found)})
             else:
                 screen.show(path, found)
                 told.append({'file': str(path), 'answers': [
                     {'class': each.name, 'number': each.number, 'probability': each.probability} for each in found]})
-    if options.json:
-        show_json(told)
-    return 1 if failed else 0
+    return told
 
 
 def load(name: str, weights: str | None) -> Any:
@@ -75,14 +78,15 @@ def load(name: str, weights: str | None) -> Any:
         raise ValueError(' '.join([first, *others[:FEW], *(['…'] if len(others) > FEW else [])])) from error
 
 
-def gather(given: list[str]) -> tuple[list[Path], bool]:
-    """Return the photographs that are meant, and whether any of them is missing, which is said at once."""
-    paths, missing = [], False
+def gather(given: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """Return the photographs that are meant, and for JSON those that are missing, which is said at once."""
+    paths: list[Path] = []
+    missing: list[dict[str, Any]] = []
     for name in given:
         try:
             paths += find_images([name])
         except (OSError, ValueError) as error:
-            missing = True
+            missing.append({'file': name, 'error': str(error)})
             print(f'nailorch: {error}', file=sys.stderr)
     return paths, missing
 
