@@ -477,6 +477,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'summary.type': ('Type', '类型'),
     'summary.shape': ('Output shape', '输出形状'),
     'summary.parameters': ('Parameters', '参数量'),
+    'summary.multiply_adds': ('Multiply-adds', '乘加次数'),
+    'summary.memory': ('Memory', '内存'),
+    'summary.field': ('Field', '感受野'),
+    'summary.jump': ('Jump', '步距'),
+    'summary.start': ('Start', '起点'),
+    'summary.whole': ('all', '全图'),
+    'summary.widest': (
+        '* paths with different receptive fields meet here: that of the widest is shown',
+        '* 感受野不同的几条路径在此汇合：显示最宽的一条',
+    ),
     'summary.shared': ('shared', '共享'),
     'summary.total': ('Total', '合计'),
     'summary.counts': (

@@ -1,6 +1,6 @@
 """Looking into models: what they are made of, and what they compute."""
 
-from nailorch.inspection.classifying import Answer, best_answers, class_names, classify, preprocessing
+from nailorch.inspection.receptive import ReceptiveField, receptive_field
 from nailorch.inspection.summaries import Row, Summary, summary
 
-__all__ = ['Answer', 'Row', 'Summary', 'best_answers', 'class_names', 'classify', 'preprocessing', 'summary']
+__all__ = ['ReceptiveField', 'Row', 'Summary', 'receptive_field', 'summary']

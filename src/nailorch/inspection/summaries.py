@@ -1,10 +1,11 @@
-"""A model's table: its layers, the shapes that come out of them, and how many parameters they learn."""
+"""A model's table: its layers, what comes out of them, what they cost, and how much of the image their units see."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -16,6 +17,8 @@ import numpy as np
 from nailorch.config import Config, using_config
 from nailorch.core import Parameter
 from nailorch.graph import Graph, Node, Value, resolve, trace
+from nailorch.inspection.counting import multiply_adds
+from nailorch.inspection.fields import UNKNOWN, fields
 from nailorch.layers.base import Layer, unknown
 from nailorch.messages import message
 from nailorch.models import Model
@@ -28,6 +31,10 @@ __all__ = ['Row', 'Summary', 'summary']
 
 Shape = tuple[int, ...]
 
+COLUMNS = ('layer', 'type', 'shape', 'parameters', 'multiply_adds', 'memory', 'field', 'jump', 'start')
+ALWAYS = COLUMNS[:6]  # the others need images
+WIDTH = 120  # of a printed table
+
 
 @dataclass(frozen=True)
 class Row:
@@ -39,6 +46,13 @@ class Row:
         shapes: of what comes out, several where a function has several results.
         parameters: how many numbers it brings that no row above has; buffers are not among them.
         shared: whether it uses parameters of a row above.
+        multiply_adds: products that are added to sums, of convolutions and matrix products, for the whole batch.
+        memory: bytes of what comes out.
+        field: height and width of what a unit sees of the image, its border aside; None where there is no such.
+        jump: pixels of the image from one unit to the next, vertically and horizontally.
+        start: the middle of what the first unit sees, in pixels from the image's first.
+        whole: every unit sees the whole image.
+        widest: paths with different fields met, and the widest is told.
     """
 
     layer: str
@@ -46,6 +60,13 @@ class Row:
     shapes: tuple[Shape, ...]
     parameters: int
     shared: bool
+    multiply_adds: int = 0
+    memory: int = 0
+    field: tuple[int, int] | None = None
+    jump: tuple[float, float] | None = None
+    start: tuple[float, float] | None = None
+    whole: bool = False
+    widest: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,7 @@ class Summary:
         input_bytes, output_bytes: memory of the input, and of what comes out of all rows together.
         unused: parameters of the model that the result does not depend on.
         lang: the language of the table; None: `Config.lang`'s.
+        collapse: show blocks that follow one another and are alike as one.
     """
 
     model: str
@@ -75,6 +97,12 @@ class Summary:
     output_bytes: int
     unused: tuple[str, ...]
     lang: str | None = None
+    collapse: bool = True
+
+    @property
+    def multiply_adds(self) -> int:
+        """All multiply-adds, of the whole batch."""
+        return sum(row.multiply_adds for row in self.rows)
 
     @property
     def parameters(self) -> int:
@@ -83,8 +111,8 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON can write it."""
-        told = asdict(self) | {'parameters': self.parameters}
-        del told['lang']
+        told = asdict(self) | {'parameters': self.parameters, 'multiply_adds': self.multiply_adds}
+        del told['lang'], told['collapse']
         return told
 
     # the table
@@ -93,18 +121,41 @@ class Summary:
         """Return title, headings, cells (the last row is the total) and what is said below, in the table's language."""
         with using_config('lang', self.lang) if self.lang else contextlib.nullcontext():
             title = message('summary.title', model=self.model, shape=self.input_shape)
-            headings = [message(f'summary.{name}') for name in ('layer', 'type', 'shape', 'parameters')]
-            shared = message('summary.shared')
-            cells = [[row.layer, row.type, '\n'.join(map(str, row.shapes)),
-                      f'{row.parameters:,}' if row.parameters else shared if row.shared else ''] for row in self.rows]
-            total = [message('summary.total'), '', '', f'{self.parameters:,}']
+            images = any(row.field or row.whole for row in self.rows)
+            shown = COLUMNS if images else ALWAYS
+            headings = [message(f'summary.{column}') for column in shown]
+            cells = [[texts[column] for column in shown] for texts in self.texts()]
+            total = {'layer': message('summary.total'), 'parameters': f'{self.parameters:,}',
+                     'multiply_adds': f'{self.multiply_adds:,}', 'memory': in_bytes(self.output_bytes)}
+            cells.append([total.get(column, '') for column in shown])
             below = [message('summary.counts', learned=f'{self.learned:,}', frozen=f'{self.frozen:,}',
                              buffers=f'{self.buffers:,}'),
                      message('summary.sizes', **{name: f'{getattr(self, f"{name}_bytes") / 1e6:,.2f}'
                                                  for name in ('weight', 'input', 'output')})]
+            if any(row.widest for row in self.rows):
+                below.append(message('summary.widest'))
             if self.unused:
                 below.append(message('summary.unused', names=', '.join(self.unused)))
-        return title, headings, [*cells, total], below
+        return title, headings, cells, below
+
+    def texts(self) -> Iterator[dict[str, str]]:
+        """Yield the texts of the table's lines: each row, or the rows of the first of several blocks that are alike."""
+        for first, *others in repeated(self.rows) if self.collapse else ([[row]] for row in self.rows):
+            for place, row in enumerate(first):
+                alike = [row, *(block[place] for block in others)]
+                times = f'{len(alike)}×' if len(alike) > 1 else ''
+                yield {
+                    'layer': spanned(row.layer, alike[-1].layer) if times else row.layer, 'type': row.type,
+                    'shape': '\n'.join(map(str, row.shapes)),
+                    'parameters': f'{times}{row.parameters:,}' if row.parameters else
+                                  message('summary.shared') if row.shared else '',
+                    'multiply_adds': f'{times}{row.multiply_adds:,}' if row.multiply_adds else '',
+                    'memory': times + in_bytes(row.memory),
+                    'field': from_to([message('summary.whole') if each.whole else across(each.field) +
+                                      ('*' if each.widest else '') for each in alike]),
+                    'jump': from_to([across(each.jump) for each in alike]),
+                    'start': from_to([across(each.start) for each in alike]),
+                }
 
     def __rich__(self) -> Group:
         from rich.console import Group
@@ -113,8 +164,8 @@ class Summary:
 
         title, headings, cells, below = self.lines()
         table = Table(box=None, pad_edge=False, header_style='bold')
-        for heading in headings:
-            table.add_column(heading, justify='right' if heading == headings[-1] else 'left', overflow='fold')
+        for place, heading in enumerate(headings):
+            table.add_column(heading, justify='left' if place < 3 else 'right', overflow='fold')
         for row in cells:
             table.add_row(*map(Text, row), style='bold' if row is cells[-1] else None)
         return Group(Text(title), table, *map(Text, below))
@@ -122,7 +173,7 @@ class Summary:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=80, color_system=None, highlight=False, legacy_windows=False)
+        console = Console(file=io.StringIO(), width=WIDTH, color_system=None, highlight=False, legacy_windows=False)
         console.print(self)
         return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
 
@@ -133,7 +184,7 @@ class Summary:
         title, headings, cells, below = self.lines()
 
         def line(tag: str, row: list[str]) -> str:
-            sides = ['left'] * 3 + ['right']
+            sides = ['left'] * 3 + ['right'] * (len(row) - 3)
             return '<tr>' + ''.join(f'<{tag} style="text-align: {side}">{escape(cell).replace(chr(10), "<br>")}</{tag}>'
                                     for side, cell in zip(sides, row, strict=True)) + '</tr>'
 
@@ -143,8 +194,8 @@ class Summary:
 
 
 def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int = 1, dtype: Any = None,
-            lang: str | None = None) -> Summary:
-    """Return a table of what happens in a model: layers, output shapes, parameters.
+            lang: str | None = None, collapse: bool = True) -> Summary:
+    """Return a table of what happens in a model: layers, output shapes, parameters, multiply-adds, receptive fields.
 
     The model runs in test mode: dropout, which does nothing then, has no row. Parameters that wait for their sizes are
     drawn; else the model is left as it was.
@@ -155,16 +206,17 @@ def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int =
         batch_size: N in the shapes that are shown.
         dtype: of the input, 'int64' for ids; None: `Config.dtype`.
         lang: 'en' or 'zh'; None: `Config.lang`'s.
+        collapse: show blocks that follow one another and are alike as one; False shows each.
     Raises:
         ValueError: the model does not take such an input, or an argument makes no sense.
     Example:
         >>> print(summary(nailorch.models.MLP((32, 10)), 64))
         MLP, input (1, 64)
-        Layer  Type     Output shape  Parameters
-        l0     Linear   (1, 32)            2,080
-               Sigmoid  (1, 32)
-        l1     Linear   (1, 10)              330
-        Total                              2,410
+        Layer  Type     Output shape  Parameters  Multiply-adds  Memory
+        l0     Linear   (1, 32)            2,080          2,048   128 B
+               Sigmoid  (1, 32)                                   128 B
+        l1     Linear   (1, 10)              330            320    40 B
+        Total                              2,410          2,368   296 B
         learned 2,410 · frozen 0 · buffers 0
         weights 0.01 MB · input 0.00 MB · outputs 0.00 MB
     """
@@ -194,7 +246,8 @@ def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int =
                    weight_bytes=sum(p.data.nbytes for p in (*learned, *frozen, *buffers) if not unknown(p)),
                    input_bytes=memory(graph.values[0], batch_size),
                    output_bytes=sum(memory(value, batch_size) for value in outputs),
-                   unused=tuple(name for name, p in parameters.items() if id(p) not in used), lang=lang)
+                   unused=tuple(name for name, p in parameters.items() if id(p) not in used),
+                   lang=lang, collapse=collapse)
 
 
 def parts_of(graph: Graph, layers: dict[str, Layer]) -> list[list[Node]]:
@@ -207,14 +260,26 @@ def parts_of(graph: Graph, layers: dict[str, Layer]) -> list[list[Node]]:
 def rows_of(graph: Graph, parts: list[list[Node]], layers: dict[str, Layer], n: int) -> Iterator[Row]:
     """Yield the rows; a parameter counts in the first that uses it."""
     known: set[int] = set()
+    seen = fields(graph, n)
     for part in parts:
         last = part[-1]
         used = {id for node in part for id in node.inputs if graph.values[id].kind == 'parameter'}
         layer = layers[last.layer]
+        field = seen.get(last.outputs[0], UNKNOWN)
+        axes = field.axes or ()
         yield Row(last.layer, type(layer).__name__ if is_simple(layer) else last.op,
                   tuple(resolve(graph.values[id].shape, n) for id in last.outputs),
-                  parameters=sum(graph.values[id].array.size for id in used - known), shared=bool(used & known))
+                  parameters=sum(graph.values[id].array.size for id in used - known), shared=bool(used & known),
+                  multiply_adds=sum(multiply_adds(node, graph, n) for node in part),
+                  memory=sum(memory(graph.values[id], n) for id in last.outputs),
+                  field=both(axis.size for axis in axes), jump=both(float(axis.jump) for axis in axes),
+                  start=both(axis.start for axis in axes), whole=field.whole, widest=field.widest)
         known |= used
+
+
+def both(sizes: Iterable[Any]) -> Any:
+    """Return (vertical, horizontal), or None where there is nothing."""
+    return tuple(sizes) or None
 
 
 def is_simple(layer: Layer) -> bool:
@@ -229,3 +294,54 @@ def elements(parameters: Iterable[Parameter]) -> int:
 def memory(value: Value, n: int) -> int:
     """Return the bytes that a value takes in a batch of n."""
     return math.prod(resolve(value.shape, n)) * value.dtype.itemsize
+
+
+# how the table writes it
+
+
+def repeated(rows: Sequence[Row]) -> Iterator[list[list[Row]]]:
+    """Yield the rows in order, as lists of blocks that follow one another and are alike."""
+    blocks = [list(block) for _, block in groupby(enumerate(rows), lambda item: numbered(item[1].layer) or item[0])]
+    alike = groupby(([row for _, row in block] for block in blocks), signature)
+    return (list(run) for _, run in alike)
+
+
+def numbered(layer: str) -> str:
+    """Return the part of a path up to its first number, 'layer1/0' of 'layer1/0/conv1'; '' where there is none."""
+    found = re.match(r'(.*?/)?\d+(?=/|$)', layer)
+    return found[0] if found else ''
+
+
+def signature(block: list[Row]) -> Any:
+    """Return what two blocks have in common that are shown as one; a row outside of blocks is like no other."""
+    prefix = numbered(block[0].layer)
+    if not prefix:
+        return id(block[0])
+    parent = prefix.rpartition('/')[0]
+    return parent, tuple((row.layer.removeprefix(prefix), row.type, row.shapes, row.parameters, row.shared)
+                         for row in block)
+
+
+def spanned(first: str, last: str) -> str:
+    """Write 'layer1/1…3/conv1' for the same layer of several blocks."""
+    begin, end = numbered(first), numbered(last)
+    return f'{begin}…{end.rpartition("/")[2]}{first.removeprefix(begin)}'
+
+
+def across(sizes: tuple[float, float] | None) -> str:
+    """Write 3 for (3, 3), 3×5 for (3, 5), nothing for None."""
+    return '' if sizes is None else '×'.join(dict.fromkeys(f'{size:g}' for size in sizes))
+
+
+def from_to(texts: Sequence[str]) -> str:
+    return texts[0] if texts[0] == texts[-1] else f'{texts[0]}…{texts[-1]}'
+
+
+def in_bytes(count: int) -> str:
+    """Write bytes as people read them: 784 B, 50.2 kB, 12.8 MB."""
+    size = float(count)
+    for unit in ('B', 'kB', 'MB', 'GB'):
+        if size < 999.5 or unit == 'GB':
+            break
+        size /= 1000
+    return f'{size:.3g} {unit}'
