@@ -14,18 +14,18 @@ from nailorch.inspection import summary
 
 TABLE = """\
 MNISTNet, input (1, 1, 28, 28)
-Layer  Type     Output shape     Parameters
-conv1  Conv2d   (1, 16, 28, 28)         160
-       ReLU     (1, 16, 28, 28)
-       Pooling  (1, 16, 14, 14)
-conv2  Conv2d   (1, 32, 14, 14)       4,640
-       ReLU     (1, 32, 14, 14)
-       Pooling  (1, 32, 7, 7)
-       Reshape  (1, 1568)
-fc1    Linear   (1, 128)            200,832
-       ReLU     (1, 128)
-fc2    Linear   (1, 10)               1,290
-Total                               206,922
+Layer  Type     Output shape     Parameters  Multiply-adds   Memory  Field  Jump  Start
+conv1  Conv2d   (1, 16, 28, 28)         160        112,896  50.2 kB      3     1      0
+       ReLU     (1, 16, 28, 28)                             50.2 kB      3     1      0
+       Pooling  (1, 16, 14, 14)                             12.5 kB      4     2    0.5
+conv2  Conv2d   (1, 32, 14, 14)       4,640        903,168  25.1 kB      8     2    0.5
+       ReLU     (1, 32, 14, 14)                             25.1 kB      8     2    0.5
+       Pooling  (1, 32, 7, 7)                               6.27 kB     10     4    1.5
+       Reshape  (1, 1568)                                   6.27 kB
+fc1    Linear   (1, 128)            200,832        200,704    512 B    all
+       ReLU     (1, 128)                                      512 B    all
+fc2    Linear   (1, 10)               1,290          1,280     40 B    all
+Total                               206,922      1,218,048   177 kB
 learned 206,922 · frozen 0 · buffers 0
 weights 0.83 MB · input 0.00 MB · outputs 0.18 MB"""
 
@@ -59,11 +59,41 @@ def hollow(monkeypatch):
 
 def test_vgg16_has_its_138_357_544_parameters(hollow):
     found = summary(models.VGG16(), (3, 224, 224))
-    assert re.search(r'^Total +138,357,544$', str(found), re.M)
+    assert re.search(r'^Total +138,357,544 +15,470,264,320 ', str(found), re.M)
     assert found.weight_bytes == 4 * 138_357_544
     assert (found.rows[0].layer, found.rows[-1].shapes) == ('conv1_1', ((1, 1000),))
     pools = [row.shapes[0][1:] for row in found.rows if row.type == 'Pooling']
     assert pools == [(64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), (512, 7, 7)]
+
+
+# Multiply-adds and parameters of PyTorch's models at 224x224, as fvcore 0.1.5 counts their convolutions and products.
+COUNTED = {
+    'vgg11': (7609090048, 132863336), 'vgg11_bn': (7609090048, 132868840),
+    'vgg13': (11308466176, 133047848), 'vgg13_bn': (11308466176, 133053736),
+    'vgg16': (15470264320, 138357544), 'vgg16_bn': (15470264320, 138365992),
+    'vgg19': (19632062464, 143667240), 'vgg19_bn': (19632062464, 143678248),
+    'resnet18': (1814073344, 11689512), 'resnet34': (3663761408, 21797672), 'resnet50': (4089184256, 25557032),
+    'resnet101': (7801405440, 44549160), 'resnet152': (11513626624, 60192808),
+    'mobilenet_v2': (300774272, 3504872), 'efficientnet_lite0': (385187552, 4652008),
+    'squeezenet1_0': (818924576, 1248424), 'squeezenet1_1': (349151936, 1235496),
+}
+
+
+@pytest.mark.parametrize('name', sorted(models.MODELS.keys() - {'mnistnet', 'lenet'}))
+def test_multiply_adds_and_parameters_are_those_that_a_peer_counts(hollow, name):
+    found = summary(models.MODELS[name](), (3, 224, 224))
+    assert (found.multiply_adds, found.parameters) == COUNTED[name]
+
+
+def test_a_batch_counts_every_item():
+    one, ten = (summary(models.MNISTNet(), (1, 28, 28), batch_size=n) for n in (1, 10))
+    assert ten.multiply_adds == 10 * one.multiply_adds == 10 * (784 * 16 * 9 + 196 * 32 * 16 * 9 + 1568 * 128 + 1280)
+
+
+def test_transposed_convolutions_and_groups_are_counted():
+    net = models.Sequential(L.Conv2d(6, 3, groups=2), L.Deconv2d(4, (2, 3), stride=2))
+    rows = summary(net, (4, 8, 7)).rows
+    assert [row.multiply_adds for row in rows] == [6 * 6 * 5 * 2 * 9, 6 * 6 * 5 * 4 * 6]
 
 
 def test_batch_norms_averages_are_buffers_not_parameters():
@@ -109,7 +139,7 @@ class Twice(Model):
 def test_shared_layer_counts_once():
     found = summary(Twice(), 3)
     assert [(row.layer, row.parameters, row.shared) for row in found.rows] == [('fc', 12, False), ('fc', 0, True)]
-    assert re.search(r'^fc +Linear +\(1, 3\) +shared$', str(found), re.M)
+    assert re.search(r'^fc +Linear +\(1, 3\) +shared +9 ', str(found), re.M)
 
 
 def test_parameters_that_nothing_uses_are_named():
@@ -183,14 +213,14 @@ def test_table_speaks_chinese():
     found = summary(models.MLP((2,)), 3, lang='zh')
     assert str(found).splitlines() == [
         'MLP，输入 (1, 3)',
-        '层    类型    输出形状  参数量',
-        'l0    Linear  (1, 2)         8',
-        '合计                         8',
+        '层    类型    输出形状  参数量  乘加次数  内存',
+        'l0    Linear  (1, 2)         8         6   8 B',
+        '合计                         8         6   8 B',
         '学习的 8 · 冻结的 0 · 缓冲区 0',
         '权重 0.00 MB · 输入 0.00 MB · 各层输出 0.00 MB']
 
 
-def test_table_fits_into_eighty_columns():
+def test_table_fits_into_a_hundred_and_twenty_columns():
     class Deep(Model):
         def __init__(self):
             self.parts = {'a long name that goes on and on': [models.Sequential(L.GroupNorm(1, channels=4096))]}
@@ -199,7 +229,7 @@ def test_table_fits_into_eighty_columns():
             return self.parts['a long name that goes on and on'][0](x)
 
     text = str(summary(Deep(), (4096, 1, 1), batch_size=1_000_000_000))
-    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert max(cell_len(line) for line in text.splitlines()) <= 120
     assert '(1000000000, 4096, 1, 1)' in text and '8,192' in text
 
 
@@ -232,7 +262,10 @@ def test_to_dict_is_json():
     assert told == {
         'model': 'MLP', 'input_shape': [5, 3], 'parameters': 8, 'learned': 8, 'frozen': 0, 'buffers': 0,
         'weight_bytes': 32, 'input_bytes': 60, 'output_bytes': 40, 'unused': [],
-        'rows': [{'layer': 'l0', 'type': 'Linear', 'shapes': [[5, 2]], 'parameters': 8, 'shared': False}]}
+        'multiply_adds': 30,
+        'rows': [{'layer': 'l0', 'type': 'Linear', 'shapes': [[5, 2]], 'parameters': 8, 'shared': False,
+                  'multiply_adds': 30, 'memory': 40, 'field': None, 'jump': None, 'start': None, 'whole': False,
+                  'widest': False}]}
 
 
 def test_repr_is_short():

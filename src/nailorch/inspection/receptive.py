@@ -138,12 +138,10 @@ def box_of(graph: Graph, last: Node, unit: tuple[int, int]) -> tuple[int, int, i
             if id in reached:
                 seen = [one | other for one, other in zip(seen, reached[id], strict=True)]
             reached[id] = seen
-    image = graph.inputs[0]
-    if image not in reached:
+    rows, columns = map(np.flatnonzero, reached.get(graph.inputs[0], ((), ())))
+    if not len(rows) or not len(columns):  # a unit that sees nothing but padding
         return 0, 0, 0, 0
-    (top, bottom), (left, right) = ((places[0], places[-1] + 1) if len(places) else (0, 0)
-                                    for places in map(np.flatnonzero, reached[image]))
-    return int(top), int(left), int(bottom), int(right)
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def reaching(node: Node, graph: Graph, axis: int, mask: Array, size: int) -> Array:
