@@ -19,12 +19,14 @@ __all__ = ['add_arguments', 'made_for', 'run', 'shape_of']
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', metavar='MODEL', help=text('summary.model'))
     parser.add_argument('--input', metavar='C,H,W', help=text('summary.input'))
+    parser.add_argument('--all', action='store_true', help=text('summary.all'))
     parser.add_argument('--classes', metavar='N', type=count, help=text('summary.classes'))
 
 
 def run(options: argparse.Namespace) -> int:
     model, shape = in_file(options) if options.model.endswith('.onnx') else by_name(options)
-    found = inspection.summary(model, shape_of(options.input) if options.input else shape)
+    found = inspection.summary(model, shape_of(options.input) if options.input else shape,
+                               collapse=not options.all)
     if options.json:
         show_json(found.to_dict())
     elif options.quiet:

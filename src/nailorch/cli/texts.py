@@ -278,6 +278,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     'assets.size': ('size', '大小'),
     'assets.licence': ('licence', '许可证'),
     # summary
+    'summary.all': ('show every block, alike ones too', '逐个显示所有模块，不合并相同的'),
     'summary.about': ("show a model's layers, shapes and parameters", '显示模型的各层、形状和参数量'),
     'summary.examples': (
         'examples:\n'
