@@ -11,7 +11,8 @@ Where a group fills the vector, a broadcast of its rth channel stands for x[o ^ 
 
 A worker takes a band of rows of one vector of channels, and first copies what these see of the images into a buffer of
 its own, zeros around it. There a pixel follows the other, and those that a step jumps over have rows of their own: so
-places side by side lie side by side, whatever stride and edges are. Only the buffer's rows are read KH times.
+places side by side lie side by side, whatever stride and edges are. Only the buffer's rows are read KH times. Of a
+pixel, the vector after is asked for meanwhile, for it comes next; and before a block is computed, where it goes.
 
 The data gradient is the same with gy in place of x. As in gemm.py, there are SH * SW kinds of pixels, each with cells
 of its own; they take turns.
@@ -34,6 +35,8 @@ from nailorch.kernels.fast.target import LANES, REGISTERS
 from nailorch.kernels.fast.tiles import add_numbers, rectified, rolled
 
 BUFFER = 48 << 10  # bytes: it stays in the second cache, whose next line is fetched ahead
+SIDE_BY_SIDE = 4  # vectors of channels that one thread takes: of each pixel, all that comes with the first one
+PIECES = 4  # of work to a thread, at least
 ENOUGH = 1 << 19  # multiplications that are worth a thread
 BLOCKS = (14, 7, 1) if REGISTERS == 32 else (7, 4, 1)  # places at a time: a weight is loaded once for them
 TOGETHER = {2: 9, 4: 3, 8: 3} if REGISTERS == 32 else {2: 5, 4: 2}  # cells whose gradients grow at a time
@@ -42,9 +45,16 @@ TOGETHER_2, TOGETHER_4, TOGETHER_8 = (TOGETHER.get(depth, 1) for depth in (2, 4,
 
 
 @kernel
-def copy_line(m, source, step, count, out, part):
-    """Copy `count` vectors, `step` bytes apart, next to each other; `part` numbers of each are real, the others 0."""
-    m.loop(count, lambda i: m.store(out + i * SIZE, m.load_part(source + i * step, part)))
+def copy_line(m, source, step, count, out, part, ahead):
+    """Copy `count` vectors, `step` bytes apart, next to each other; `part` numbers of each are real, the others 0.
+
+    What lies `ahead` bytes further on is asked for.
+    """
+    def vector(i):
+        m.prefetch(source + i * step + ahead)
+        m.store(out + i * SIZE, m.load_part(source + i * step, part))
+
+    m.loop(count, vector)
 
 
 @inlined
@@ -65,6 +75,9 @@ def row_kernel(depth):
         def block(together, b):
             first = b * last // between
             to = out + first * out_step
+
+            for i in range(together):
+                m.prefetch(to + i * out_step)
 
             def cell(c, *sums):
                 pixel, w = at + m.word(offsets + c * 8) + first * SIZE, weight + c * (SIZE * depth)
@@ -169,7 +182,8 @@ class Bands(NamedTuple):
     offsets: int  # table: how far each cell's pixel lies from its place in the buffer
     rows: int  # of places (of every kind) to a band
     bands: int
-    parts: int = 1
+    each: int  # vectors of channels to a piece of work
+    parts: int
 
 
 @jit
@@ -210,7 +224,7 @@ def add_row(depth, at, offsets, cells, count, gy, gy_step, part, sums):
 
 
 @jit
-def fill(g, source, first, rows, buffer, part):
+def fill(g, source, first, rows, buffer, part, ahead):
     """Copy rows of a vector of channels into the buffer, from row `first` of the image on, zeros around them."""
     for i in range(rows):
         y = first + i
@@ -220,10 +234,10 @@ def fill(g, source, first, rows, buffer, part):
             after = max(min((g.W - 1 - x) // g.step_w + 1, g.phase), before)
             if y < 0 or y >= g.H:
                 before, after = g.phase, g.phase
-            copy_line(g.zeros, 0, before, to, LANES)
+            copy_line(g.zeros, 0, before, to, LANES, 0)
             copy_line(source + y * g.source_h + (x + before * g.step_w) * g.source_w, g.step_w * g.source_w,
-                      after - before, to + SIZE * before, part)
-            copy_line(g.zeros, 0, g.phase - after, to + SIZE * after, LANES)
+                      after - before, to + SIZE * before, part, ahead)
+            copy_line(g.zeros, 0, g.phase - after, to + SIZE * after, LANES, 0)
 
 
 @jit
@@ -234,51 +248,55 @@ def room(g):
 
 @worker(Bands)
 def forward(_, job):
-    """Take bands of one vector of channels."""
+    """Take bands of vectors of channels that lie side by side."""
     g = opened(job)
-    memory, vectors = room(g), -(-g.channels // LANES)
-    buffer, line, places = memory.ctypes.data // SIZE * SIZE + SIZE, SIZE * g.step_w * g.phase, -(-g.OH // g.turns_h)
+    memory, vectors, line = room(g), -(-g.channels // LANES), SIZE * g.step_w * g.phase
+    buffer, pieces, places = memory.ctypes.data // SIZE * SIZE + SIZE, -(-vectors // g.each), -(-g.OH // g.turns_h)
     while True:
         work = take(g.counter)
-        if work >= g.N * g.bands * vectors:
+        if work >= g.N * g.bands * pieces:
             return
-        n, q, v = work // (g.bands * vectors), work // vectors % g.bands * g.rows, work % vectors
-        part, rows, weight = min(LANES, g.channels - v * LANES), min(g.rows, places - q), SIZE * g.cells * g.depth
-        weight, bias = g.weight + weight * v, g.bias + SIZE * v * (g.bias != g.zeros)
-        fill(g, g.source + n * g.source_n + SIZE * v, q * g.step_h + g.top, (rows - 1) * g.step_h + g.span, buffer,
-             part)
-        for i in range(rows):
-            for kind in range(g.turns_h * g.turns_w):
-                oh, ow = (q + i) * g.turns_h + kind // g.turns_w, kind % g.turns_w
-                if oh < g.OH and ow < g.OW:
-                    first = peek(g.kinds + 8 * kind)
-                    compute_row(g, buffer + i * g.step_h * line, first, peek(g.kinds + 8 * kind + 8) - first,
-                                weight + SIZE * g.depth * first, (g.OW - ow - 1) // g.turns_w + 1,
-                                g.out + n * g.out_n + oh * g.out_h + ow * g.out_w + SIZE * v, g.turns_w * g.out_w,
-                                part, bias)
+        n, q, first = work // (g.bands * pieces), work // pieces % g.bands * g.rows, work % pieces * g.each
+        last, rows = min(first + g.each, vectors), min(g.rows, places - q)
+        for v in range(first, last):
+            part, weight = min(LANES, g.channels - v * LANES), g.weight + SIZE * g.cells * g.depth * v
+            bias = g.bias + SIZE * v * (g.bias != g.zeros)
+            fill(g, g.source + n * g.source_n + SIZE * v, q * g.step_h + g.top, (rows - 1) * g.step_h + g.span,
+                 buffer, part, SIZE * (v + 1 < last))
+            for i in range(rows):
+                for kind in range(g.turns_h * g.turns_w):
+                    oh, ow = (q + i) * g.turns_h + kind // g.turns_w, kind % g.turns_w
+                    if oh < g.OH and ow < g.OW:
+                        cell = peek(g.kinds + 8 * kind)
+                        compute_row(g, buffer + i * g.step_h * line, cell, peek(g.kinds + 8 * kind + 8) - cell,
+                                    weight + SIZE * g.depth * cell, (g.OW - ow - 1) // g.turns_w + 1,
+                                    g.out + n * g.out_n + oh * g.out_h + ow * g.out_w + SIZE * v, g.turns_w * g.out_w,
+                                    part, bias)
 
 
 @worker(Bands)
 def gradient(_, job):
-    """Take parts of the bands, of one vector of channels, and sum up their products."""
+    """Take parts of the bands, of vectors of channels that lie side by side, and sum up their products."""
     g = opened(job)
-    memory, vectors, bands = room(g), -(-g.channels // LANES), g.N * g.bands
-    buffer, line = memory.ctypes.data // SIZE * SIZE + SIZE, SIZE * g.step_w * g.phase
+    memory, vectors, bands, line = room(g), -(-g.channels // LANES), g.N * g.bands, SIZE * g.step_w * g.phase
+    buffer, pieces, size = memory.ctypes.data // SIZE * SIZE + SIZE, -(-vectors // g.each), SIZE * g.cells * g.depth
     while True:
         work = take(g.counter)
-        if work >= g.parts * vectors:
+        if work >= g.parts * pieces:
             return
-        share, v = work // vectors, work % vectors
-        part, sums = min(LANES, g.channels - v * LANES), g.weight + SIZE * work * g.cells * g.depth
-        copy_line(g.zeros, 0, g.cells * g.depth, sums, LANES)
+        share, first = work // pieces, work % pieces * g.each
+        last, sums = min(first + g.each, vectors), g.weight + size * vectors * share
+        copy_line(g.zeros, 0, g.cells * g.depth * (last - first), sums + size * first, LANES, 0)
         for band in range(share * bands // g.parts, (share + 1) * bands // g.parts):
             n, oh = band // g.bands, band % g.bands * g.rows
             rows = min(g.rows, g.OH - oh)
-            fill(g, g.source + n * g.source_n + SIZE * v, oh * g.step_h + g.top, (rows - 1) * g.step_h + g.span, buffer,
-                 part)
-            for i in range(rows):
-                add_row(g.depth, buffer + i * g.step_h * line, g.offsets, g.cells, g.OW,
-                        g.out + n * g.out_n + (oh + i) * g.out_h + SIZE * v, g.out_w, part, sums)
+            for v in range(first, last):
+                part = min(LANES, g.channels - v * LANES)
+                fill(g, g.source + n * g.source_n + SIZE * v, oh * g.step_h + g.top, (rows - 1) * g.step_h + g.span,
+                     buffer, part, SIZE * (v + 1 < last))
+                for i in range(rows):
+                    add_row(g.depth, buffer + i * g.step_h * line, g.offsets, g.cells, g.OW,
+                            g.out + n * g.out_n + (oh + i) * g.out_h + SIZE * v, g.out_w, part, sums + size * v)
 
 
 # Weights: (vectors, cells, depth, LANES)
@@ -380,11 +398,13 @@ def route(window, back, OW, several=1):
                  *(np.array(table, np.int64) for table in (cell, first, offsets)))
 
 
-def start(worker, way, out, source, depth, weight, bias=None, relu=0, gate=None, added=None, parts=1):
+def start(worker, way, out, source, depth, weight, bias=None, relu=0, gate=None, added=None, parts=0):
     """Cut a convolution into bands, and let the threads take them."""
     (N, C, OH, OW), places = out.shape, -(-out.shape[2] // way.turns[0])
     high = BUFFER // (SIZE * way.step[1] * way.phase)  # rows that the buffer holds
     bands = -(-places // max((high - way.span) // way.step[0] + 1, 1))
+    each = (parts or N * bands) * -(-C // LANES) // (PIECES * threads.count())
+    each = max(min(SIDE_BY_SIDE, each), 1)
     nothing = zeros(max(C, LANES))
     bias = nothing if bias is None else np.ascontiguousarray(bias)
     threads.run(worker, Bands(
@@ -392,7 +412,7 @@ def start(worker, way, out, source, depth, weight, bias=None, relu=0, gate=None,
         address(weight), address(bias), relu, int(gate is not None),
         beside(gate if added is None else added, out), int(added is not None), address(nothing), *way.step, *way.turns,
         *way.first, way.span, way.phase, len(way.offsets), address(way.kinds), address(way.offsets),
-        -(-places // bands), bands, parts),
+        -(-places // bands), bands, each, parts),
         out.size * depth * len(way.offsets) // ENOUGH)
 
 
