@@ -17,6 +17,7 @@ from nailorch.kernels.fast import (
     blocks,
     convolution,
     depthwise,
+    gemm,
     memory,
     repair,
     target,
@@ -182,7 +183,8 @@ def test_what_is_not_finite_reaches_the_windows_of_a_depthwise_convolution_that_
     ((3, 1, 28, 28), 16, Window(3, 1, 1), 1), ((2, 3, 15, 17), 20, Window(3, 2, 1), 1),
     ((2, 12, 13, 9), 18, Window(3, 2, 1, 2), 3), ((2, 24, 10, 14), 24, Window(3, 2, 1), 24),
     ((2, 20, 10, 14), 20, Window(3, 2, 1), 5), ((2, 48, 19, 15), 48, Window((2, 3), 1, 1), 3),
-    ((2, 40, 17, 21), 37, Window(3, 1, 2, (2, 3)), 1),
+    ((2, 40, 17, 21), 37, Window(3, 1, 2, (2, 3)), 1), ((2, 32, 29, 30), 80, Window(1, (2, 1)), 1),
+    ((2, 96, 21, 20), 35, Window(1), 1), ((1, 132, 9, 5), 66, Window(1), 2),
 ], ids=str)
 def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(shape, OC, window, groups, monkeypatch):
     guarded, margin, side = [], 4096, convolution.side
@@ -320,6 +322,22 @@ def test_relu_keeps_nan():
     x[0, 0, 4, 4] = np.nan
     y = convolution.conv2d(x, normal(1, 16, 16, 3, 3), None, Window(3, 1, 1), relu=True)
     assert np.isnan(y[:, :, 3:6, 3:6]).all() and np.isfinite(y[:, :, 0]).all()
+
+
+@pytest.mark.parametrize(('C', 'OC', 'window', 'groups'), [
+    (32, 96, Window(1), 1), (48, 16, Window(1, 2), 1), (64, 144, Window(3, 2, 1), 1), (64, 64, Window(2, 3), 2),
+    (17, 33, Window(1, (1, 2)), 1),
+], ids=str)
+def test_results_that_go_past_the_caches_are_those_that_do_not(C, OC, window, groups, monkeypatch):
+    x, weight, b = normal(0, 2, C, 15, 22), normal(1, OC, C // groups, *window.kernel_size), normal(2, OC)
+    gy, results = normal(3, 2, OC, *window.outsize((15, 22))), []
+    for beyond in (gemm.BEYOND, 1):
+        monkeypatch.setattr(gemm, 'BEYOND', beyond)
+        results.append([convolution.conv2d(x, weight, b, window, groups, 1),
+                        convolution.conv2d_data_grad(gy, weight, (15, 22), window, groups),
+                        convolution.conv2d_data_grad(gy, weight, (15, 22), window, groups, gate=x)])
+    for cached, past in zip(*results, strict=True):
+        np.testing.assert_array_equal(cached, past)
 
 
 def test_results_are_the_same_from_run_to_run():

@@ -72,8 +72,10 @@ def by_groups(convolve, weight, groups):
     """
     wide, fewer = merge(weight, groups)
     y = convolve(wide, fewer)
+    if fewer == groups:
+        return y
     with np.errstate(all='ignore'):
-        return y if fewer == groups or np.isfinite(y.sum()) else convolve(weight, groups)
+        return y if np.isfinite(y.sum()) else convolve(weight, groups)
 
 
 def diagonal(wide, groups, few):

@@ -14,13 +14,13 @@ import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, take
-from nailorch.kernels.fast.gemm import pack_forward
+from nailorch.kernels.fast.gemm import pack_forward, panel_width
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
 from nailorch.kernels.fast.outer import Delivery, deliver
 from nailorch.kernels.fast.target import LANES, REGISTERS
-from nailorch.kernels.fast.tiles import WIDE, rectified
+from nailorch.kernels.fast.tiles import rectified
 from nailorch.kernels.fast.vectors import store, sweep
 
 BAND = 1 << 14  # bytes of padded rows at a time
@@ -123,6 +123,7 @@ class Few(NamedTuple):
     weight: int
     bias: int
     relu: int = 0
+    wide: int = 0  # channels of a panel of weights
     form: int = 0
     parts: int = 0
     sums: int = 0
@@ -144,7 +145,7 @@ def fill(g, n, first, rows, band):
 def convolve(_, job):
     """Take images, or some rows of them, until none is left."""
     g = opened(job)
-    width, pieces, wide = g.before + g.row + g.after, -(-g.OH // g.rows), WIDE * LANES
+    width, pieces, wide = g.before + g.row + g.after, -(-g.OH // g.rows), g.wide
     band = np.empty(((g.rows - 1) * g.step_h + g.KH) * width, np.float32)
     while True:
         work = take(g.counter)
@@ -234,7 +235,8 @@ def conv2d(image, weight, bias, window, relu=0):
     N, OC = len(image), weight.shape[0]
     x, y = in_rows(image), images(N, OC, *window.outsize(image.shape[2:]))
     packed, bias = pack_forward(weight, 1), zeros(OC + LANES) if bias is None else np.ascontiguousarray(bias)
-    threads.run(convolve, job(x, y, window, weight=address(packed), bias=address(bias), relu=int(relu)),
+    threads.run(convolve, job(x, y, window, weight=address(packed), bias=address(bias), relu=int(relu),
+                          wide=panel_width(OC)),
                 y.size * weight[0].size // SMALL)
     return y
 

@@ -13,6 +13,7 @@ SH; those are the same for every SHth row. So there are SH * SW kinds of pixels,
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,13 +21,14 @@ import numpy as np
 from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.emit import SIZE, peek, take
 from nailorch.kernels.fast.jit import jit, opened, worker
-from nailorch.kernels.fast.layout import channels_last, like
+from nailorch.kernels.fast.layout import channels_last, clear, like
 from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
 
 PLACES = 96  # a piece of work: so many rows of the left matrix (their stretches stay in the second cache)
 DEPTH = 512  # and so many columns of it at a time
+BEYOND = 1 << 22  # numbers of a result: more than caches hold until they are wanted again
 NARROW = 8  # rows of the tiles for what is left of the channels
 SPARE = 8  # a last tile may be taller than what is left
 
@@ -53,7 +55,7 @@ class Walk(NamedTuple):
     step_h: int  # pixels of the source from one row of places to the next
     step_w: int
     depth: int  # numbers in a stretch: the channels of a pixel (of its group)
-    weight: int  # panels of WIDE vectors of output channels: (groups, panels, cells * depth, channels of the panel)
+    weight: int  # panels of `wide` output channels: (groups, panels, cells * depth, channels of the panel)
     channels: int  # of the output, in a group
     groups: int
     bias: int
@@ -68,6 +70,8 @@ class Walk(NamedTuple):
     panels_each: int  # panels of output channels to a piece of work
     parts: int = 1  # the weight gradient's: pieces of its own that each part of the places has
     added: int = 0  # 1: what lies `gate` bytes from the output is added to it, before relu
+    streamed: int = 0  # 1: the output goes past the caches
+    wide: int = 0
 
 
 @jit
@@ -81,27 +85,27 @@ def tall(rows, vectors):
 
 @jit
 def tile(rows, vectors, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-         gate, added, ahead):
+         gate, added, ahead, onward, streamed):
     """Compute one tile."""
     if vectors == WIDE:
         if rows == 6:
             wide_6(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added, ahead)
+                   gate, added, ahead, onward, streamed)
         elif rows == 5:
             wide_5(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added, ahead)
+                   gate, added, ahead, onward, streamed)
         else:
             wide_4(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added, ahead)
+                   gate, added, ahead, onward, streamed)
     elif vectors == 1:
         narrow_1(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added, ahead)
+                 gate, added, ahead, onward, streamed)
     elif vectors == 2:
         narrow_2(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added, ahead)
+                 gate, added, ahead, onward, streamed)
     else:
         narrow_3(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added, ahead)
+                 gate, added, ahead, onward, streamed)
 
 
 @jit
@@ -133,13 +137,13 @@ def look_up(g, first, count, group, stretch, out):
             n, oh = n + 1, 0
     out[count:count + SPARE] = out[count - 1]
     for cell in range(g.cells):
-        stretch[cell, count:count + SPARE] = stretch[cell, count - 1]
+        stretch[cell, count:count + 2 * SPARE] = stretch[cell, count - 1]  # a tile asks for the rows of the next one
 
 
 @jit
 def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
     """Compute the places that the tables hold, for some panels of output channels."""
-    a, outs, cells, wide = stretch.ctypes.data, out.ctypes.data, g.cells, WIDE * LANES
+    a, outs, cells, wide = stretch.ctypes.data, out.ctypes.data, g.cells, g.wide
     a_step = 8 * stretch.shape[1]
     together = max(DEPTH // g.depth, 1)  # whole cells at a time, or a part of one
     padded = -(-g.channels // LANES) * LANES
@@ -161,7 +165,8 @@ def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
                     to = outs + 8 * i
                     tile(rows, vectors, a + a_step * cell + 8 * i, a_step, 4 * k, segments, depth, b,
                          bias.ctypes.data if begin else to, offset, to, offset, part, g.relu * end,
-                         g.gated * end, g.gate, g.added * end, 0)
+                         g.gated * end, g.gate, g.added * end, 0, 8 * rows * (panel == first_panel),
+                         g.streamed * end)
                     i += rows
             if together > 1:
                 break
@@ -171,9 +176,9 @@ def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
 def walk(_, job):
     """Take pieces of work, places by groups by panels, until none is left."""
     g = opened(job)
-    stretch = np.empty((g.cells, g.places + SPARE), np.int64)
+    stretch = np.empty((g.cells, g.places + 2 * SPARE), np.int64)
     out, bias = np.empty(g.places + SPARE, np.int64), np.empty(SPARE, np.int64)
-    total, panels = g.N * g.OH * g.OW, -(-g.channels // (WIDE * LANES))
+    total, panels = g.N * g.OH * g.OW, -(-g.channels // g.wide)
     pieces, shares = -(-total // g.places), -(-panels // g.panels_each)
     while True:
         work = take(g.counter)
@@ -187,10 +192,11 @@ def walk(_, job):
         walk_piece(g, count, group, panel, min(panels, panel + g.panels_each), stretch, out, bias)
 
 
-def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=None, relu=0, gate=None, added=None):
-    """Cut a walk over N images into pieces, and let the threads take them."""
-    total, panels = N * out.shape[2] * out.shape[3], -(-channels // (WIDE * LANES))
-    nothing = zeros(max(depth, channels) + WIDE * LANES)
+def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=None, relu=0, gate=None, added=None,
+          size=0):
+    """Cut a walk over N images into pieces, and let the threads take them. Out may be a part of `size` numbers."""
+    total, wide = N * out.shape[2] * out.shape[3], panel_width(channels)
+    panels, nothing = -(-channels // wide), zeros(max(depth, channels) + WIDE * LANES)
     pieces, enough = -(-total // PLACES) * groups, 6 * threads.count()
     shares = min(panels, -(-enough // pieces)) if pieces < enough else 1
     bias = nothing if bias is None else np.ascontiguousarray(bias)
@@ -198,7 +204,8 @@ def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=No
         address(out), *strides(out), N, *out.shape[2:], address(source), *strides(source), *source.shape[2:], *step,
         depth, address(weight), channels, groups, address(bias), int(relu), int(gate is not None),
         beside(gate if added is None else added, out), address(nothing), len(dy), address(dy), address(dx),
-        min(PLACES, total), -(-panels // shares), added=int(added is not None)))
+        min(PLACES, total), -(-panels // shares), added=int(added is not None),
+        streamed=int(max(out.size, size) >= BEYOND and channels % LANES == 0), wide=wide))
 
 
 def beside(other, out):
@@ -206,7 +213,13 @@ def beside(other, out):
     return 0 if other is None else address(other) - address(out)
 
 
-# Weights: panels of WIDE vectors of output channels, so that a tile reads them from beginning to end
+# Weights: panels of some vectors of output channels, so that a tile reads them from beginning to end
+
+
+def panel_width(channels):
+    """Return how many channels a panel has: WIDE vectors, or less where panels come out even, two of 3 for 6."""
+    vectors = -(-channels // LANES)
+    return -(-vectors // -(-vectors // WIDE)) * LANES
 
 
 class Packing(NamedTuple):
@@ -223,6 +236,7 @@ class Packing(NamedTuple):
     group_step: int
     low: int  # the address of the first cell in memory, and how many numbers the cells span
     span: int
+    wide: int = 0  # channels of a panel
 
 
 @jit
@@ -259,7 +273,7 @@ def pack_block(g, source, depth, numbers, to, row, plane, tables):
 def pack(_, job):
     """Copy weights into panels: (groups, panels, cells * depth, channels of the panel)."""
     g = opened(job)
-    wide, tables = WIDE * LANES, np.empty((4, LANES), np.int64)
+    wide, tables = g.wide, np.empty((4, LANES), np.int64)
     blocks, padded = -(-g.channels // LANES), -(-g.channels // LANES) * LANES
     while True:
         work = take(g.counter)
@@ -284,7 +298,8 @@ def fill_panels(packed, cell, depth, depth_step, channels, channel_step, groups,
         packed[:] = 0
     low, high = int(cell.min()), int(cell.max())
     threads.run(pack, Packing(address(packed), len(cell), address(cell), depth, depth_step, channels, channel_step,
-                              groups, group_step, low, (high - low) // 4 + 1), packed.size // threads.TINY)
+                              groups, group_step, low, (high - low) // 4 + 1, panel_width(channels)),
+                packed.size // threads.TINY)
 
 
 # The two walks
@@ -312,6 +327,7 @@ def stretches(image, window, groups):
     return channels_last(image), *distances(window), depth
 
 
+@lru_cache(256)
 def distances(window):
     """Return how far every cell of the kernel is from its place, in rows and in columns."""
     (KH, KW), (DH, DW), ((top, _), (left, _)) = window.kernel_size, window.dilation, window.pad
@@ -353,24 +369,29 @@ def conv2d_data_grad(gy, weight, groups, size, window, gate=None):
 
     With `gate`, an activation of the result's shape, the gradient stops where it is not positive: ReLU's derivative.
     """
-    (N, OC, _, _), C, (H, W) = gy.shape, weight.shape[1] * groups, size
+    (N, OC, _, _), C, (H, W), (SH, SW) = gy.shape, weight.shape[1] * groups, size, window.stride
     gx, gy = images(N, C, H, W), channels_last(gy)
     gate = None if gate is None else like(gate, gx)
+    cells, tables = meetings(window)
+    packed, begin = pack_backward(weight, cells, groups), 0
+    for kind, (dy, dx) in enumerate(tables):
+        h, w = kind // SW, kind % SW
+        here, end = gx[:, :, h::SH, w::SW], begin + panels_size(len(dy), OC // groups, C // groups, groups)
+        if not len(dy):
+            clear(here, gx.size >= BEYOND)
+        elif here.size:
+            start(N, here, gy, (1, 1), dy, dx, OC // groups, packed[begin:end], C // groups, groups,
+                  gate=None if gate is None else gate[:, :, h::SH, w::SW], size=gx.size)
+        begin = end
+    return gx
+
+
+@lru_cache(256)
+def meetings(window):
+    """Return, for every kind of pixels, the cells that saw it, down and across, and how far off each stood in gy."""
     rows, cols = (list(kinds(window, axis)) for axis in (0, 1))
     cells = tuple((tuple(kh), tuple(kw)) for _, kh, _ in rows for _, kw, _ in cols)
-    packed, begin = pack_backward(weight, cells, groups), 0
-    for h, kh, dy in rows:
-        for w, kw, dx in cols:
-            here = gx[:, :, h::window.stride[0], w::window.stride[1]]
-            end = begin + panels_size(len(kh) * len(kw), OC // groups, C // groups, groups)
-            if not len(kh) or not len(kw):
-                here[...] = 0
-            elif here.size:
-                start(N, here, gy, (1, 1), np.repeat(dy, len(dx)), np.tile(dx, len(dy)), OC // groups,
-                      packed[begin:end], C // groups, groups,
-                      gate=None if gate is None else gate[:, :, h::window.stride[0], w::window.stride[1]])
-            begin = end
-    return gx
+    return cells, [(np.repeat(dy, len(dx)), np.tile(dx, len(dy))) for *_, dy in rows for *_, dx in cols]
 
 
 def kinds(window, axis):

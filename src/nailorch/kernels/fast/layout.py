@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import SIZE, take
+from nailorch.kernels.fast.emit import SIZE, kernel, take
 from nailorch.kernels.fast.jit import opened, worker
 from nailorch.kernels.fast.memory import address, images, unwritten
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import turn
+from nailorch.kernels.fast.vectors import save, sweep
 
 FEW = 16  # squares to a piece of work
 SMALL = 1 << 16  # numbers that one thread has turned before two would have begun
@@ -59,6 +60,51 @@ def turn_matrices(_, job):
                 sources[i] += squares * SIZE
                 outs[i] = outs[i] + squares * LANES * g.out_row if i < rest else waste.ctypes.data
             turn(sources.ctypes.data, 0, rest, outs.ctypes.data, steps.ctypes.data, rows, 1)
+
+
+class Clearing(NamedTuple):
+    """Rows of pixels that become 0: addresses, and steps in bytes."""
+
+    out: int
+    out_n: int
+    out_h: int
+    out_w: int
+    N: int
+    H: int
+    W: int
+    numbers: int  # of a pixel
+    streamed: int
+
+
+@kernel
+def clear_row(m, out, step, count, numbers, streamed):
+    """Write zeros into `count` pixels, `step` bytes apart; `streamed` ones, of whole vectors, past the caches."""
+    zero = m.splat(0)
+
+    def pixel(past):
+        return lambda i: sweep(m, numbers, lambda k, part: save(m, out + i * step + 4 * k, zero, part, past))
+
+    m.loop(streamed * count, pixel(True))
+    m.loop((1 - streamed) * count, pixel(False))
+
+
+@worker(Clearing)
+def clear_rows(_, job):
+    """Take rows of pixels until none is left."""
+    g = opened(job)
+    while True:
+        work = take(g.counter)
+        if work >= g.N * g.H:
+            return
+        clear_row(g.out + work // g.H * g.out_n + work % g.H * g.out_h, g.out_w, g.W, g.numbers, g.streamed)
+
+
+def clear(image, streamed=False):
+    """Write zeros into images, or a part of some, whose channels lie side by side; `streamed` past the caches."""
+    N, C, H, W = image.shape
+    n, _, h, w = image.strides
+    past = streamed and C % LANES == 0
+    threads.run(clear_rows, Clearing(address(image), n, h, w, N, H, W, C, int(past)), image.size // SMALL)
 
 
 def channels_last(image):

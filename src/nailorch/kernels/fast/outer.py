@@ -3,6 +3,9 @@
     gW[kh, kw] = sum over n, oh, ow of x[n, oh*SH + kh*DH - top, ow*SW + kw*DW - left, :]^T gy[n, oh, ow, :]
 
 One matrix product a cell, with the places in the middle; its left matrix is again no more than a table of addresses.
+
+A kernel of one cell is a product of two matrices, and either may be the left one. With gy to the left, the sums come
+out in the order of the weights; and with the wider one there, more of what comes from memory is asked for in time.
 """
 
 from __future__ import annotations
@@ -29,29 +32,29 @@ narrow_8, narrow_1 = outer_tile(8, 1), outer_tile(1, 1)
 
 
 @jit
-def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step, numbers):
+def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step, numbers, ahead):
     """Add a product to `rows` rows of out, tile by tile: the highest that still fits."""
     r = 0
     while r < rows:
         left, at, first, to = rows - r, a_offset + 4 * r, start + r * start_step, out + r * out_step
         if numbers <= LANES:
             if left >= 8:
-                narrow_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+                narrow_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
                 r += 8
             else:
-                narrow_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+                narrow_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
                 r += 1
         elif left >= HIGH:
-            outer_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+            outer_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
             r += HIGH
         elif left >= 4:
-            outer_4(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+            outer_4(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
             r += 4
         elif left >= 2:
-            outer_2(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+            outer_2(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
             r += 2
         else:
-            outer_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers)
+            outer_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
             r += 1
 
 
@@ -60,7 +63,7 @@ def collect(_, job):
     """Take pieces of work: parts of the places, by groups, by panels of channels. Each part has sums of its own."""
     g = opened(job)
     total, panels = g.N * g.OH * g.OW, -(-g.channels // PANEL)
-    stretch, out = np.empty((g.cells, PLACES + SPARE), np.int64), np.empty(PLACES + SPARE, np.int64)
+    stretch, out = np.empty((2, g.cells, PLACES + 2 * SPARE), np.int64), np.empty((2, PLACES + SPARE), np.int64)
     right = np.empty((PLACES, PANEL), np.float32)
     shares, row = -(-panels // g.panels_each), 4 * g.channels
     while True:
@@ -70,18 +73,25 @@ def collect(_, job):
         part, group, share = work // (g.groups * shares), work // shares % g.groups, work % shares
         result = g.weight + 4 * (part * g.groups + group) * g.cells * g.depth * g.channels
         begin, end = part * total // g.parts, (part + 1) * total // g.parts
+        now = 0
+        look_up(g, begin, min(PLACES, end - begin), group, stretch[0], out[0])
         for first in range(begin, end, PLACES):
-            count, fresh = min(PLACES, end - first), first == begin
-            look_up(g, first, count, group, stretch, out)
+            count, fresh, left, ahead, ahead_out = min(PLACES, end - first), first == begin, end - first - PLACES, 0, 0
+            if left > 0:  # the tables of the next places lie beside those of these
+                look_up(g, first + PLACES, min(PLACES, left), group, stretch[1 - now], out[1 - now])
+                ahead = (1 - 2 * now) * 8 * stretch[0].size * (left >= PLACES)
+                ahead_out = (1 - 2 * now) * 8 * out[0].size * (left >= PLACES)
+            a, outs, now = stretch[now].ctypes.data, out[now].ctypes.data, 1 - now
             for panel in range(share * g.panels_each, min(panels, (share + 1) * g.panels_each)):
                 numbers = min(PANEL, g.channels - panel * PANEL)
                 vectors, b = -(-numbers // LANES), right.ctypes.data
                 part_of_last = numbers - (vectors - 1) * LANES
-                copy_rows(out.ctypes.data, 4 * panel * PANEL, count, b, 4 * PANEL, vectors, part_of_last)
+                copy_rows(outs, 4 * panel * PANEL, count, b, 4 * PANEL, vectors, part_of_last, ahead_out)
                 for cell in range(g.cells):
                     to = result + cell * g.depth * row + 4 * panel * PANEL
-                    outer(stretch.ctypes.data + 8 * cell * stretch.shape[1], 0, g.depth, count, b, 4 * PANEL,
-                          g.zeros if fresh else to, 0 if fresh else row, to, row, numbers)
+                    outer(a + 8 * cell * stretch.shape[2], 0, g.depth, count, b, 4 * PANEL,
+                          g.zeros if fresh else to, 0 if fresh else row, to, row, numbers,
+                          ahead * (g.cells == 1 and panel == share * g.panels_each))
 
 
 class Delivery(NamedTuple):
@@ -136,18 +146,25 @@ def conv2d_weight_grad(image, gy, window, groups=1):
     """Return the gradient of conv2d's weights, (OC, C // groups, KH, KW), in C order, that of the weights."""
     C, (N, OC, OH, OW), (KH, KW) = image.shape[1], gy.shape, window.kernel_size
     x, dy, dx, depth = stretches(image, window, groups)
-    gy, nothing, workers = channels_last(gy), zeros(max(C * KW, OC) + PANEL), threads.count()
-    count, panels = (OC // groups) * depth * len(dy), -(-(OC // groups) // PANEL)
+    gy, workers, channels, step = channels_last(gy), threads.count(), OC // groups, window.stride
+    count = channels * depth * len(dy)
     # Either each thread takes a part of the places, and reads them once, with sums of its own for all of gW, which must
     # stay in its second cache; or panels of gW, and then it reads all places for each.
-    size = 4 * groups * count
-    once = 2 * PLACES * workers <= N * OH * OW and size <= SMALL
-    parts, panels_each = (workers, panels) if once else (1, 1)
-    sums, gW = floats(parts * groups * count), floats(groups * count).reshape(OC, C // groups, KH, KW)
+    once = 2 * PLACES * workers <= N * OH * OW and 4 * groups * count <= SMALL
+    turned = (KH, KW) == (1, 1) and window.pad == ((0, 0), (0, 0)) and (
+        channels >= depth if once else depth >= workers * PANEL)
+    if turned:
+        x, gy, depth, channels, step = gy, x[:, :, ::step[0], ::step[1]], channels, depth, (1, 1)
+    parts, panels_each = (workers, -(-channels // PANEL)) if once else (1, 1)
+    nothing, sums = zeros(max(C * KW, OC) + PANEL), floats(parts * groups * count)
     threads.run(collect, Walk(
-        address(gy), *strides(gy), N, OH, OW, address(x), *strides(x), *x.shape[2:], *window.stride, depth,
-        address(sums), OC // groups, groups, address(nothing), 0, 0, 0, address(nothing),
+        address(gy), *strides(gy), N, OH, OW, address(x), *strides(x), *x.shape[2:], *step, depth,
+        address(sums), channels, groups, address(nothing), 0, 0, 0, address(nothing),
         len(dy), address(dy), address(dx), PLACES, panels_each, parts))
+    if turned:
+        sums = sums.reshape(parts, OC, C // groups, 1, 1)
+        return sums[0] if parts == 1 else sums.sum(axis=0)
+    gW = floats(groups * count).reshape(OC, C // groups, KH, KW)
     threads.run(deliver, Delivery(address(sums), parts, KH * KW, C // groups, OC // groups, groups, address(gW)),
                 sums.size // threads.TINY)
     return gW

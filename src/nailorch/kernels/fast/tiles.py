@@ -23,20 +23,25 @@ def row_tile(rows, vectors):
     panel, by `depth` rows. The offsets, in bytes, are added to every address of a table. `part` numbers of the
     last vector are real. `relu` is 0, 1, or 2 for ReLU6. If `gated` is 1, out is set to 0 where the number `gate` bytes
     from it is not positive: ReLU's derivative. If `added` is 1, the number there is added before relu: a residual.
-    With each row of B, its first FETCHED vectors are asked for `ahead` bytes further on, into the second cache.
+    With each row of B, its first FETCHED vectors are asked for `ahead` bytes further on, into the second cache; and
+    with A's rows, those that stand `onward` bytes further on in the table. A `streamed` result, of whole vectors, goes
+    past the caches.
     """
 
     def tile(m, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate,
-             added, ahead):
+             added, ahead, onward, streamed):
         def load(address, v):
             return m.load(address + SIZE * v) if v < vectors - 1 else m.load_part(address + SIZE * v, part)
 
         def segment(s, *sums):
-            row = [m.word(a + s * a_step + 8 * r) + a_offset for r in range(rows)]
+            row, then = ([m.word(table + s * a_step + 8 * r) + a_offset for r in range(rows)]
+                         for table in (a, a + onward))
             panel = b + depth * s * (SIZE * vectors)
 
             def several(steps):
                 def body(i, *sums):
+                    for r in range(rows if steps > 1 else 0):
+                        m.prefetch(then[r] + i * (4 * steps))
                     for k in range(steps):
                         at = panel + i * (SIZE * vectors * steps) + SIZE * vectors * k
                         right = [m.load(at + SIZE * v) for v in range(vectors)]
@@ -53,8 +58,8 @@ def row_tile(rows, vectors):
 
         cells = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = [m.word(start + 8 * r) + start_offset for r in range(rows)]
-        sums = m.loop(segments, segment, *(load(starts[r], v) for r, v in cells))
         outs = [m.word(out + 8 * r) + offset for r in range(rows)]
+        sums = m.loop(segments, segment, *(load(starts[r], v) for r, v in cells))
         sums = m.loop(added, lambda _, *sums: [
             x + load(outs[r] + gate, v) for (r, v), x in zip(cells, sums, strict=True)], *sums)
         sums, zero = rectified(m, relu, sums), m.splat(0)
@@ -63,11 +68,18 @@ def row_tile(rows, vectors):
             return [m.below(zero, load(outs[r] + gate, v), x, zero) for (r, v), x in zip(cells, sums, strict=True)]
 
         sums = m.loop(gated, shut, *sums)
-        for (r, v), x in zip(cells, sums, strict=True):
-            if v < vectors - 1:
-                m.store(outs[r] + SIZE * v, x)
-            else:
-                m.store_part(outs[r] + SIZE * v, x, part)
+
+        def write(past):
+            for (r, v), x in zip(cells, sums, strict=True):
+                if past:
+                    m.stream(outs[r] + SIZE * v, x)
+                elif v < vectors - 1:
+                    m.store(outs[r] + SIZE * v, x)
+                else:
+                    m.store_part(outs[r] + SIZE * v, x, part)
+
+        m.loop(streamed, lambda _: write(True))
+        m.loop(1 - streamed, lambda _: write(False))
 
     return kernel(tile)
 
@@ -77,14 +89,15 @@ def outer_tile(rows, vectors):
 
     `a` is a table of addresses, one for every k, `b` a matrix whose rows are `b_step` bytes apart; start and out are
     matrices too (a start of zeros has step 0), of which `numbers` columns are real. This is the weight gradient: k runs
-    over pixels.
+    over pixels, and those that stand `ahead` bytes further on in the table are asked for.
     """
 
-    def tile(m, a, a_offset, count, b, b_step, start, start_step, out, out_step, numbers):
+    def tile(m, a, a_offset, count, b, b_step, start, start_step, out, out_step, numbers, ahead):
         def several(steps):
             def body(i, *sums):
                 for k in range(steps):
                     left = m.word(a + i * (8 * steps) + 8 * k) + a_offset
+                    m.prefetch(m.word(a + ahead + i * (8 * steps) + 8 * k) + a_offset)
                     at = b + (i * steps + k) * b_step
                     right = [m.load(at + SIZE * v) for v in range(vectors)]
                     column = [m.broadcast(left + 4 * r) for r in range(rows)]
@@ -102,10 +115,15 @@ def outer_tile(rows, vectors):
 
 
 @kernel
-def copy_rows(m, source, offset, count, out, out_step, vectors, part):
-    """Copy `count` rows from a table's addresses into a matrix: so many vectors each, `part` of the last one real."""
+def copy_rows(m, source, offset, count, out, out_step, vectors, part, ahead):
+    """Copy `count` rows from a table's addresses into a matrix: so many vectors each, `part` of the last one real.
+
+    What stands `ahead` bytes further on in the table is asked for.
+    """
     def row(k):
         at, to = m.word(source + 8 * k) + offset, out + k * out_step
+        after = m.word(source + ahead + 8 * k) + offset
+        m.loop(vectors, lambda v: m.prefetch(after + v * SIZE))
         m.loop(vectors - 1, lambda v: m.store(to + v * SIZE, m.load(at + v * SIZE)))
         last = (vectors - 1) * SIZE
         m.store(to + last, m.load_part(at + last, part))

@@ -161,7 +161,7 @@ def multiply(g, first, count, V, M, rows, outs, nothing, table, gates, panel):
         while i < count:
             high = tall(count - i, vectors)
             tile(high, vectors, rows.ctypes.data + 8 * i, 0, p * g.V_plane, 1, g.depth, b + p * g.depth * width,
-                 nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0, ahead)
+                 nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0, ahead, 0, 0)
             ahead = ahead + once if i == 0 else 0
             i += high
     for i in range(count):
@@ -396,7 +396,7 @@ def add_products(g, rows, count, D, p, k, depth, sums, fresh):
     for channel in range(0, g.channels, 2 * LANES):
         to = sums + (p * g.depth + k) * row + 4 * channel
         outer(rows.ctypes.data, p * g.V_plane + 4 * k, depth, count, D + p * g.D_plane + 4 * channel, g.D_row,
-              g.zeros if fresh else to, 0 if fresh else row, to, row, min(2 * LANES, g.channels - channel))
+              g.zeros if fresh else to, 0 if fresh else row, to, row, min(2 * LANES, g.channels - channel), 0)
 
 
 @worker(Tiling)
