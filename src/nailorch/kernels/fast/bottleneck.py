@@ -18,7 +18,7 @@ from nailorch.kernels.fast.convolution import RELU
 from nailorch.kernels.fast.depthwise import SLAB, axes, compute_row, side_by_side
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
-from nailorch.kernels.fast.gemm import beside, pack_forward
+from nailorch.kernels.fast.gemm import beside, pack_forward, panel_width
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import copied, like
 from nailorch.kernels.fast.memory import ALIGN, address, floats, images, strides, zeros
@@ -136,7 +136,7 @@ class Block(NamedTuple):
 @jit
 def multiply(a, a_step, count, depth, panels, bias, out, out_step, channels, relu, added, beside):
     """Multiply so many rows with all panels of a matrix."""
-    wide = WIDE * LANES
+    wide = panel_width(channels)
     for first in range(0, channels, wide):
         numbers = min(wide, channels - first)
         vectors = -(-numbers // LANES)

@@ -24,6 +24,7 @@ from nailorch.kernels.fast.tiles import rectified
 from nailorch.kernels.fast.vectors import store, sweep
 
 BAND = 1 << 14  # bytes of padded rows at a time
+ROWS = 4  # of places, whose gradient is worth sums of their own
 SMALL = 1 << 18  # multiplications that one thread has done before two would have begun
 # (KH, KW * C) of the kernels whose weight gradient has a sum for each cell in a register
 FORMS = ((3, 3), (5, 5), (3, 9)) if REGISTERS == 32 else ((3, 3),)
@@ -243,7 +244,7 @@ def conv2d(image, weight, bias, window, relu=0):
 
 def conv2d_weight_grad(image, gy, window):
     C, OC, size = image.shape[1], gy.shape[1], window.kernel_size
-    x, gy, parts = in_rows(image), channels_last(gy), min(8 * threads.count(), len(gy))
+    x, gy, parts = in_rows(image), channels_last(gy), min(8 * threads.count(), -(-len(gy) * gy.shape[2] // ROWS))
     each, work = prod(size) * C * OC, gy.size * prod(size) * C // SMALL
     sums, gW = floats(parts * each), floats(each).reshape(OC, C, *size)
     threads.run(collect, job(x, gy, window, weight=0, bias=0, form=FORMS.index((size[0], size[1] * C)), parts=parts,

@@ -216,6 +216,7 @@ def beside(other, out):
 # Weights: panels of some vectors of output channels, so that a tile reads them from beginning to end
 
 
+@jit
 def panel_width(channels):
     """Return how many channels a panel has: WIDE vectors, or less where panels come out even, two of 3 for 6."""
     vectors = -(-channels // LANES)
