@@ -107,6 +107,12 @@ HOSTILE = {
     'deep lists': b'\x80\x02' + b']' * 100_000 + b'a' * 99_999 + b'.',
     'laughs for a key': b'\x80\x02}(U\x01x' + b'q\x01h\x01\x86' * 200 + b'Nu.',
     'a list as a key': b'\x80\x02}]Ns.',
+    'numbers of one hash as keys': b'\x80\x02}(' + b''.join(
+        b'\x8a\x0b' + (number * (2 ** 61 - 1)).to_bytes(11, 'little') + b'N' for number in range(1, 50_000)) + b'u.',
+    'numbers of one hash to remember': b'\x80\x02N' + b''.join(
+        b'p%d\n' % (number * (2 ** 61 - 1)) for number in range(1, 50_000)) + b'.',
+    'a list copied a thousand times': b'\x80\x02ctorch\nSize\nq\x00](K\x01q\x01' + b'h\x01' * 100_000
+                                      + b'e\x85q\x02' + b'h\x00h\x02R' * 1000 + b'.',
     'a dictionary in itself': b'\x80\x02}q\x00U\x0astate_dicth\x00s.',
     'a name that is the file': b'\x80\x02}X\xa0\x86\x01\x00' + b'a ' * 50_000 + dictionary(x=tensor())[6:-2] + b's.',
     'a storage whose name is the file': dictionary(x=tensor()).replace(
@@ -150,6 +156,18 @@ def test_legacy_files_run_no_names_either(tmp_path):
         read_weights(tmp_path / 'bad.pth')
 
 
+LAUGHS = b'(NN' + b''.join(b'\x86q%bh%b' % (bytes([place]), bytes([place])) for place in range(60)) + b'l.'
+
+
+@pytest.mark.parametrize(('place', 'says'), [(1, 'its version is not 1001'), (4, 'its list of storages')])
+def test_tuples_of_tuples_of_tuples_are_not_shown(place, says, tmp_path):
+    pickles = [pickle.dumps(each, 2) for each in (0x1950a86a20f9469cfc6c, 1001, {}, {}, [])]
+    pickles[place] = LAUGHS
+    (tmp_path / 'bad.pth').write_bytes(b''.join(pickles))
+    with pytest.raises(BrokenFile, match=says):
+        read_weights(tmp_path / 'bad.pth')
+
+
 ZIPS = {
     'packed': lambda file: file.writestr('a/data/0', bytes(16), zipfile.ZIP_DEFLATED),
     'too short': lambda file: file.writestr('a/data/0', bytes(15)),
@@ -182,7 +200,8 @@ def test_two_entries_of_one_name_are_refused(tmp_path):
 
 @pytest.mark.parametrize('kind', [
     'a memory of two billion places', 'a string of many bytes', 'a long number', 'deep lists', 'far beyond',
-    'a storage whose name is the file', 'a small storage shown a thousand times', 'a storage larger than it is'])
+    'a storage whose name is the file', 'a small storage shown a thousand times', 'a storage larger than it is',
+    'a list copied a thousand times'])
 def test_hostile_pickles_take_little_memory(kind, tmp_path):
     path = archive(tmp_path / 'bad.pth', HOSTILE[kind])
     tracemalloc.start()

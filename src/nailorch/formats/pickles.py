@@ -2,7 +2,8 @@
 
 Python's own unpickler runs what a file says: it calls, sets attributes, hashes and remembers whatever it is told to.
 This one knows the few opcodes that plain data is made of, and calls the few functions that it is given; every other
-opcode and name is refused. Keys are strings and numbers, since a tuple of tuples of tuples may take forever to hash.
+opcode and name is refused. Keys are strings and small numbers: a tuple of tuples of tuples may take forever to hash, as
+may a thousand large numbers that were chosen to have one hash. What functions copy is counted.
 Source: Python's pickletools, which describes each opcode.
 """
 
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO
 __all__ = ['Bounded', 'dictionary', 'unpickle']
 
 STEPS = 1 << 18  # opcodes, of which a tensor takes about 40: twice what ResNet152 and its Adam take, half a second
+LARGEST = 1 << 48  # of numbers that are keys
 LITERALS = {'INT', 'LONG', 'LONG1', 'LONG4', 'BININT', 'BININT1', 'BININT2', 'FLOAT', 'BINFLOAT',
             'STRING', 'BINSTRING', 'SHORT_BINSTRING', 'UNICODE', 'BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8'}
 CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': ()}
@@ -71,6 +73,7 @@ class Machine:
         self.known, self.load = known, load
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
+        self.given = 0  # how many things, or letters, functions were called with
 
     def step(self, name: str, argument: Any) -> None:
         """Do what one opcode says."""
@@ -85,7 +88,7 @@ class Machine:
         elif name in ('GET', 'BINGET', 'LONG_BINGET'):
             self.stack.append(self.memory[argument])
         elif name in ('PUT', 'BINPUT', 'LONG_BINPUT', 'MEMOIZE'):
-            self.memory[len(self.memory) if argument is None else argument] = self.stack[-1]
+            self.memory[key_of(len(self.memory) if argument is None else argument)] = self.stack[-1]
         elif name in TUPLES:
             items = [self.pop() for _ in range(TUPLES[name])]
             self.stack.append(tuple(reversed(items)))
@@ -129,6 +132,9 @@ class Machine:
             arguments, function = self.pop(), self.pop()
             if type(function) is not FunctionType or type(arguments) is not tuple:
                 raise TypeError(f'its pickle calls a {type(function).__name__}')
+            self.given += sum(len(each) for each in arguments if isinstance(each, str | bytes | list | tuple | dict))
+            if self.given > STEPS:  # one list of a million things, copied a million times
+                raise ValueError(f'its pickle copies more than {STEPS} things')
             self.stack.append(function(*arguments))
 
     def pop(self) -> Any:
@@ -148,9 +154,11 @@ class Machine:
 
 def dictionary(items: Iterable[tuple[Any, Any]] = ()) -> dict[str | int, Any]:
     """Return a dictionary, as OrderedDict makes it, of keys that are strings or numbers."""
-    found = {}
-    for key, value in items:
-        if type(key) not in (str, int):
-            raise TypeError(f'its pickle has a {type(key).__name__} for a key')
-        found[key] = value
-    return found
+    return {key_of(key): value for key, value in items}
+
+
+def key_of(key: Any) -> Any:
+    """Return a key, if it can do no harm."""
+    if type(key) is not str and not (type(key) is int and abs(key) < LARGEST):
+        raise TypeError(f'its pickle has a {type(key).__name__} for a key')
+    return key

@@ -163,14 +163,14 @@ def read_legacy(file: BinaryIO, length: int) -> tuple[Any, Order]:
         raise ValueError('it does not begin as one')
     version, system = unpickle(bounded, known), unpickle(bounded, known)
     if version != 1001 or type(system) is not dict:
-        raise ValueError(f'its version is {version}, not 1001')
+        raise ValueError('its version is not 1001')  # nor is it shown: it may be a tuple of tuples of tuples
     found = unpickle(bounded, known, lambda identity: storage(identity, storages))
     keys = unpickle(bounded, known)
-    if type(keys) is not list or len(set(map(str, keys))) != len(keys) or set(map(str, keys)) != set(storages):
+    if type(keys) is not list or any(type(key) is not str for key in keys) or sorted(keys) != sorted(storages):
         raise ValueError('its list of storages is not that of its tensors')
     order: Order = '<' if system.get('little_endian', True) else '>'
     for key in keys:
-        each = storages[str(key)]
+        each = storages[key]
         count = int.from_bytes(bounded.read(8), 'little' if order == '<' else 'big')
         if count != each.count or each.size > length - file.tell():
             raise ValueError(f'the storage {key} holds {each.count} numbers, there are {count}, or they are cut short')
