@@ -29,6 +29,14 @@ def trained(x, gamma, beta, eps=2e-5):
     return F.batch_norm(x, gamma, beta, np.zeros(x.shape[1]), np.ones(x.shape[1]), eps=eps)
 
 
+ACTIVATIONS = {'relu': lambda y: np.maximum(y, 0), 'relu6': lambda y: np.minimum(np.maximum(y, 0), 6)}
+
+
+def rectified(x, gamma, beta, activation):
+    """batch_norm and an activation while training."""
+    return F.batch_norm(x, gamma, beta, np.zeros(x.shape[1]), np.ones(x.shape[1]), activation=activation)
+
+
 def batch_norm(x, gamma, beta, *running, eps=2e-5):
     y = np.empty_like(x)
     for c in range(x.shape[1]):
@@ -96,6 +104,11 @@ SPECS = [
                (lambda: trained(np.ones((1, 3)), ONES, ONES), ValueError, 'one value a channel has no variance'),
                (lambda: trained(np.ones((1, 3, 1, 1)), ONES, ONES), ValueError, 'x.shape=(1, 3, 1, 1)'),
            ]),
+    OpSpec('batch_norm', rectified, lambda x, gamma, beta, activation: ACTIVATIONS[activation](
+               batch_norm(x, gamma, beta)),
+           [sample(normal(3, 2, 4, 3), *affine(2), 'relu'),
+            sample(normal(9, 3), 6 * affine(3)[0], affine(3)[1], 'relu6')],
+           errors=[(lambda: rectified(IMAGES, ONES, ONES, 'tanh'), ValueError, "there are '', 'relu', 'relu6'")]),
     OpSpec('layer_norm', F.layer_norm, layer_norm,
            [sample(normal(4, 5), *affine(5)), sample(normal(2, 3, 4) + 3, *affine(4), eps=0.1),
             sample(normal(2, 3, 2, 4), normal(3, 2, 4, seed=1), normal(3, 2, 4, seed=2)),

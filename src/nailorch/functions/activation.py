@@ -18,10 +18,10 @@ from nailorch.functions.reduction import max, sum
 from nailorch.functions.shape import sum_to
 from nailorch.shapes import Array
 
-__all__ = ['ELU', 'GELU', 'HardSwish', 'LeakyReLU', 'LogSoftmax', 'NormalCDF', 'PReLU', 'ReLU', 'ReLU6', 'ReLUGrad',
-           'SiLU', 'Sigmoid', 'Softmax', 'Softplus', 'Tanh', 'elu', 'gelu', 'hardswish', 'leaky_relu', 'log_softmax',
-           'prelu', 'relu', 'relu6', 'sigmoid', 'sigmoid_simple', 'silu', 'softmax', 'softmax_simple', 'softplus',
-           'tanh']
+__all__ = ['ELU', 'GELU', 'HardSwish', 'LeakyReLU', 'LogSoftmax', 'NormalCDF', 'PReLU', 'ReLU', 'ReLU6', 'ReLU6Grad',
+           'ReLUGrad', 'SiLU', 'Sigmoid', 'Softmax', 'Softplus', 'Tanh', 'elu', 'gelu', 'hardswish', 'leaky_relu',
+           'log_softmax', 'prelu', 'relu', 'relu6', 'sigmoid', 'sigmoid_simple', 'silu', 'softmax', 'softmax_simple',
+           'softplus', 'tanh']
 
 
 def relu(x: Any) -> Variable:
@@ -154,11 +154,24 @@ class ReLU6(Function):
     saves = 'y',
 
     def forward(self, x: Array) -> Array:
-        return np.clip(x, 0, 6)
+        return kernels.relu6(x)
 
     def backward(self, gy: Variable) -> Any:
         y, = self.saved
-        return where((y.data > 0) & (y.data < 6), gy, 0)
+        return ReLU6Grad()(y.data, gy)
+
+
+class ReLU6Grad(Function):
+    """Let gy pass where the gate, relu6's result, lies between its ends: relu6's derivative, and its own too."""
+
+    saves = 'gate',
+
+    def forward(self, gate: Array, gy: Array) -> Array:
+        return kernels.relu6_grad(gate, gy)
+
+    def backward(self, ggx: Variable) -> Any:
+        gate, = self.saved
+        return None, ReLU6Grad()(gate.data, ggx)
 
 
 def sigmoid(x: Any) -> Variable:

@@ -10,6 +10,7 @@ import numpy as np
 from nailorch import kernels
 from nailorch.config import Config
 from nailorch.core import Function, Variable, as_array, as_variable
+from nailorch.functions.activation import ReLU6Grad, ReLUGrad, relu, relu6
 from nailorch.functions.arithmetic import astype, sqrt
 from nailorch.functions.reduction import mean as average
 from nailorch.functions.reduction import sum
@@ -21,7 +22,8 @@ from nailorch.shapes import Array, at_least
 __all__ = ['BatchNorm', 'FixedBatchNorm', 'batch_norm', 'group_norm', 'layer_norm']
 
 
-def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float = 0.9, eps: float = 2e-5) -> Variable:
+def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float = 0.9, eps: float = 2e-5,
+               activation: str = '') -> Variable:
     """Normalise every channel over the batch, and remember the averages for when there is no batch.
 
     While training, a channel is normalised by its own mean and (biased) variance, and the running averages follow, in
@@ -34,6 +36,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
         mean, var: the running averages, (C,): arrays, or Variables such as a layer's Buffers.
         decay: how much of the running averages stays; 1 - PyTorch's momentum.
         eps: added to the variance, so that a constant channel can be divided by.
+        activation: 'relu' or 'relu6' follows, at no cost: a third less memory is read and written in training.
     Returns:
         (x - mean) / sqrt(var + eps) * gamma + beta, of x's shape.
     Raises:
@@ -52,13 +55,15 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
     if x.ndim < 2:
         raise ValueError(message('norm.axes', op='batch_norm', x=x.shape))
     check_channels('batch_norm', x, gamma=gamma, beta=beta, mean=mean, var=var)
+    if activation not in ACTIVATIONS:
+        raise ValueError(f'batch_norm: activation is {activation!r}; there are {", ".join(map(repr, ACTIVATIONS))}')
     if not Config.train:
-        return FixedBatchNorm(eps)(x, gamma, beta, mean, var)
+        return ACTIVATIONS[activation](FixedBatchNorm(eps)(x, gamma, beta, mean, var))
 
     count = x.size // x.shape[1]
     if count < 2:
         raise ValueError(message('norm.single', x=x.shape))
-    function = BatchNorm(eps)
+    function = BatchNorm(eps, activation)
     y = function(x, gamma, beta)
     for running, measured in (running_mean, function.mean), (running_var, function.var * (count / (count - 1))):
         running *= decay
@@ -66,24 +71,31 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
     return y
 
 
-class BatchNorm(Function):
-    saves = 'x', 'gamma', 'mean', 'var'
+ACTIVATIONS: dict[str, Any] = {'': lambda y: y, 'relu': relu, 'relu6': relu6}
 
-    def __init__(self, eps: float = 2e-5) -> None:
-        self.eps = eps
+
+class BatchNorm(Function):
+    saves = 'x', 'gamma', 'beta', 'mean', 'var'
+
+    def __init__(self, eps: float = 2e-5, activation: str = '') -> None:
+        self.eps, self.activation = eps, activation
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        y, self.mean, self.var = kernels.batch_norm(x, gamma, beta, self.eps)
+        y, self.mean, self.var = kernels.batch_norm(x, gamma, beta, self.eps, self.activation)
         return y
 
     def backward(self, gy: Variable) -> Any:
-        x, gamma, mean, var = self.saved
+        x, gamma, beta, mean, var = self.saved
         if not Config.enable_backprop:  # nobody will differentiate this again
-            return kernels.batch_norm_grad(x.data, gamma.data, gy.data, mean, var, self.eps)
+            return kernels.batch_norm_grad(x.data, gamma.data, beta.data, gy.data, mean, var, self.eps,
+                                           self.activation)
         axes = all_but_channels(x)
         distance = x - average(x, axes, keepdims=True)
         deviation = sqrt(average(distance * distance, axes, keepdims=True) + self.eps)
         xhat = distance / deviation
+        if self.activation:
+            y = ACTIVATIONS[self.activation](xhat.data * by_channel(gamma, x.ndim).data + by_channel(beta, x.ndim).data)
+            gy = (ReLUGrad if self.activation == 'relu' else ReLU6Grad)()(y.data, gy)
         along = gy * xhat
         gx = gy - average(gy, axes, keepdims=True) - xhat * average(along, axes, keepdims=True)
         return gx * by_channel(gamma, x.ndim) / deviation, sum(along, axes), sum(gy, axes)

@@ -97,6 +97,16 @@ def relu_grad(y: Array, gy: Array) -> Array:
     return engine().relu_grad(y, gy)
 
 
+def relu6(x: Array) -> Array:
+    """Return x held between 0 and 6; NaN stays."""
+    return engine().relu6(x)
+
+
+def relu6_grad(y: Array, gy: Array) -> Array:
+    """Return gy where relu6's result y lies between 0 and 6, else 0."""
+    return engine().relu6_grad(y, gy)
+
+
 def select(condition: Array, a: Array, b: Array) -> Array:
     """Return a where the condition holds, else b, broadcast against each other."""
     return engine().select(condition, a, b)
@@ -132,15 +142,15 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     return engine().scale_channels(x, mean, scale, shift)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
-    """Normalise each channel (axis 1) by its own mean and variance; return y, mean, var (biased)."""
-    return engine().batch_norm(x, gamma, beta, eps)
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '') -> tuple[Array, Array, Array]:
+    """Normalise each channel (axis 1) by its own mean and variance; return activation(y), mean, var (biased)."""
+    return engine().batch_norm(x, gamma, beta, eps, activation)
 
 
-def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
-                    eps: float) -> tuple[Array, Array, Array]:
+def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array, var: Array, eps: float,
+                    activation: str = '') -> tuple[Array, Array, Array]:
     """Return the gradients of batch_norm's x, gamma and beta."""
-    return engine().batch_norm_grad(x, gamma, gy, mean, var, eps)
+    return engine().batch_norm_grad(x, gamma, beta, gy, mean, var, eps, activation)
 
 
 # Updates: one pass over lists of arrays. The parameters and their state are written in place, gradients only read.

@@ -247,6 +247,14 @@ def relu_grad(y: Array, gy: Array) -> Array:
     return select(y > 0, gy, np.zeros((), gy.dtype))
 
 
+def relu6(x: Array) -> Array:
+    return np.clip(x, 0, 6)
+
+
+def relu6_grad(y: Array, gy: Array) -> Array:
+    return select((y > 0) & (y < 6), gy, np.zeros((), gy.dtype))
+
+
 # dense layers and normalisation
 
 
@@ -306,21 +314,24 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     return (x - mean) * scale + shift
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '') -> tuple[Array, Array, Array]:
     m, dtype = x.size // x.shape[1], np.result_type(x, gamma)
     mean = channel_sum(x) / m
     distance = x - by_channel(mean, x.ndim)
     var = channel_sum(np.square(distance)) / m
     y = distance * by_channel(gamma / np.sqrt(var + eps), x.ndim)
     y += by_channel(beta, x.ndim)
-    return y.astype(dtype, copy=False), mean, var
+    return ACTIVATIONS[activation](y.astype(dtype, copy=False)), mean, var
 
 
-def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
-                    eps: float) -> tuple[Array, Array, Array]:
+def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array, var: Array, eps: float,
+                    activation: str = '') -> tuple[Array, Array, Array]:
     m = x.size // x.shape[1]
     inv_std = 1 / np.sqrt(var + eps)
     xhat = (x - by_channel(mean, x.ndim)) * by_channel(inv_std, x.ndim)
+    if activation:
+        y = xhat * by_channel(gamma, x.ndim) + by_channel(beta, x.ndim)
+        gy = relu_grad(y, gy) if activation == 'relu' else relu6_grad(y, gy)
     gbeta, ggamma = channel_sum(gy), channel_sum(gy * xhat)
     gx = gy - by_channel(gbeta / m, x.ndim) - xhat * by_channel(ggamma / m, x.ndim)
     return gx * by_channel(gamma * inv_std, x.ndim), ggamma, gbeta

@@ -25,6 +25,7 @@ class BatchNorm(Layer):
         eps: added to the variance, so that a constant channel can be divided by.
         channels: C; None: what the first call brings.
         dtype: of the parameters; None: `Config.dtype`.
+        activation: 'relu' or 'relu6', which then follows in one go; '' for none.
     Attributes:
         gamma, beta: scale and shift, (C,), learned.
         avg_mean, avg_var: the running averages, (C,): saved, not learned.
@@ -40,7 +41,9 @@ class BatchNorm(Layer):
     keras_names: ClassVar = {'gamma': 'gamma', 'beta': 'beta', 'avg_mean': 'moving_mean', 'avg_var': 'moving_variance'}
     keras_kind = 'batch_normalization'
 
-    def __init__(self, decay: float = 0.9, eps: float = 2e-5, channels: int | None = None, dtype: Any = None) -> None:
+    def __init__(self, decay: float = 0.9, eps: float = 2e-5, channels: int | None = None, dtype: Any = None,
+                 activation: str = '') -> None:
+        self.activation = activation
         self.decay, self.eps, self.channels, self.dtype = decay, eps, channels, float_dtype(dtype)
         self.gamma = Parameter(None, 'gamma', (channels,))
         self.beta = Parameter(None, 'beta', (channels,))
@@ -60,7 +63,8 @@ class BatchNorm(Layer):
         x = as_variable(x)
         if unknown(self.gamma):
             self.fill(channels_of('batch_norm', x))
-        return F.batch_norm(x, self.gamma, self.beta, self.avg_mean, self.avg_var, self.decay, self.eps)
+        return F.batch_norm(x, self.gamma, self.beta, self.avg_mean, self.avg_var, self.decay, self.eps,
+                            self.activation)
 
 
 class LayerNorm(Layer):

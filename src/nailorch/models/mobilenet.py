@@ -38,13 +38,11 @@ class ConvBN(L.Layer):
     def __init__(self, channels: int, kernel_size: int, stride: int = 1, groups: int = 1, linear: bool = False,
                  pad: Any = None, decay: float = 0.9, eps: float = 1e-5) -> None:
         pad = kernel_size // 2 if pad is None else pad
-        self.linear = linear
         self.conv = L.Conv2d(channels, kernel_size, stride, pad, nobias=True, groups=groups, W_init=L.HeNormal())
-        self.bn = L.BatchNorm(decay, eps)
+        self.bn = L.BatchNorm(decay, eps, activation='' if linear else 'relu6')
 
     def forward(self, x: Any) -> Variable:
-        y = self.bn(self.conv(x))
-        return y if self.linear else F.relu6(y)
+        return self.bn(self.conv(x))
 
 
 class InvertedResidual(L.Layer):

@@ -27,8 +27,8 @@ def convolution(channels: int, kernel_size: int, stride: int = 1) -> L.Conv2d:
     return L.Conv2d(channels, kernel_size, stride, kernel_size // 2, nobias=True, W_init=L.HeNormal())
 
 
-def batch_norm() -> L.BatchNorm:
-    return L.BatchNorm(eps=1e-5)
+def batch_norm(activation: str = '') -> L.BatchNorm:
+    return L.BatchNorm(eps=1e-5, activation=activation)
 
 
 class Block(L.Layer):
@@ -68,12 +68,12 @@ class BasicBlock(Block):
 
     def build(self, channels: int, stride: int) -> None:
         self.conv1 = convolution(channels, 3, stride)
-        self.bn1 = batch_norm()
+        self.bn1 = batch_norm('relu')
         self.conv2 = convolution(channels, 3)
         self.bn2 = batch_norm()
 
     def residual(self, x: Any) -> Variable:
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.bn1(self.conv1(x))
         return self.bn2(self.conv2(x))
 
 
@@ -84,15 +84,15 @@ class Bottleneck(Block):
 
     def build(self, channels: int, stride: int) -> None:
         self.conv1 = convolution(channels, 1)
-        self.bn1 = batch_norm()
+        self.bn1 = batch_norm('relu')
         self.conv2 = convolution(channels, 3, stride)
-        self.bn2 = batch_norm()
+        self.bn2 = batch_norm('relu')
         self.conv3 = convolution(4 * channels, 1)
         self.bn3 = batch_norm()
 
     def residual(self, x: Any) -> Variable:
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
+        x = self.bn1(self.conv1(x))
+        x = self.bn2(self.conv2(x))
         return self.bn3(self.conv3(x))
 
 
@@ -112,7 +112,7 @@ class ResNet(Model):
         super().__init__()
         self.num_classes, self.width = num_classes, width
         self.conv1 = convolution(width, 7, stride=2)
-        self.bn1 = batch_norm()
+        self.bn1 = batch_norm('relu')
         self.layer1 = self.blocks(0)
         self.layer2 = self.blocks(1)
         self.layer3 = self.blocks(2)
@@ -126,7 +126,7 @@ class ResNet(Model):
         return [first, *(self.block(channels, 1, project=False) for _ in range(1, self.depths[stage]))]
 
     def forward(self, x: Any) -> Variable:
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.bn1(self.conv1(x))
         x = F.pooling(x, 3, 2, 1)
         for block in (*self.layer1, *self.layer2, *self.layer3, *self.layer4):
             x = block(x)

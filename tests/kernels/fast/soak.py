@@ -126,7 +126,7 @@ class Soak:
         mean, var = reference.batch_norm(x, np.ones(C, 'f'), np.ones(C, 'f'), 1e-3)[1:]
         gamma, beta, either = self.images(C), self.images(C), np.empty_like(x)
         either[...] = gy
-        return [('batch_norm', [x, gamma, beta, 1e-3]), ('batch_norm_grad', [x, gamma, gy, mean, var, 1e-3]),
+        return [('batch_norm', [x, gamma, beta, 1e-3]), ('batch_norm_grad', [x, gamma, beta, gy, mean, var, 1e-3]),
                 ('relu', [x]), ('relu_grad', [x, gy]), ('select', [either > 0, x, either]),
                 ('elementwise', [np.add, x, either]), ('scale_shift', [x, gamma, beta])]
 

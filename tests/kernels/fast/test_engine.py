@@ -278,7 +278,7 @@ calls = {'max_pool': (x, window), 'max_pool_scatter': (gy, index, (5, 6), window
          'average_pool_grad': (gy, (5, 6), window, count), 'matmul': (draw(7, 19), draw(19, 18)),
          'linear': (draw(2, 19), draw(19, 5), draw(5)), 'softmax': (draw(3, 19), 1), 'log_softmax': (draw(3, 19), 1),
          'select': (x > 0, x, x), 'relu': (x,), 'relu_grad': (x, x), 'batch_norm': (x, ones, ones, 1e-5),
-         'batch_norm_grad': (x, ones, x, mean, var, 1e-5)}
+         'batch_norm_grad': (x, ones, ones, x, mean, var, 1e-5)}
 for name, args in calls.items():
     with fast.watch() as log:
         got = getattr(fast, name)(*args)

@@ -202,20 +202,23 @@ def test_softmax_of_what_is_not_finite_is_the_references():
 
 @examples(60)
 @given(st.integers(1, 5), st.integers(1, 130), st.integers(2, 30), sizes, st.permutations(range(4)),
-       st.sampled_from([(0, 1), (1e4, 3), (-5, 0.1)]))
-def test_batch_norm_agrees_with_the_reference(N, C, H, W, axes, place):
+       st.sampled_from([(0, 1), (1e4, 3), (-5, 0.1)]), st.sampled_from(['', 'relu', 'relu6']))
+def test_batch_norm_agrees_with_the_reference(N, C, H, W, axes, place, activation):
     mean, deviation = place
     x = (mean + deviation * normal(0, N, C, H, W)).astype('f')
     gamma, beta, gy = normal(1, C), normal(2, C), normal(3, N, C, H, W)
-    y, m, v = same_twice(fast.batch_norm, amid_nan(x, axes), gamma, beta, 1e-3)
-    for got, want, mine in zip((y, m, v), reference.batch_norm(x.astype('d'), gamma, beta, 1e-3),
-                               reference.batch_norm(x, gamma, beta, 1e-3), strict=True):
+    y, m, v = same_twice(fast.batch_norm, amid_nan(x, axes), 4 * gamma, beta, 1e-3, activation)
+    for got, want, mine in zip((y, m, v), reference.batch_norm(x.astype('d'), 4 * gamma, beta, 1e-3, activation),
+                               reference.batch_norm(x, 4 * gamma, beta, 1e-3, activation), strict=True):
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=2 * np.abs(mine - want).max() + 1e-5)
-    gradients = same_twice(fast.batch_norm_grad, amid_nan(x, axes), gamma, amid_nan(gy, axes), m, v, 1e-3)
-    for got, want, mine in zip(gradients, reference.batch_norm_grad(x.astype('d'), gamma, gy.astype('d'),
-                                                                    m.astype('d'), v, 1e-3),
-                               reference.batch_norm_grad(x, gamma, gy, m, v, 1e-3), strict=True):
+    # The activation's decisions must not hang on rounding: y itself says what it let pass.
+    passed = gy * ((y > 0) & (y < (6 if activation == 'relu6' else np.inf))) if activation else gy
+    gradients = same_twice(fast.batch_norm_grad, amid_nan(x, axes), 4 * gamma, beta, amid_nan(gy, axes), m, v, 1e-3,
+                           activation)
+    arguments = [(4 * gamma, beta, passed.astype(kind), m.astype(kind), v, 1e-3) for kind in 'df']
+    for got, want, mine in zip(gradients, reference.batch_norm_grad(x.astype('d'), *arguments[0]),
+                               reference.batch_norm_grad(x, *arguments[1]), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=2 * np.abs(mine - want).max() + 1e-3)
 
 
@@ -281,11 +284,13 @@ def test_select_chooses_bit_by_bit(shape, single):
 def test_relu_and_its_gradient_take_any_numbers_and_strides(shape, layout):
     x, gy = odd(0, *shape), odd(1, *shape)
     there = layout(x)
-    y = fast.relu(there)
-    np.testing.assert_array_equal(y, np.maximum(x, 0), strict=True)
-    assert fast.order(y) == fast.order(there) or not fast.gapless(there)
-    for upstream in (there, layout(gy), gy, np.broadcast_to(gy[:1, :1], gy.shape)):
-        np.testing.assert_array_equal(fast.relu_grad(y, upstream), np.where(y > 0, upstream, 0), strict=True)
+    for most, relu, gradient in ((np.inf, fast.relu, fast.relu_grad), (6, fast.relu6, fast.relu6_grad)):
+        y = relu(there)
+        np.testing.assert_array_equal(y, np.minimum(np.maximum(x, 0), np.float32(most)), strict=True)
+        assert fast.order(y) == fast.order(there) or not fast.gapless(there)
+        for upstream in (there, layout(gy), gy, np.broadcast_to(gy[:1, :1], gy.shape)):
+            passes = (y > 0) & (y < 6) if most == 6 else y > 0
+            np.testing.assert_array_equal(gradient(y, upstream), np.where(passes, upstream, 0), strict=True)
 
 
 @pytest.mark.parametrize('kind', [np.add, np.subtract, np.multiply])
@@ -368,7 +373,7 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(mon
     count = np.full(y.shape[2:], 9)
     results = [y, fast.max_pool_scatter(y, index, (9, 11), window), fast.average_pool(x, window, count),
                fast.average_pool_grad(y, (9, 11), window, count), *fast.batch_norm(x, ones, ones, 1e-5),
-               fast.batch_norm_grad(x, ones, x, ones, ones, 1e-5)[0], fast.softmax(x, 1),
+               fast.batch_norm_grad(x, ones, ones, x, ones, ones, 1e-5)[0], fast.softmax(x, 1),
                fast.select(x > 0, x, ones[0]), fast.relu(x), fast.relu_grad(x, x),
                fast.sum_over(x, (0, 2, 3)), fast.scale_channels(x, ones, ones, ones)]
     for M, K, N in ((1, 1000, 130), (8, 1500, 65), (37, 530, 70), (100, 20, 10)):

@@ -135,6 +135,14 @@ def relu_grad(y: Array, gy: Array) -> Array:
     return served('relu_grad', 'pointwise', covers(y, gy) and gapless(y) and y.shape == gy.shape, y, gy)
 
 
+def relu6(x: Array) -> Array:
+    return served('relu6', 'pointwise', covers(x) and gapless(x), x)
+
+
+def relu6_grad(y: Array, gy: Array) -> Array:
+    return served('relu6_grad', 'pointwise', covers(y, gy) and gapless(y) and y.shape == gy.shape, y, gy)
+
+
 def select(condition: Array, a: Array, b: Array) -> Array:
     covered = condition.dtype == bool and covers(a, b) and alike(condition, a, b)
     return served('select', 'pointwise', covered, condition, a, b)
@@ -188,14 +196,15 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     return served('scale_channels', 'normalization', covered, x, mean, scale, shift)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
-    return served('batch_norm', 'normalization', covers(x, gamma, beta) and 1 < x.ndim < 5, x, gamma, beta, eps)
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '') -> tuple[Array, Array, Array]:
+    covered = covers(x, gamma, beta) and 1 < x.ndim < 5
+    return served('batch_norm', 'normalization', covered, x, gamma, beta, eps, activation)
 
 
-def batch_norm_grad(x: Array, gamma: Array, gy: Array, mean: Array, var: Array,
-                    eps: float) -> tuple[Array, Array, Array]:
-    covered = covers(x, gamma, gy, mean, var) and 1 < x.ndim < 5
-    return served('batch_norm_grad', 'normalization', covered, x, gamma, gy, mean, var, eps)
+def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array, var: Array, eps: float,
+                    activation: str = '') -> tuple[Array, Array, Array]:
+    covered = covers(x, gamma, beta, gy, mean, var) and 1 < x.ndim < 5
+    return served('batch_norm_grad', 'normalization', covered, x, gamma, beta, gy, mean, var, eps, activation)
 
 
 # updates: what the generated kernels cannot write to, the reference does

@@ -26,8 +26,10 @@ BLOCK = 16  # rows that are added up in float32
 WIDE = 4  # vectors at a time
 MANY = 1 << 16  # numbers from which on two threads are worth it
 BEYOND = 1 << 22  # numbers: more than caches hold until they are wanted again
-TOTALS, MOMENTS, PRODUCTS, LINE, BACK = range(5)
+TOTALS, MOMENTS, PRODUCTS, LINE, BACK, GATED_PRODUCTS, GATED_BACK = range(7)
+SUMS = TOTALS, MOMENTS, PRODUCTS, GATED_PRODUCTS
 RELU = {'': 0, 'relu': 1, 'relu6': 2}
+MOST = {'relu': math.inf, 'relu6': 6.0}  # that an activation lets pass
 
 
 class Channels(NamedTuple):
@@ -47,20 +49,20 @@ class Channels(NamedTuple):
     relu: int
 
 
-def summing(terms):
-    """Return the kernel that adds terms, functions of x, a known number and gy, over a few rows, column by column."""
+def summing(terms, numbers=1, count=2):
+    """Return the kernel that adds `count` terms(m, x, gy, *known) over a few rows, column by column."""
     def body(m, x, gy, rows, width, known, out, row):
         def columns(c, parts):
-            shift = [load(m, known + 4 * (c + v * LANES), part) for v, part in enumerate(parts)]
+            values = [[load(m, known + 4 * (k * row + c + v * LANES), part) for k in range(numbers)]
+                      for v, part in enumerate(parts)]
 
             def step(i, *sums):
                 new = []
                 for v, part in enumerate(parts):
                     at = 4 * (i * width + c + v * LANES)
-                    new += terms(m, load(m, x + at, part), shift[v], lambda at=at, part=part: load(m, gy + at, part))
+                    new += terms(m, load(m, x + at, part), lambda at=at, part=part: load(m, gy + at, part), *values[v])
                 return [s + t for s, t in zip(sums, new, strict=True)]
 
-            count = len(terms(m, shift[0], shift[0], lambda: shift[0]))
             sums = m.loop(rows, step, *(m.splat(0) for _ in range(count * len(parts))))
             for k, total in enumerate(sums):
                 at = out + 8 * (k % count * row + c + k // count * LANES)
@@ -71,19 +73,29 @@ def summing(terms):
     return kernel(body)
 
 
-totals = summing(lambda m, x, shift, gy: [x])
+def gated(m, x, gy, mean, scale, shift, most):
+    """Return gy where the activation lets its own input pass, between 0 and `most`, else 0."""
+    y, zero = m.fma(x - mean, scale, shift), m.splat(0)
+    return m.below(zero, y, m.below(y, most, gy(), zero), zero)
 
 
-@summing
-def moments(m, x, shift, gy):
+def distances(m, x, gy, shift):
     distance = x - shift
     return distance, distance * distance
 
 
-@summing
-def products(m, x, mean, gy):
+def pairs(m, x, gy, mean):
     g = gy()
     return g, g * (x - mean)
+
+
+def gated_pairs(m, x, gy, mean, scale, shift, most):
+    g = gated(m, x, gy, mean, scale, shift, most)
+    return g, g * (x - mean)
+
+
+totals, moments = summing(lambda m, x, gy, shift: [x], count=1), summing(distances)
+products, gated_products = summing(pairs), summing(gated_pairs, 4)
 
 
 def through(formula, numbers):
@@ -117,7 +129,13 @@ def backward(m, x, gy, mean, inverse, of_gy, of_both, scale):
     return (gy() - of_gy - (x - mean) * inverse * of_both) * scale
 
 
-back = through(backward, 5)
+def gated_backward(m, x, gy, mean, inverse, of_gy, of_both, scale, shift, most):
+    """Return the same of what the activation let pass."""
+    g = gated(m, x, gy, mean, scale, shift, most)
+    return backward(m, x, lambda: g, mean, inverse, of_gy, of_both, scale)
+
+
+back, gated_back = through(backward, 5), through(gated_backward, 7)
 
 
 @worker(Channels)
@@ -134,7 +152,9 @@ def walk(_, job):
         if g.kind == LINE:
             line(g.x + at, 0, g.out + at, count, g.width, g.known, g.row, g.streamed, g.relu)
         elif g.kind == BACK:
-            back(g.x + at, g.gy + at, g.out + at, count, g.width, g.known, g.row, g.streamed, g.relu)
+            back(g.x + at, g.gy + at, g.out + at, count, g.width, g.known, g.row, g.streamed, 0)
+        elif g.kind == GATED_BACK:
+            gated_back(g.x + at, g.gy + at, g.out + at, count, g.width, g.known, g.row, g.streamed, 0)
         else:
             for i in range(0, count, BLOCK):
                 few, here = min(BLOCK, count - i), at + 4 * i * g.width
@@ -142,8 +162,10 @@ def walk(_, job):
                     totals(g.x + here, 0, few, g.width, g.known, sums, g.row)
                 elif g.kind == MOMENTS:
                     moments(g.x + here, 0, few, g.width, g.known, sums, g.row)
-                else:
+                elif g.kind == PRODUCTS:
                     products(g.x + here, g.gy + here, few, g.width, g.known, sums, g.row)
+                else:
+                    gated_products(g.x + here, g.gy + here, few, g.width, g.known, sums, g.row)
 
 
 def run(kind, x, known, gy=None, out=None, relu=0):
@@ -156,11 +178,11 @@ def run(kind, x, known, gy=None, out=None, relu=0):
     numbers = np.zeros((max(len(known), 1), row), np.float32)
     for to, values in zip(numbers, known, strict=False):
         to[:width] = np.tile(values, together)
-    sums = np.zeros((-(-rows // each), 2, row) if kind <= PRODUCTS else 0)
+    sums = np.zeros((-(-rows // each), 2, row) if kind in SUMS else 0)
     threads.run(walk, Channels(
         kind, address(x), 0 if gy is None else address(gy), 0 if out is None else address(out), address(sums), row,
         address(numbers), rows, width, each, int(x.size >= BEYOND and width % LANES == 0), relu), x.size // MANY)
-    return sums.sum(axis=0)[:, :width].reshape(2, together, C).sum(axis=1) if kind <= PRODUCTS else None
+    return sums.sum(axis=0)[:, :width].reshape(2, together, C).sum(axis=1) if kind in SUMS else None
 
 
 def as_images(x):
@@ -173,14 +195,19 @@ def sum_over(x, axes):
     return run(TOTALS, as_images(x), [])[0].astype(np.float32)
 
 
-def batch_norm(x, gamma, beta, eps):
+def batch_norm(x, gamma, beta, eps, activation):
     shape, x = x.shape, as_images(x)
     m = x.size // x.shape[1]
     first = x[0, :, 0, 0]
     first = np.where(np.isfinite(first), first, 0)
     of_x, of_squares = run(MOMENTS, x, [first]) / m
     mean, var = (of_x + first).astype(np.float32), np.maximum(of_squares - of_x * of_x, 0).astype(np.float32)
-    return scaled(x, mean, gamma / np.sqrt(var + np.float32(eps)), beta).reshape(shape), mean, var
+    scale = gamma * inverse_deviation(var, eps)
+    return scaled(x, mean, scale, beta, RELU[activation]).reshape(shape), mean, var
+
+
+def inverse_deviation(var, eps):
+    return 1 / np.sqrt(var + np.float32(eps))
 
 
 def scale_channels(x, mean, scale, shift):
@@ -198,12 +225,13 @@ def scaled(x, mean, scale, shift, relu=0):
     return y
 
 
-def batch_norm_grad(x, gamma, gy, mean, var, eps):
+def batch_norm_grad(x, gamma, beta, gy, mean, var, eps, activation):
+    """Return the gradients; the activation's results are computed once more, as they were, instead of being read."""
     shape, x, gy = x.shape, as_images(x), as_images(gy)
-    m = x.size // x.shape[1]
-    inverse = 1 / np.sqrt(var + np.float32(eps))
-    of_gy, of_both = run(PRODUCTS, x, [mean], gy=gy)
+    m, inverse = x.size // x.shape[1], inverse_deviation(var, eps)
+    scale, gate = gamma * inverse, [beta, np.full_like(mean, MOST[activation])] if activation else []
+    of_gy, of_both = run(GATED_PRODUCTS, x, [mean, scale, *gate], gy=gy) if gate else run(PRODUCTS, x, [mean], gy=gy)
     gbeta, ggamma = of_gy.astype(np.float32), (of_both * inverse).astype(np.float32)
     gx = images(*x.shape)
-    run(BACK, x, [mean, inverse, gbeta / m, ggamma / m, gamma * inverse], gy=gy, out=gx)
+    run(GATED_BACK if gate else BACK, x, [mean, inverse, gbeta / m, ggamma / m, scale, *gate], gy=gy, out=gx)
     return gx.reshape(shape), ggamma, gbeta

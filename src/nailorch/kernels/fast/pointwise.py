@@ -21,7 +21,7 @@ from nailorch.kernels.fast.vectors import load, save, sweep
 PIECE = 1 << 14  # numbers
 FEW = 1 << 15  # numbers that one thread computes before two would have begun
 BEYOND = 1 << 22  # numbers: more than caches hold until they are wanted again
-ADD, SUBTRACT, MULTIPLY, RELU, GATE, CHOOSE = range(6)
+ADD, SUBTRACT, MULTIPLY, RELU, GATE, CHOOSE, RELU6, GATE6 = range(8)
 UFUNCS = {np.add: ADD, np.subtract: SUBTRACT, np.multiply: MULTIPLY}
 
 
@@ -74,6 +74,18 @@ gate = each(lambda m, a, b, no: m.below(m.splat(0), a(), b(), m.splat(0)))
 choose = each(lambda m, a, b, no: m.choose(no(), b(), a()))
 
 
+@each
+def hold(m, a, b, no):
+    y, six = positive(m, a()), m.splat(6)
+    return m.below(six, y, six, y)
+
+
+@each
+def gate_6(m, a, b, no):
+    y = a()
+    return m.below(m.splat(0), y, m.below(y, m.splat(6), b(), m.splat(0)), m.splat(0))
+
+
 @worker(Elements)
 def walk(_, job):
     """Take pieces until none is left."""
@@ -94,6 +106,10 @@ def walk(_, job):
             rectify(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
         elif g.kind == GATE:
             gate(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
+        elif g.kind == RELU6:
+            hold(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
+        elif g.kind == GATE6:
+            gate_6(a, g.a_step, b, g.b_step, 0, out, count, g.streamed)
         else:
             choose(a, g.a_step, b, g.b_step, g.condition + first, out, count, g.streamed)
 
@@ -117,6 +133,14 @@ def relu(x):
 
 def relu_grad(y, gy):
     return run(GATE, y, y, in_order(gy, y))
+
+
+def relu6(x):
+    return run(RELU6, x, x, x)
+
+
+def relu6_grad(y, gy):
+    return run(GATE6, y, y, in_order(gy, y))
 
 
 def select(condition, a, b):
