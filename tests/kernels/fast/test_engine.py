@@ -147,6 +147,25 @@ def test_results_that_grow_from_call_to_call_do_not_pile_up_in_the_pool(monkeypa
     assert [stretch.memory.size for stretch in pool.stretches] == [6 << 20]
 
 
+def test_memory_that_thousands_of_blocks_did_without_goes_back_to_the_system(monkeypatch):
+    monkeypatch.setattr(memory, 'IDLE', 30)
+    monkeypatch.setattr(memory, 'STRETCH', 4 * memory.LARGE)
+    pool = memory.Pool()
+
+    def use(count):
+        taken = [pool.take(memory.LARGE) for _ in range(count)]
+        for raw in taken:
+            pool.give_back(raw)
+
+    for _ in range(10):
+        use(12)
+        use(5)
+        assert len(pool.stretches) == 3  # a peak that comes back keeps its memory
+    for _ in range(60):
+        use(1)
+    assert len(pool.stretches) == 1
+
+
 def test_where_memory_is_lacking_that_is_the_only_error(monkeypatch):
     others = []
     monkeypatch.setattr(sys, 'unraisablehook', others.append)

@@ -2,7 +2,7 @@
 
 A large array that is new costs the system a zeroed page for every 4 KB that is touched: for a VGG's first activation
 longer than its convolution. So blocks that nobody refers to any more are kept, and given out again; neighbours that
-are free grow together, and serve for larger ones.
+are free grow together, and serve for larger ones. What thousands of blocks did without goes back to the system.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ ALIGN = 64  # bytes: a cache line, and the widest vector
 LARGE = 1 << 18  # bytes: smaller blocks are quick to get from the system
 STRETCH = 1 << 30  # bytes asked of the system at a time
 PAGE = 1 << 12
+IDLE = 1 << 12  # blocks taken elsewhere, after which a stretch is given back: a training step takes some hundreds
 HEAD = object.__basicsize__  # bytes at the beginning of every object; in an array, its address comes next
 word = ctypes.c_size_t.from_address
 
@@ -36,7 +37,7 @@ class Stretch:
 
     def __init__(self, size: int) -> None:
         self.memory = np.empty(size, np.uint8)  # the system lends no page of it before the first number is written
-        self.begin, self.free = address(self.memory), [(0, size)]
+        self.begin, self.free, self.used = address(self.memory), [(0, size)], 0
 
     def take(self, size: int) -> Array | None:
         """Return the first part that is large enough."""
@@ -65,7 +66,7 @@ class Pool:
     """Memory that is given out again, always the lowest that is free, so that little is ever touched."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock, self.taken = threading.Lock(), 0
         self.stretches: list[Stretch] = []
         self.loans: dict[int, Stretch] = {}
         self.returned: deque[tuple[int, int]] = deque()
@@ -85,6 +86,10 @@ class Pool:
                 raw = stretch.take(size)
                 assert raw is not None
             self.loans[address(raw)] = stretch
+            self.taken += 1
+            stretch.used = self.taken
+            if self.taken % IDLE == 0:
+                self.drop_idle(self.taken - IDLE)
             return raw
 
     def another(self, size: int) -> Stretch:
@@ -114,8 +119,10 @@ class Pool:
             self.collect()
             self.drop_idle()
 
-    def drop_idle(self) -> None:
-        self.stretches = [stretch for stretch in self.stretches if not stretch.is_free()]
+    def drop_idle(self, since: int | None = None) -> None:
+        """Drop stretches of which nothing is in use; or only those of which nothing was taken since then."""
+        self.stretches = [stretch for stretch in self.stretches
+                          if not stretch.is_free() or (since is not None and stretch.used > since)]
 
     def unlock(self) -> None:
         """Take no notice of a thread that held the lock when this process was forked: it is not here."""
