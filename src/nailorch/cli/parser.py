@@ -21,8 +21,9 @@ from nailorch.messages import language
 
 __all__ = ['COMMANDS', 'UsageError', 'add_root', 'count', 'did_you_mean', 'make_parser', 'parse']
 
-COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'classify', 'summary', 'explain', 'export', 'runs', 'assets',
-            'bench', 'doctor')
+COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'classify', 'summary', 'explain', 'figures', 'export', 'runs',
+            'assets', 'bench', 'doctor')
+LANGUAGES = ('en', 'zh')
 CLOSING = '，。、；：！？）'  # no line begins with one of these
 
 
@@ -60,7 +61,9 @@ def language_asked(arguments: list[str]) -> str | None:
     for word, following in pairwise([*arguments, '']):
         asked = following if word == '--lang' else word.removeprefix('--lang=') if word.startswith('--lang=') else None
         if asked is not None:
-            if asked not in ('en', 'zh'):
+            if asked == 'all' and 'figures' in arguments:
+                return None  # of the figures alone: nailorch itself speaks as it would
+            if asked not in LANGUAGES:
                 raise UsageError(text('usage.lang', value=asked))
             return asked
     return None
@@ -131,8 +134,8 @@ def make_parser(command: str | None = None) -> Parser:
         parser.commands[name] = chosen.add_parser(name, help=about, description=about, epilog=examples)
         if name == command:
             import_module(f'nailorch.cli.{name}').add_arguments(parser.commands[name])
-        add_common(parser.commands[name])
-    add_common(parser).add_argument('--version', action='version', version=f'nailorch {nailorch.__version__}',
+        add_common(parser.commands[name], name)
+    add_common(parser, command).add_argument('--version', action='version', version=f'nailorch {nailorch.__version__}',
                                     help=text('help.version'))
     return parser
 
@@ -149,12 +152,13 @@ def add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--root', metavar='FOLDER', default='runs', help=text('root'))
 
 
-def add_common(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+def add_common(parser: argparse.ArgumentParser, command: str | None = None) -> argparse._ArgumentGroup:
     """Add the flags that stand before or after the command alike (so no default: the second would undo the first)."""
     group = parser.add_argument_group(text('help.common'))
     group.add_argument('-h', '--help', action='help', help=text('help.help'))
     group.add_argument('--json', action='store_true', default=argparse.SUPPRESS, help=text('help.json'))
     group.add_argument('--quiet', action='store_true', default=argparse.SUPPRESS, help=text('help.quiet'))
-    group.add_argument('--lang', choices=('en', 'zh'), default=argparse.SUPPRESS, help=text('help.lang'))
+    languages = (*LANGUAGES, 'all') if command == 'figures' else LANGUAGES
+    group.add_argument('--lang', choices=languages, default=argparse.SUPPRESS, help=text('help.lang'))
     group.add_argument('--debug', action='store_true', default=argparse.SUPPRESS, help=text('help.debug'))
     return group

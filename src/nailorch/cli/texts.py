@@ -439,6 +439,36 @@ TEXTS: dict[str, tuple[str, str]] = {
                        '{flag}：{value} 不是这里要的数；见 nailorch explain --help'),
     'explain.ragged': ("{flag}: the rows of '{value}' have different lengths", '{flag}：{value} 各行长短不一'),
     'explain.ladder': ("there is a ladder of conv, none of '{word}'", '只有 conv 的阶梯，没有 {word} 的'),
+    'figures.about': ("draw the textbook's figures, each number computed", '绘制教材的插图，图中每个数都是算出来的'),
+    'figures.examples': (
+        'A figure of several steps becomes one picture a step, and one GIF.\n\n'
+        'examples:\n'
+        '  nailorch figures --list\n'
+        '  nailorch figures --out pictures\n'
+        '  nailorch figures slide stride --format gif\n'
+        '  nailorch figures vgg16 --format svg,png --lang zh\n'
+        '  nailorch figures --lang all          folders en and zh',
+        '分几步的插图：每步一幅图，另有一个 GIF 动画。\n\n'
+        '示例：\n'
+        '  nailorch figures --list\n'
+        '  nailorch figures --out 插图\n'
+        '  nailorch figures slide stride --format gif\n'
+        '  nailorch figures vgg16 --format svg,png --lang en\n'
+        '  nailorch figures --lang all          分别放在 en 和 zh 文件夹',
+    ),
+    'figures.name': ('figures by name; without one, all of them', '插图的名称；不写就是全部'),
+    'figures.out': ('the folder for the files (default: figures)', '存放文件的文件夹（默认 figures）'),
+    'figures.format': ('svg, png, gif, parted by commas (default: all three)',
+                       'svg、png、gif，用逗号分开（默认三种都要）'),
+    'figures.list': ('only say which figures there are', '只列出有哪些插图'),
+    'figures.formats': ("--format '{value}': svg, png or gif, parted by commas",
+                        "--format '{value}'：应为 svg、png 或 gif，用逗号分开"),
+    'figures.unknown': ("there is no figure '{name}': {remedy}", '没有名为 {name} 的插图：{remedy}'),
+    'figures.heads': ('name, steps, title', '名称, 步数, 标题'),
+    'figures.done': ('{figures} figures, {files} files in {folder}', '{figures} 幅插图，{files} 个文件，在 {folder}'),
+    'figures.missing': ("left out: '{name}' shows {photo}, which cannot be had; nailorch assets says more",
+                        '略去 {name}：它用到的照片 {photo} 无法取得；详见 nailorch assets'),
+    'figures.still': ('{names}: one step, so no GIF', '{names}：只有一步，没有 GIF'),
     'bench.about': ('measure nailorch beside other frameworks on this machine', '在本机上与其他框架比较速度'),
     'bench.examples': (
         'Everyone gets the same work, numbers and threads, in a process of its own, in\n'
