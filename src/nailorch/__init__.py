@@ -12,6 +12,7 @@ from nailorch.rng import seed
 
 if TYPE_CHECKING:
     from nailorch import datasets, graph, inspection, onnx, schedules, training, transforms
+    from nailorch import inspection as inspect
     from nailorch.dataloaders import DataLoader, SeqDataLoader
     from nailorch.datasets import Dataset
     from nailorch.explaining import explain
@@ -21,8 +22,8 @@ __version__ = '0.1.0'
 
 __all__ = ['Buffer', 'Config', 'DataLoader', 'Dataset', 'Function', 'Layer', 'Model', 'Parameter', 'SeqDataLoader',
            'Session', 'Variable', 'as_array', 'as_variable', 'compile', 'cuda', 'datasets', 'explain', 'functions',
-           'grad', 'graph', 'inspection', 'layers', 'models', 'no_grad', 'onnx', 'optimizers', 'schedules', 'seed',
-           'test_mode', 'training', 'transforms', 'using_config']
+           'grad', 'graph', 'inspect', 'inspection', 'layers', 'models', 'no_grad', 'onnx', 'optimizers', 'schedules',
+           'seed', 'test_mode', 'training', 'transforms', 'using_config']
 
 # What a script may not need is imported when it is first asked for: `import nailorch` stays quick.
 LATER = {'DataLoader': 'dataloaders', 'SeqDataLoader': 'dataloaders', 'Dataset': 'datasets', 'Session': 'session',
@@ -31,6 +32,8 @@ CHAPTERS = {'datasets', 'graph', 'inspection', 'onnx', 'schedules', 'training', 
 
 
 def __getattr__(name: str) -> Any:
+    if name == 'inspect':  # a verb beside explain and compile; the package bears the noun
+        return importlib.import_module('nailorch.inspection')
     if name in CHAPTERS:
         return importlib.import_module(f'nailorch.{name}')
     if name in LATER:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['DIVERGING', 'SEQUENTIAL', 'colours', 'feature_maps', 'filter_images', 'heat_map', 'spread', 'tile',
-           'to_picture']
+__all__ = ['DIVERGING', 'SEQUENTIAL', 'colours', 'enlarged', 'feature_maps', 'filter_images', 'heat_map', 'heat_over',
+           'spread', 'tile', 'to_picture']
 
 Array = npt.NDArray[Any]
 
@@ -80,3 +80,27 @@ def heat_map(matrix: Array) -> Array:
     """Show a confusion matrix of many classes, one pixel a cell: its mistakes and hits by their share of the row."""
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     return colours(np.sqrt(shares), SEQUENTIAL)
+
+
+def enlarged(values: Array, shape: Sequence[int]) -> Array:
+    """Return values (h, w) at another size (H, W), between their places along straight lines, the edges repeated."""
+    for axis, size in enumerate(shape):
+        given = values.shape[axis]
+        places = np.clip((np.arange(size) + 0.5) * given / size - 0.5, 0, given - 1)
+        low = np.minimum(places.astype(int), max(given - 2, 0))
+        share = np.expand_dims(places - low, 1 - axis).astype(values.dtype)
+        values = values.take(low, axis) * (1 - share) + values.take(np.minimum(low + 1, given - 1), axis) * share
+    return values
+
+
+def heat_over(photo: Array, heat: Array) -> Array:
+    """Lay heat (H, W) over a photograph of bytes, (H, W) or (H, W, 3): dark where it is cold, bright yellow at most.
+
+    What is below zero is cold. The photograph is seen through it in grey, so that all colour is heat's.
+    """
+    grey = photo if photo.ndim == 2 else photo @ np.array([0.299, 0.587, 0.114])
+    share = np.maximum(np.nan_to_num(heat.astype(np.float64)), 0)
+    share = share / (share.max() or 1.0)
+    coloured = colours(0.1 + 0.9 * share, SEQUENTIAL)
+    weight = (0.25 + 0.4 * share)[..., None]
+    return np.rint((1 - weight) * grey[..., None] + weight * coloured).astype(np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from nailorch.core import Variable, as_array, as_variable
 from nailorch.drawing.pictures import SEQUENTIAL, colours, spread
 from nailorch.graph import Graph, Node, resolve, trace
 from nailorch.inspection.fields import WINDOWS, window_of_node
+from nailorch.inspection.replaying import node_of, replay
 from nailorch.layers import Layer
 from nailorch.shapes import Array
 
@@ -95,17 +95,6 @@ def receptive_field(model: Layer, x: Any, layer: str, unit: tuple[int, ...] | No
     channel, row, column = unit_of(layer, unit, shape)
     box = box_of(graph, node, (row, column))
     return ReceptiveField(layer, (channel, row, column), box, heat_of(graph, node, images, (channel, row, column)))
-
-
-def node_of(graph: Graph, layer: str) -> Node:
-    """Return the node whose output is a layer's: the last of its nodes; or the node of that name."""
-    inside = [node for node in graph.nodes if node.layer == layer or node.layer.startswith(f'{layer}/')]
-    named = [node for node in graph.nodes if node.name == layer]
-    if found := named or inside:
-        return found[-1]
-    names = list(dict.fromkeys(name for node in graph.nodes for name in (node.layer, node.name) if name))
-    near = difflib.get_close_matches(layer, names, 3, 0.4) or names[:8]
-    raise ValueError(f'receptive_field: no layer {layer!r} computes here; there are {", ".join(near)} ...')
 
 
 def unit_of(layer: str, unit: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int | None, int, int]:
@@ -199,19 +188,8 @@ def heat_of(graph: Graph, last: Node, images: Array, unit: tuple[int | None, int
 
 
 def run_to(graph: Graph, last: Node, x: Variable) -> Variable:
-    """Return the output of a node, with its tape: the Graph's functions called again on Variables."""
-    n = len(x)
-    found: dict[int, Variable] = {graph.inputs[0]: x}
-    for value in graph.values:
-        if value.source is not None:
-            array = value.array if value.kind != 'constant' else np.broadcast_to(value.array, resolve(value.shape, n))
-            found[value.id] = Variable(np.asarray(array), requires_grad=False)
-    for node in graph.nodes[:graph.nodes.index(last) + 1]:
-        function: Any = node.function.__new__(node.function)
-        vars(function).update(resolve(node.attributes, n))
-        ys = function(*(found[id] for id in node.inputs))
-        found |= dict(zip(node.outputs, ys if isinstance(ys, tuple) else (ys,), strict=True))
-    return found[last.outputs[0]]
+    """Return the output of a node, with its tape."""
+    return replay(graph, x, last)[last.outputs[0]]
 
 
 def central(profile: Array) -> int:

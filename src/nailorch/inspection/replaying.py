@@ -1,0 +1,76 @@
+"""A Graph run again on Variables: what every layer computes, with its tape, and the model itself left alone.
+
+The Graph was traced in test mode, so batch norm uses its averages and dropout passes everything, whatever the model's
+own mode is; parameters and averages enter as plain numbers, so no gradient and no average of the model's own changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nailorch.core import Variable, as_array, as_variable
+from nailorch.graph import Graph, Node, resolve
+from nailorch.shapes import Array
+
+__all__ = ['consumers', 'convolutions', 'images_of', 'node_of', 'replay']
+
+
+def replay(graph: Graph, x: Variable, last: Node | None = None,
+           change: Callable[[int, Variable], Variable] | None = None) -> dict[int, Variable]:
+    """Return every array that a Graph computes from x, by id, up to a node.
+
+    Args:
+        change: may give another Variable for one that was computed, whom it is told by its id.
+    """
+    n = len(x)
+    found: dict[int, Variable] = {graph.inputs[0]: x}
+    for value in graph.values:
+        if value.source is not None:
+            array = value.array if value.kind != 'constant' else np.broadcast_to(value.array, resolve(value.shape, n))
+            found[value.id] = Variable(np.asarray(array), requires_grad=False)
+    for node in graph.nodes[:None if last is None else graph.nodes.index(last) + 1]:
+        function: Any = node.function.__new__(node.function)
+        vars(function).update(resolve(node.attributes, n))
+        ys = function(*(found[id] for id in node.inputs))
+        for id, y in zip(node.outputs, ys if isinstance(ys, tuple) else (ys,), strict=True):
+            found[id] = y if change is None else change(id, y)
+    return found
+
+
+def images_of(who: str, x: Any) -> Array:
+    """Return x as images (N, C, H, W); one image (C, H, W) is a batch of one."""
+    images = as_array(as_variable(x))
+    images = images[None] if images.ndim == 3 else images
+    if images.ndim != 4 or images.dtype.kind != 'f':
+        raise ValueError(f'{who}: images are floats with the axes (N, C, H, W) or (C, H, W); x.shape={np.shape(x)}, '
+                         f'{images.dtype}')
+    return images
+
+
+def node_of(graph: Graph, layer: str, who: str = 'receptive_field') -> Node:
+    """Return the node whose output is a layer's: the last of its nodes; or the node of that name.
+
+    Raises:
+        ValueError: there is none; the error, of the function `who`, gives the nearest names.
+    """
+    inside = [node for node in graph.nodes if node.layer == layer or node.layer.startswith(f'{layer}/')]
+    named = [node for node in graph.nodes if node.name == layer]
+    if found := named or inside:
+        return found[-1]
+    names = list(dict.fromkeys(name for node in graph.nodes for name in (node.layer, node.name) if name))
+    near = difflib.get_close_matches(layer, names, 3, 0.4) or names[:8]
+    raise ValueError(f'{who}: no layer {layer!r} computes here; there are {", ".join(near)} ...')
+
+
+def consumers(graph: Graph, id: int) -> list[Node]:
+    """Return the nodes that read an array."""
+    return [node for node in graph.nodes if id in node.inputs]
+
+
+def convolutions(graph: Graph) -> list[Node]:
+    """Return the convolutions, in the order in which they compute."""
+    return [node for node in graph.nodes if node.op == 'Conv2d']
