@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from nailorch.cli.parser import UsageError, did_you_mean
 from nailorch.cli.texts import text
 from nailorch.explaining import EXPLAINED, Explanation, explain
 from nailorch.explaining.asking import ALIASES
+from nailorch.formats.files import replace_file
 
 __all__ = ['EXAMPLES', 'add_arguments', 'run']
 
@@ -54,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar = {'of': 'x|W|b', 'input_shape': 'H,W'}.get(name, '"0 1; 2 3"' if name in ARRAYS else 'N')
         parser.add_argument(flag, dest=name, metavar=metavar, help=text(f'explain.{name}'))
     parser.add_argument('--cell', metavar='ROW,COLUMN', help=text('explain.cell'))
+    parser.add_argument('--html', metavar='FILE', help=text('explain.html'))
     parser.add_argument('--all', action='store_true', help=text('explain.all'))
 
 
@@ -67,7 +72,13 @@ def run(options: argparse.Namespace) -> int:
     if options.which:
         raise UsageError(text('usage.many', word=options.which, command='explain'))
     told = asked(name, options)
-    if options.json:
+    if options.html is not None:
+        path = write_page(told, options)
+        if options.json:
+            show_json({'path': str(path)})
+        else:
+            print(path)
+    elif options.json:
         show_json(told.to_dict() if options.cell is None else
                   {'cell': numbers_of('--cell', options.cell), 'value': told.cell(place(told, options)).value,
                    'formula': told.cell(place(told, options)).formula})
@@ -94,6 +105,18 @@ def show(told: Explanation, options: argparse.Namespace) -> None:
         console.print(screen(told, told.cell((0,) * told.output.ndim)))
         for cell in list(told)[1:]:
             print(f'{told.of}[{", ".join(map(str, cell.index))}]', *cell.formula.split('\n'), sep='\n  ')
+
+
+def write_page(told: Explanation, options: argparse.Namespace) -> Path:
+    """Write the explanation as one HTML file, the cell of --cell first."""
+    path = Path(options.html)
+    page = told.to_html(at=None if options.cell is None else place(told, options))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    replace_file(path, [page.encode()])
+    return path
 
 
 def asked(name: str, options: argparse.Namespace) -> Explanation:

@@ -406,6 +406,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch explain conv --pad 1 --stride 2\n'
         '  nailorch explain conv --x "1 2 3; 4 5 6; 7 8 9" --kernel "1 0; 0 -1"\n'
         '  nailorch explain conv --of W        the gradient of the kernel\n'
+        '  nailorch explain conv --html conv.html\n'
         '  nailorch explain pooling | im2col | col2im | softmax | batch_norm\n'
         '  nailorch explain ladder conv        one convolution, rung by rung',
         '不给数字时，讲解课本上的例子。在终端里用方向键逐格查看。\n\n'
@@ -414,6 +415,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch explain conv --pad 1 --stride 2\n'
         '  nailorch explain conv --x "1 2 3; 4 5 6; 7 8 9" --kernel "1 0; 0 -1"\n'
         '  nailorch explain conv --of W        卷积核的梯度\n'
+        '  nailorch explain conv --html conv.html\n'
         '  nailorch explain pooling | im2col | col2im | softmax | batch_norm\n'
         '  nailorch explain ladder conv        同一个卷积，从七重循环到引擎',
     ),
@@ -432,6 +434,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     'explain.gy': ('the gradient that comes back, ones if not given', '传回来的梯度，不给则全为 1'),
     'explain.of': ('explain the gradient of this argument', '讲解对这个参数的梯度'),
     'explain.cell': ('show this cell of the result', '只看结果中的这一格'),
+    'explain.html': ('write a page to step through in a browser, and print its path',
+                     '写成可在浏览器里逐步查看的网页，并打印路径'),
     'explain.all': ('write all cells down, without stepping', '不逐步查看，直接列出所有格子'),
     'explain.unknown': ("there is no explanation of '{word}': {remedy}", '没有 {word} 的讲解：{remedy}'),
     'explain.no': ('{op} takes no {flag}; it takes --x {flags}', '{op} 没有 {flag}；可用的有 --x {flags}'),

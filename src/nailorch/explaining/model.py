@@ -19,7 +19,7 @@ import numpy as np
 from nailorch.messages import language
 from nailorch.shapes import Array
 
-__all__ = ['Cell', 'Explanation', 'Index', 'Read', 'Stage', 'Term', 'Words', 'added', 'in_words', 'written']
+__all__ = ['Cell', 'Explanation', 'Index', 'Read', 'Stage', 'Term', 'Words', 'added', 'in_words', 'summed', 'written']
 
 Index: TypeAlias = tuple[int, ...]
 Words: TypeAlias = tuple[str, str]  # English, Chinese
@@ -176,13 +176,13 @@ class Explanation:
         call = f'{self.op}({", ".join(given)})'
         return call if self.of in ('y', 'col') else f'{self.of} · {call}'
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, all cells included, as JSON can write it.
+    def all_cells(self) -> list[Cell]:
+        """Return all cells, if they can be looked at.
 
         Raises:
-            ValueError: that is too much to be looked at.
+            ValueError: they are made of too many numbers.
         """
-        cells: list[dict[str, Any]] = []
+        cells: list[Cell] = []
         count = 0
         for cell in self:
             count += len(cell.reads)
@@ -192,15 +192,48 @@ class Explanation:
                     'take a smaller image, or fewer channels',
                     f'explain：{self.output.size} 个输出、每个由 {len(cell.reads)} 个数算出，太多了，无法一次展示；'
                     '请用小一些的图像或更少的通道')))
-            cells.append({'index': cell.index, 'value': finite(cell.value), 'stages': [
-                {'title': stage.title, 'formula': stage.formula, 'value': finite(stage.value), 'terms': [
-                    {'chosen': term.chosen, 'value': finite(term.value), 'reads': [
-                        {'array': read.array, 'index': read.index, 'value': finite(read.value), 'padding': read.padding}
-                        for read in term.reads]} for term in stage.terms]} for stage in cell.stages]})
+            cells.append(cell)
+        return cells
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, all cells included, as JSON can write it.
+
+        Raises:
+            ValueError: that is too much to be looked at.
+        """
+        cells = [{'index': cell.index, 'value': finite(cell.value), 'stages': [
+            {'title': stage.title, 'formula': stage.formula, 'value': finite(stage.value), 'terms': [
+                {'chosen': term.chosen, 'value': finite(term.value), 'reads': [
+                    {'array': read.array, 'index': read.index, 'value': finite(read.value), 'padding': read.padding}
+                    for read in term.reads]} for term in stage.terms]} for stage in cell.stages]}
+            for cell in self.all_cells()]
         return {'version': VERSION, 'op': self.op, 'of': self.of, 'title': self.title,
                 'attributes': {name: str(value) for name, value in self.attributes.items()},
                 'arrays': {name: listed(array) for name, array in self.arrays.items()}, 'output': listed(self.output),
                 'rules': self.rules, 'padding': self.padding, 'cells': cells}
+
+    def to_html(self, lang: str | None = None, at: Index | None = None) -> str:
+        """Return one HTML page that steps through all cells; it needs no network and no other file.
+
+        Args:
+            lang: 'en' or 'zh', which the page shows first; None: `Config.lang`'s. A switch changes it.
+            at: the cell that is shown first.
+        Raises:
+            ValueError: there is too much to be looked at, or no such language.
+        Example:
+            >>> from nailorch import explain
+            >>> page = explain('softmax', [1, 2, 3]).to_html('en')
+            >>> page[:15], 'http://' in page or 'https://' in page
+            ('<!DOCTYPE html>', False)
+        """
+        from nailorch.explaining.html import page
+
+        return page(self, lang, at)
+
+    def _repr_html_(self) -> str:
+        from nailorch.explaining.html import notebook
+
+        return notebook(self)
 
     def __str__(self) -> str:
         lines = [self.title, *map(in_words, self.rules)]
@@ -246,11 +279,15 @@ def added(parts: Sequence[str | Term], value: float, wrap: str = '{}') -> str:
         >>> added(['1', '−2'], -1)
         '1 − 2 = −1'
     """
+    return f'{wrap.format(summed(parts))} = {written(value)}'
+
+
+def summed(parts: Sequence[str | Term]) -> str:
+    """Write the left side of a sum; of many parts the first and last."""
     texts = [str(part) for part in parts]
     if len(texts) > SHOWN_TERMS:
         texts = [*texts[:SHOWN_TERMS // 2], '…', *texts[-SHOWN_TERMS // 4:]]
-    total = ''.join(joined(place, text) for place, text in enumerate(texts)) or '0'
-    return f'{wrap.format(total)} = {written(value)}'
+    return ''.join(joined(place, text) for place, text in enumerate(texts)) or '0'
 
 
 def joined(place: int, text: str) -> str:
