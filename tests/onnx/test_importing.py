@@ -8,7 +8,7 @@ import pytest
 
 import nailorch
 import nailorch.functions as F
-from nailorch import Buffer, optimizers, test_mode, using_config
+from nailorch import Buffer, Parameter, optimizers, test_mode, using_config
 from nailorch.models import ResNet18, Sequential
 
 onnx = pytest.importorskip('onnx')
@@ -397,6 +397,23 @@ def test_sequential_made_here_comes_back(tmp_path):
     net = Sequential(nailorch.layers.Linear(4, in_size=3), F.elu, lambda x: F.prelu(x, np.float32([0.1])))
     loaded = nailorch.onnx.load(nailorch.onnx.export(net, tmp_path / 'net.onnx', 3))
     np.testing.assert_allclose(loaded(normal(5, 3)).data, net(normal(5, 3)).data, rtol=1e-6, atol=1e-6)
+
+
+def test_a_network_of_columns_comes_back(tmp_path):
+    """The textbook's own functions: convolution and pooling by im2col, and the way back."""
+    W = Parameter(normal(4, 3, 3, 3))
+
+    def forward(x):
+        y = F.pooling_simple(F.conv2d_simple(x, W, None, 2, 1), 2, 1)
+        rows = F.im2col(y, (3, 2), 1, ((1, 0), (0, 2)))
+        stack = F.im2col(y, 2, 2, 1, to_matrix=False)
+        return (F.col2im(rows, y.shape, (3, 2), 1, ((1, 0), (0, 2)))
+                + F.col2im(stack, y.shape, 2, 2, 1, to_matrix=False))
+
+    loaded = nailorch.onnx.load(nailorch.onnx.export(Sequential(forward), tmp_path / 'net.onnx', (3, 9, 6)))
+    for n in 1, 3:
+        np.testing.assert_allclose(loaded(normal(n, 3, 9, 6)).data, forward(normal(n, 3, 9, 6)).data, rtol=1e-5,
+                                   atol=1e-5)
 
 
 SCALES, AXES = {'scales': np.array([1, 1, 1.5, 2], np.float32)}, {'axes': np.array([-1])}

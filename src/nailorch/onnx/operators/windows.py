@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import nailorch.functions as F
 from nailorch import kernels
 from nailorch.core import Variable, as_variable
 from nailorch.messages import message
-from nailorch.onnx.operators.table import DISCRETE, bounded, discrete, like, operator
+from nailorch.onnx.operators.table import DISCRETE, bounded, discrete, ints, like, operator
 from nailorch.shapes import Array, Window
 
 Ints = Sequence[int]
@@ -131,6 +132,25 @@ def spread(x: Variable, W: Variable, b: Any, stride: Ints, pad: Sides, dilation:
     H, W_ = (slice(max(start, 0), max(start, 0) + n) for start, n in zip(starts, size, strict=True))
     y = F.get_item(y, (slice(None), slice(None), H, W_))
     return y if b is None else y + F.reshape(b, (-1, 1, 1))
+
+
+@operator('Col2Im', since=18, settings=[1, 2])
+def col2im(x: Any, image_shape: Any, block_shape: Any, *, dilations: Ints | None = None, pads: Ints | None = None,
+           strides: Ints | None = None) -> Any:
+    """Add columns (N, C * KH * KW, OH * OW) up to images."""
+    x, size, kernel = as_variable(x), ints(image_shape), ints(block_shape)
+    axes = len(size)
+    if axes not in (1, 2) or x.ndim != 3 or len(kernel) != axes:
+        raise ValueError(message('onnx.read.axes', op='Col2Im', shape=(*x.shape[:1], *size)))
+    stride, pad, dilation = of(strides, axes), sides(pads, axes), of(dilations, axes)
+    if axes == 1:  # a signal is an image of one row
+        stride, pad, dilation, kernel, size = (1, *stride), ((0, 0), *pad), (1, *dilation), (1, *kernel), (1, *size)
+    N, C = x.shape[0], x.shape[1] // math.prod(kernel)
+    places = Window(kernel, stride, pad, dilation).outsize(size)
+    bounded((N, C, *(n + sum(both) for n, both in zip(size, pad, strict=True))))
+    columns = F.reshape(x, (N, C, *kernel, *places))
+    y = F.col2im(columns, (N, C, *size), kernel, stride, same_both_sides(pad), False, dilation)
+    return as_signal(y) if axes == 1 else y
 
 
 # pooling
