@@ -276,6 +276,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{name}: wrong shape {shape}; {expected} is expected',
         '{name}：形状是 {shape}，应为 {expected}',
     ),
+    'weights.turned': (
+        '{name}: wrong shape {shape}; {expected} is expected. Turned it would fit: Chainer and PyTorch keep dense '
+        'weights (OUT, IN), and from_pretrained(path) turns them',
+        '{name}：形状是 {shape}，应为 {expected}。转置后相符：Chainer 和 PyTorch 的全连接权重是 (OUT, IN)，'
+        'from_pretrained(path) 会转置它们',
+    ),
     'weights.write': (
         'weights: {path} cannot be written: {reason}',
         '权重：无法写入 {path}：{reason}',

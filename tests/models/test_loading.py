@@ -118,6 +118,9 @@ def test_chainers_dense_weights_are_turned(tmp_path):
                                     for name, array in net.state_dict().items()})
     assert_same(net, VGG16.from_pretrained(tmp_path / 'a.npz', num_classes=5, **SMALL))
 
+    with pytest.raises(ValueError, match=r'fc6/W: wrong shape .*Turned it would fit: .*from_pretrained\(path\)'):
+        net.load_weights(tmp_path / 'a.npz')
+
 
 def test_chainers_counts_of_batches_are_passed_over(tmp_path):
     net = ResNet18(5, width=2)

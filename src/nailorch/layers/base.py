@@ -346,6 +346,9 @@ def choose(layer: Layer, shapes: Shapes, strict: bool, where: str = '') -> tuple
     """Return the names that fit the slots, and a line for each name that does not; if `strict`, raise these."""
     expected = {name: wanted_shape(slot) for name, (slot, _) in slots(layer).items()}
     wrong = misfits(expected, shapes)
+    for name in wrong:
+        if fits(shapes.get(name, ())[::-1], expected.get(name, ())) and len(shapes.get(name, ())) == 2:
+            wrong[name] = message('weights.turned', name=name, shape=shapes[name], expected=shown(expected[name]))
     if strict:
         refuse(layer, wrong, where)
     return [name for name in expected if name not in wrong], list(wrong.values())
