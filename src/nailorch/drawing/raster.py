@@ -47,6 +47,10 @@ def to_gif(scenes: Sequence[Scene], seconds: Sequence[float], scale: float = 1) 
     # One set of colours for all frames: what stands still does not flicker.
     sheet = Image.fromarray(np.concatenate([np.asarray(frame) for frame in frames]))
     colours = sheet.quantize(128, method=Image.Quantize.MEDIANCUT)
+    # Its paper is quite as white as the page around it, which an average of nearly white pixels is not.
+    palette = np.array(colours.getpalette()).reshape(-1, 3)
+    palette[np.abs(palette - rgb('paper')).sum(axis=1).argmin()] = rgb('paper')
+    colours.putpalette(palette.ravel().tolist())
     frames = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
     file = io.BytesIO()
     frames[0].save(file, 'GIF', save_all=True, append_images=frames[1:], loop=0, optimize=False,
