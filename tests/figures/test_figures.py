@@ -201,6 +201,12 @@ def test_pooling_takes_the_largest_and_the_average(drawn):
     found = grids(scene)
     assert written(pooling(TABLE[None, None], 2, 2)[0, 0]) == ['6', '8', '9', '7']
     assert ['6', '8', '9', '7'] in found
+    for row, column in np.ndindex(2, 2):
+        assert written(TABLE[2 * row:2 * row + 2, 2 * column:2 * column + 2]) in found
+    chosen = [item.box for item in scene.drawing.items if isinstance(item, Rect) and item.fill == 'purple']
+    winners = [item.text for item in scene.drawing.items
+               if isinstance(item, Text) and any(box.holds(item.box) for box in chosen)]
+    assert winners == ['6', '8', '9', '7']
     assert ['5'] in found and ['3.25'] in found
     assert 'max(1, 5, 3, 4) = 5' in scene.texts
     assert '(1 + 5 + 3 + 4) / 4 = 3.25' in scene.texts
@@ -328,6 +334,7 @@ def test_files_of_a_still_and_of_steps(tmp_path):
     with Image.open(paths[-1]) as film:
         assert film.n_frames == 4
         assert film.size == (round(scenes[0].width), round(scenes[0].height))
+        assert film.convert('RGB').getpixel((2, 2)) == (255, 255, 255)  # as white as the page around it
     assert '卷积核在图像上滑动' in paths[0].read_text('utf-8')
 
 

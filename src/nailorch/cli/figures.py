@@ -65,6 +65,7 @@ def make(names: list[str], formats: list[str], options: argparse.Namespace) -> i
                 told.append({'name': name, 'lang': lang, 'title': scenes[0].title,
                              'files': [str(path) for path in paths],
                              'descriptions': [scene.description for scene in scenes]})
+                say(options, f'{name:<{max(map(len, names))}}  {scenes[0].title}')
         except FileNotFoundError as error:
             photo = FIGURES[name].needs
             if photo is None or error.filename is not None:  # the folder, not the photograph

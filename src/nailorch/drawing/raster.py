@@ -47,9 +47,9 @@ def to_gif(scenes: Sequence[Scene], seconds: Sequence[float], scale: float = 1) 
     # One set of colours for all frames: what stands still does not flicker.
     sheet = Image.fromarray(np.concatenate([np.asarray(frame) for frame in frames]))
     colours = sheet.quantize(128, method=Image.Quantize.MEDIANCUT)
-    # Its paper is quite as white as the page around it, which an average of nearly white pixels is not.
+    # The paper is as white as the page around it: an average of nearly white pixels is not.
     palette = np.array(colours.getpalette()).reshape(-1, 3)
-    palette[np.abs(palette - rgb('paper')).sum(axis=1).argmin()] = rgb('paper')
+    palette[(np.abs(palette - rgb('paper')) < 8).all(axis=1)] = rgb('paper')
     colours.putpalette(palette.ravel().tolist())
     frames = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
     file = io.BytesIO()

@@ -69,7 +69,7 @@ def channels_out() -> list[Panel]:
     both = say('output: both channels', '输出：两个通道合在一起')
     together = under(pile(y, 'green', 54, 20), both, by(y.shape), 'green')
     shapes = label(f'x {IMAGES.shape}   W {FILTERS.shape}   →   y {y.shape}', 18)
-    return [Panel(above(*rows, beside(together, shapes, gap=40), gap=26),
+    return [Panel(above(*rows, beside(shapes, together, gap=36), gap=26, align='end'),
                   f'x {IMAGES.shape}, W {FILTERS.shape}, y {y.shape}: {listed(y)}.',
                   {'x': IMAGES, 'W': FILTERS, 'y': y})]
 

@@ -70,17 +70,18 @@ def im2col_product() -> list[Panel]:
 
 @figure('pooling', ('Pooling: largest and average', '池化：最大值与平均值'), (
     'Max pooling keeps the largest number of each window. Windows of 2 × 2, moved by 2, keep a quarter of the numbers.',
-    '最大池化只保留每个窗口中最大的数。窗口 2 × 2、步幅 2 时，只剩下四分之一的数。'))
+    '最大池化只保留每个窗口中最大的数。窗口 2 × 2、步幅 2 时，只剩四分之一。'))
 def pooling() -> list[Panel]:
     told = explain('pooling', TABLE, 2, stride=2)
-    side = 48.0
-    best = {read.index for cell in told for stage in cell.stages for term in stage.terms if term.chosen
-            for read in term.reads}
-    image = grid(TABLE, 'blue', side, fill=lambda r, c: 'pale purple' if (r, c) in best else 'pale blue')
-    for cell in told:
-        image = outlined(image, *corner(cell), 2, 2, 'blue', side, line=3)
-    for row, column in sorted(best):
-        image = outlined(image, row, column, 1, 1, 'purple', side, line=3)
+    side, gap = 48.0, 10.0
+    image = blank(4 * side + gap, 4 * side + gap)
+    for cell in told:  # windows do not overlap: each is drawn by itself
+        (row, column), term = corner(cell), next(term for term in cell.stages[0].terms if term.chosen)
+        best = term.reads[0].index[0] - row, term.reads[0].index[1] - column
+        window = grid(TABLE[row:row + 2, column:column + 2], 'blue', side,
+                      fill=lambda r, c, best=best: 'purple' if (r, c) == best else 'pale blue',
+                      ink=lambda r, c, best=best: 'paper' if (r, c) == best else 'ink')
+        image = image.at(column * side + (gap if column else 0), row * side + (gap if row else 0), window)
     top = beside(under(image, say('input', '输入'), by(TABLE.shape), 'blue'),
                  arrow(86, say('max 2 × 2 / 2', '最大 2 × 2 / 2')),
                  under(grid(told.output, 'green', side), say('output', '输出'), by(told.output.shape), 'green'), gap=22)
@@ -118,7 +119,7 @@ def pooling_im2col() -> list[Panel]:
     for start in range(0, len(columns), len(x)):
         matrix = outlined(matrix, start, 0, len(x), 4, 'blue', side, line=3)
     largest = outlined(grid(best[:, None], 'green', side), marked, 0, 1, 1, 'purple', side)
-    names = above(*(beside(label(say(f'ch {i % 3}', f'通道 {i % 3}'), 13, 'muted'), blank(0, side), gap=0)
+    names = above(*(beside(label(say(f'ch {i % 3}', f'通道 {i % 3}'), 14, 'muted'), blank(0, side), gap=0)
                     for i in range(len(columns))), gap=0)
     middle = beside(beside(names, matrix, gap=6), steps('max'), largest, gap=6)
     body = beside(under(left, say('input', '输入'), by(x.shape), 'blue'), steps(''),

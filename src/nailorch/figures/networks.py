@@ -23,7 +23,7 @@ SHAPES = 400.0  # where the shapes stand
 
 @figure('pipeline', ('From a picture to an answer', '从图像到答案'), (
     'A small network for handwritten digits. Convolution and pooling make the image smaller and give it more '
-    'channels; dense layers turn what is left into ten scores.',
+    'channels; dense layers turn the rest into ten scores.',
     '一个识别手写数字的小网络。卷积和池化让图像越来越小、通道越来越多；最后由全连接层把剩下的特征变成十个分数。'))
 def pipeline() -> list[Panel]:
     shape = 1, 28, 28
@@ -37,7 +37,7 @@ def pipeline() -> list[Panel]:
         told.append(f'{name}: {by(stage.shape)}')
     total = sum(stage.parameters for stage in found)
     words = say(f'{total:,} parameters in all', f'共 {total:,} 个参数')
-    return [Panel(above(*drawn, label(words, 18), gap=6), '; '.join([*told, words]) + '.',
+    return [Panel(above(above(*drawn, gap=6), label(words, 18), gap=20), '; '.join([*told, words]) + '.',
                   {'stages': [(stage.op, stage.shape, stage.parameters) for stage in found], 'total': total})]
 
 

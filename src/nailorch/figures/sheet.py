@@ -71,7 +71,7 @@ def figure(name: str, title: Words, caption: Words, **options: Any) -> Callable[
 
 def laid_out(drawing: Drawing, title: str, caption: str) -> Drawing:
     """Put a drawing in the middle of a sheet, under its title and caption."""
-    words = above(label(title, 22, 'ink', 'start'), paragraph(caption, ROOM, 15), gap=8, align='start')
+    words = above(label(title, 22, 'ink', 'start'), paragraph(caption, ROOM, 16), gap=8, align='start')
     room = max(ROOM, drawing.width)
     body = blank(room, drawing.height).at((room - drawing.width) / 2, 0, drawing)
     return framed(above(words, body, gap=26, align='start'), MARGIN)

@@ -66,16 +66,18 @@ def so_far(told: Explanation, count: int) -> list[list[Any]]:
 
 
 @figure('padding', ('Four ways to pad', '四种填充方式'), (
-    'Zeros around the image, grey here, let the kernel reach its edge, and decide the size of the output: '
-    'OH = (H + top + bottom − KH) // SH + 1.',
-    '在图像四周补零（灰色），卷积核就能盖到图像的边缘，输出的大小也由此决定：OH = (H + 上 + 下 − KH) // SH + 1。'))
+    'Zeros around the image, grey here, let the kernel reach its edge, and decide how large the output is.',
+    '在图像四周补零（灰色），卷积核就能盖到图像的边缘；补零的多少决定输出的大小。'))
 def padding() -> list[Panel]:
     kinds: list[tuple[str, Any, Array]] = [
         (say('valid: no padding', '不填充（valid）'), 0, KERNEL),
         (say('one-sided: below and right', '单侧填充：只补下边和右边'), ((0, 1), (0, 1)), KERNEL),
         (say('same: the size stays', '等大填充（same）：大小不变'), 'same', np.arange(9.0).reshape(3, 3)),
         (say('full: every overlap counts', '完全填充（full）：只要有重叠就算'), 1, KERNEL)]
-    rows, said, facts = [], [], {}
+    rule = say('OH = (H + top + bottom − KH) // SH + 1', 'OH = (H + 上 + 下 − KH) // SH + 1')
+    heads = in_columns(*(label(text, 16, colour) for text, colour in (
+        (say('image', '图像'), 'blue'), (say('kernel', '卷积核'), 'orange'), (say('output', '输出'), 'green'))))
+    rows, said, facts = [heads], [], {}
     for name, pad, W in kinds:
         (sides, y), KH = padded(IMAGE, W, pad), len(W)
         (top, bottom), (left, right) = sides
@@ -84,7 +86,8 @@ def padding() -> list[Panel]:
         rows.append(above(words, row_of(IMAGE, sides, W, y), gap=10, align='start'))
         said.append(f'{name}: {size}.')
         facts[f'{top}{bottom}{left}{right}'] = {'W': W, 'pad': sides, 'y': y}
-    return [Panel(above(*rows, gap=26, align='start'), ' '.join(said), {'x': IMAGE, 'kinds': facts})]
+    body = above(label(rule, 19), above(*rows, gap=24, align='start'), gap=20)
+    return [Panel(body, ' '.join(said), {'x': IMAGE, 'kinds': facts})]
 
 
 def padded(x: Array, W: Array, pad: Any) -> tuple[tuple[tuple[int, int], tuple[int, int]], Array]:
@@ -101,10 +104,16 @@ def row_of(x: Array, sides: Sequence[Sequence[int]], W: Array, y: Array, side: f
     image = grid(table, 'blue', side, fill=lambda r, c: 'pale blue' if inside(r - top, c - left, H, WW) else 'shade',
                  ink=lambda r, c: 'ink' if inside(r - top, c - left, H, WW) else 'muted')
     image = outlined(image, top, left, H, WW, 'blue', side, line=2.5)
-    parts = grid(W, 'orange', side), grid(y, 'green', side)
-    room = [blank((part_room - part.width), 0) for part, part_room in
-            zip((image, *parts), (5 * side, 3 * side, 4 * side), strict=True)]
-    return beside(image, room[0], star(), parts[0], room[1], symbol('='), parts[1], gap=12)
+    return in_columns(image, grid(W, 'orange', side), grid(y, 'green', side), star(), symbol('='))
+
+
+def in_columns(*drawings: Drawing) -> Drawing:
+    """Put an image, a kernel and an output, and the signs between them, where they stand in every row."""
+    height = max(drawing.height for drawing in drawings)
+    row = blank(536, height)
+    for left, drawing in zip((0, 232, 392, 195, 357), drawings, strict=False):
+        row = row.at(left, (height - drawing.height) / 2, drawing)
+    return row
 
 
 def inside(row: int, column: int, H: int, W: int) -> bool:
