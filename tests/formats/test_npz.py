@@ -82,7 +82,8 @@ HOSTILE = {
     'negative sizes': lambda path: archive(path, **{'a.npy': npy((-1, -1), data=b'1234')}),
     'too few bytes': lambda path: archive(path, **{'a.npy': npy((2,), data=b'1234')}),
     'too many bytes': lambda path: archive(path, **{'a.npy': npy((2,), data=b'123456789')}),
-    'a bomb': lambda path: archive(path, zipfile.ZIP_DEFLATED, **{'a.npy': npy((1 << 22,), data=bytes(1 << 24))}),
+    'a bomb': lambda path: archive(path, zipfile.ZIP_DEFLATED, **{'a.npy': npy((1 << 23,), data=bytes(1 << 25))}),
+    'a bomb in one chunk': lambda path: archive(path, zipfile.ZIP_LZMA, **{'a.npy': npy((4,), data=bytes(16))}),
     'an endless header': lambda path: archive(path, **{
         'a.npy': b'\x93NUMPY\2\0' + (1 << 24).to_bytes(4, 'little') + b' ' * (1 << 24)}),
 }
@@ -95,6 +96,11 @@ def test_hostile_files_are_one_named_error(kind, tmp_path):
         load_npz(tmp_path / 'bad.npz')
 
 
+def test_zeros_may_shrink_by_any_factor(tmp_path):
+    np.savez_compressed(tmp_path / 'a.npz', W=np.zeros((1000, 1000), np.float32))
+    assert load_npz(tmp_path / 'a.npz')['W'].shape == (1000, 1000)
+
+
 def test_every_cut_of_a_file_is_one_named_error(tmp_path):
     whole = save_npz(tmp_path / 'a.npz', ARRAYS).read_bytes()
     for length in range(0, len(whole), 7):
@@ -104,7 +110,7 @@ def test_every_cut_of_a_file_is_one_named_error(tmp_path):
 
 
 @pytest.mark.filterwarnings('ignore')  # NumPy warns of headers that look like Python 2's
-@pytest.mark.parametrize('compression', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize('compression', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_damaged_bytes_are_a_named_error_or_do_no_harm(compression, tmp_path):
     entries = {}
     for name, array in ARRAYS.items():
