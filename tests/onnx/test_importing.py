@@ -416,6 +416,21 @@ def test_a_network_of_columns_comes_back(tmp_path):
                                    atol=1e-5)
 
 
+def test_shapes_may_be_left_open():
+    proto = onnx.load_model_from_string(file(NODES, WEIGHTS))
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.ClearField('shape')
+    net = nailorch.onnx.load(proto.SerializeToString())
+    assert net.input_shapes == (None,)
+    assert net(normal(2, 3, 8, 8)).shape == (2, 5)
+
+
+def test_neighbours_that_are_not_there_take_no_time():
+    x = normal(1, 3, 2, 2)
+    y = nailorch.onnx.load(file([('LRN', ['x'], ['y'], {'size': 2 ** 31, 'alpha': 2.0 ** 31})], shape=x.shape))(x)
+    np.testing.assert_allclose(y.data, x / (1 + (x ** 2).sum(axis=1, keepdims=True)) ** 0.75, rtol=1e-5)
+
+
 SCALES, AXES = {'scales': np.array([1, 1, 1.5, 2], np.float32)}, {'axes': np.array([-1])}
 
 

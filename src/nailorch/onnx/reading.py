@@ -125,11 +125,21 @@ class Reader:
         return found
 
     def check(self) -> None:
-        """Let the package onnx check the model: order, names, types, attributes."""
+        """Let the package onnx check the model: order, names, types, attributes.
+
+        It wants a shape for every input and result; runtimes do not, and many a file leaves some open.
+        """
+        values = *self.graph.input, *self.graph.output
+        kinds = [value.type.tensor_type for value in values if value.type.HasField('tensor_type')]
+        shapeless = [kind for kind in kinds if not kind.HasField('shape')]
+        for kind in shapeless:
+            kind.shape.SetInParent()
         try:
             onnx_package().checker.check_model(self.proto)
         except Exception as error:  # ValidationError, or protobuf's
             raise self.invalid(first_line(error)) from error
+        for kind in shapeless:
+            kind.ClearField('shape')
 
     # what is brought
 

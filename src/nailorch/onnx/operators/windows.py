@@ -266,12 +266,11 @@ def global_lp_pool(x: Any, *, p: int = 2) -> Any:
 def lrn(x: Any, *, alpha: float = 0.0001, beta: float = 0.75, bias: float = 1.0, size: int) -> Any:
     """Local response normalisation: every channel is divided by the strength of its neighbours."""
     x = as_variable(x)
-    before, after = (size - 1) // 2, size // 2
-    bounded((size, *x.shape))
-    squares = F.pad(F.square(x), [(0, 0), (before, after), *[(0, 0)] * (x.ndim - 2)])
     C = x.shape[1]
+    before, after = min((size - 1) // 2, C - 1), min(size // 2, C - 1)  # beyond all channels there is nothing
+    squares = F.pad(F.square(x), [(0, 0), (before, after), *[(0, 0)] * (x.ndim - 2)])
     total = squares[:, :C]
-    for place in range(1, size):
+    for place in range(1, before + 1 + after):
         total = total + squares[:, place:place + C]
     return F.div(x, F.pow(total * like(alpha / size, x) + bias, beta))
 
