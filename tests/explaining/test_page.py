@@ -163,8 +163,11 @@ def test_too_much_is_an_error_and_a_few_lines_in_a_notebook():
     large = explain('conv2d', np.zeros((1, 3, 64, 64)), np.zeros((8, 3, 3, 3)))
     with pytest.raises(ValueError, match='numbers are too'):
         large.to_html('en')
-    shown = large._repr_html_()
-    assert shown.startswith('<pre>conv2d(x, W)') and len(shown) < 10_000
+    middling = explain('conv2d', np.zeros((40, 40)), np.zeros((5, 5)))
+    assert len(middling.to_html('en')) > 1_000_000
+    for told in (large, middling):
+        shown = told._repr_html_()
+        assert shown.startswith('<pre>conv2d(x, W)') and len(shown) < 10_000
 
 
 def test_nan_and_infinity_are_shown():

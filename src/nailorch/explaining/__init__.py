@@ -4,6 +4,8 @@
     windows.py    convolution and its kind, pooling, im2col and col2im, and their gradients
     others.py     linear, softmax, batch norm, and their gradients
     asking.py     explain(op, x, ...): which of them is meant
+    terminal.py   a cell drawn in the terminal, and stepping from cell to cell
+    html.py       a page to step through in a browser or a notebook; page/ has its style and script
 """
 
 from nailorch.explaining.asking import EXPLAINED, explain

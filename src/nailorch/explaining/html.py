@@ -25,6 +25,7 @@ from nailorch.shapes import Array
 __all__ = ['notebook', 'page']
 
 MOST_CELLS = 40_000  # of all tables: a browser lays them out in about a second
+MOST_IN_NOTEBOOK = 1_000_000  # characters, which are saved with the notebook
 WRITTEN_OUT = 64  # cells whose formulas are also listed below each other
 
 TAGS = {'en': 'en', 'zh': 'zh-Hans'}  # the languages' names in HTML
@@ -110,6 +111,9 @@ def notebook(told: Explanation) -> str:
     """
     try:
         inside = body(told, language(), None, 'h3', 'nx-notebook')
+        if len(inside) > MOST_IN_NOTEBOOK:
+            raise ValueError(in_words(('explain: too large to be kept in a notebook; write .to_html() to a file',
+                                       'explain：太大，不宜存进 notebook；请把 .to_html() 写成文件')))
     except ValueError as error:
         return f'<pre>{escape(str(told))}</pre><p>{escape(str(error))}</p>'
     return f'<style>{asset("page.css")}</style>{inside}<script>{asset("page.js")}</script>'
@@ -146,10 +150,10 @@ def body(told: Explanation, lang: str, at: Index | None, heading: str, more: str
     parts = [
         f'<div class="nx {more}" lang="{TAGS[lang]}" data-lm-suppress-shortcuts="true">',
         f'<div class="nx-head"><{heading} class="nx-title">{escape(told.title)}</{heading}>{switches(texts)}</div>',
-        '<ul class="nx-rules">', *(texts.element('li', rule) for rule in told.rules), '</ul>', controls(texts),
+        '<ul class="nx-rules">', *(texts.element('li', rule) for rule in told.rules), '</ul>',
         '<div class="nx-arrays">', *figures, '</div>',
-        '<div class="nx-cell">', told_cell(texts, told.of, first), '</div>',
-        '<p class="nx-pointed"></p>', '<p class="nx-live" role="status" aria-live="polite"></p>',
+        '<div class="nx-panel">', controls(texts), f'<div class="nx-cell">{told_cell(texts, told.of, first)}</div>',
+        '<p class="nx-pointed"></p>', '</div>', '<p class="nx-live" role="status" aria-live="polite"></p>',
         texts.element('p', WORDS['keys'], **{'class': 'nx-keys', 'hidden': ''}), written_out(texts, told, cells),
     ]
     data = {
@@ -246,14 +250,17 @@ def table(texts: Catalogue, name: str, array: Array, lead: Index, words: Words |
         return (f'<td{kind} role="gridcell" tabindex="-1" data-k="{",".join(map(str, index))}"{chosen} '
                 f'aria-label="{escape(label)}">{content}</td>')
 
-    corner = f'<th scope="col">{texts.element("span", WORDS["scale"], **{"class": "nx-unseen"})}</th>'
+    corner, sides = '', dict.fromkeys(rows, '')
+    if array.ndim > 1:
+        corner = f'<th scope="col">{texts.element("span", WORDS["scale"], **{"class": "nx-unseen"})}</th>'
+        sides = {row: f'<th scope="row">{row}</th>' for row in rows}
     head = ''.join(f'<th scope="col">{column}</th>' for column in columns)
-    lines = ''.join(f'<tr role="row"><th scope="row">{row if array.ndim > 1 else ""}</th>'
-                    f'{"".join(cell(row, column) for column in columns)}</tr>' for row in rows)
+    lines = ''.join(f'<tr role="row">{sides[row]}{"".join(cell(row, column) for column in columns)}</tr>'
+                    for row in rows)
     place = f'{name}[{", ".join(map(str, lead))}]' if lead else name
     caption = '' if not lead else (f'<caption>{escape(place)}'
                                    f'{" " + texts.element("span", words) if words else ""}</caption>')
-    return (f'<div class="nx-scroll"><table role="grid" aria-label="{escape(place)}">{caption}'
+    return (f'<div class="nx-plane"><table role="grid" aria-label="{escape(place)}">{caption}'
             f'<thead><tr role="row">{corner}{head}</tr></thead><tbody>{lines}</tbody></table></div>')
 
 

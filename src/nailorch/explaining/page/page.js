@@ -82,14 +82,12 @@ function start(root) {
     }
   }
 
-  // scrolls the boxes of an array, never the page
+  // scrolls the box of an array, never the page
   function reveal(cell) {
-    for (let box = cell?.parentElement; box && box !== root; box = box.parentElement) {
-      if (!box.matches('.nx-scroll, .nx-planes')) continue;
-      const inner = cell.getBoundingClientRect(), outer = box.getBoundingClientRect();
-      if (inner.top < outer.top || inner.bottom > outer.bottom) box.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
-      if (inner.left < outer.left || inner.right > outer.right) box.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
-    }
+    if (!cell) return;
+    const box = cell.closest('.nx-planes'), inner = cell.getBoundingClientRect(), outer = box.getBoundingClientRect();
+    if (inner.top < outer.top || inner.bottom > outer.bottom) box.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
+    if (inner.left < outer.left || inner.right > outer.right) box.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
   }
 
   const element = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text || ''});
