@@ -255,6 +255,16 @@ def test_preprocess_scales_grey_of_16_bits():
     np.testing.assert_allclose(models.VGG16.preprocess(grey)[2], 128 - 123.68, rtol=1e-5)
 
 
+@pytest.mark.parametrize('size', [(1, 1_000_000), (1_000_000, 2)])
+def test_long_strips_are_cut_before_they_are_enlarged(size):
+    Image = pytest.importorskip('PIL.Image')
+    picture = Image.new('RGB', size)
+    picture.paste((255, 0, 0), (size[0] // 2 - 20, size[1] // 2 - 20, size[0] // 2 + 20, size[1] // 2 + 20))
+    x = models.MobileNetV2.preprocess(picture)
+    assert x.shape == (3, 224, 224)
+    np.testing.assert_array_equal(x, models.MobileNetV2.preprocess(Image.new('RGB', (9, 9), (255, 0, 0))))
+
+
 @pytest.mark.parametrize('size', [(300, 451), (451, 300), (225, 640), (224, 224), (97, 61)])
 @pytest.mark.parametrize('resize', [256, 232])
 def test_torchvisions_preprocess_is_its_transforms(size, resize):

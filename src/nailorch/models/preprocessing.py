@@ -17,6 +17,8 @@ from nailorch.shapes import Array
 
 __all__ = ['caffe', 'efficientnet_lite', 'torchvision']
 
+LONGEST = 16  # times its width that a picture may be long before it is a strip
+
 
 def caffe(image: Any, size: tuple[int, int] | None = (224, 224), dtype: Any = np.float32) -> Array:
     """Return a picture as VGG's authors fed it to Caffe.
@@ -53,7 +55,7 @@ def torchvision(image: Any, size: int = 224, resize: int = 256, dtype: Any = np.
     """
     from PIL import Image
 
-    image = rgb(image)
+    image = middle(rgb(image))
     W, H = image.size
     W, H = (resize, resize * H // W) if W <= H else (resize * W // H, resize)
     left, top = round((W - size) / 2), round((H - size) / 2)
@@ -61,6 +63,14 @@ def torchvision(image: Any, size: int = 224, resize: int = 256, dtype: Any = np.
     pixels = np.asarray(image, dtype) / 255
     pixels = (pixels - np.array([0.485, 0.456, 0.406], dtype)) / np.array([0.229, 0.224, 0.225], dtype)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def middle(image: Any) -> Any:
+    """Return the middle of a strip, which is all that is seen of it: enlarged, the whole might take any memory."""
+    W, H = image.size
+    longest = LONGEST * min(W, H)
+    left, top = max(W - longest, 0) // 2, max(H - longest, 0) // 2
+    return image.crop((left, top, left + min(W, longest), top + min(H, longest))) if left or top else image
 
 
 def efficientnet_lite(image: Any, size: int = 224, dtype: Any = np.float32) -> Array:
