@@ -24,7 +24,7 @@ from nailorch.training.data import to_numbers
 from nailorch.training.metrics import softmax
 from nailorch.transforms import Compose, Convert, Resize, ToArray
 
-__all__ = ['add_arguments', 'run']
+__all__ = ['add_arguments', 'as_input', 'run']
 
 BATCH = 64
 LIGHT_ON_DARK = ('digits', 'mnist', 'fashion_mnist')
@@ -80,8 +80,13 @@ def find_images(given: list[str]) -> list[Path]:
 
 def to_input(path: Path, opened: Opened, invert: bool) -> npt.NDArray[Any]:
     """Read an image as the model saw those that it learned from: (C, H, W), float32."""
+    return as_input(read_image(path), opened, invert)
+
+
+def as_input(image: Any, opened: Opened, invert: bool) -> npt.NDArray[Any]:
+    """Return a PIL image as the model saw those that it learned from: (C, H, W), float32."""
     C, H, W = opened.shape
-    pixels = ToArray()(Resize((H, W))(Convert('L' if C == 1 else 'RGB')(read_image(path))))
+    pixels = ToArray()(Resize((H, W))(Convert('L' if C == 1 else 'RGB')(image)))
     x: npt.NDArray[Any] = Compose(to_numbers(opened.settings))(255 - pixels if invert else pixels)
     return x
 

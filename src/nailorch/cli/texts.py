@@ -277,6 +277,42 @@ TEXTS: dict[str, tuple[str, str]] = {
     'assets.here': ('yes', '有'),
     'assets.size': ('size', '大小'),
     'assets.licence': ('licence', '许可证'),
+    # look
+    'look.about': ('show what a network sees in pictures: where it looks, what its layers compute',
+                   '展示网络在图片里看到什么：它看哪里、各层算出什么'),
+    'look.usage': ('nailorch look [MODEL] IMAGE [...] [options]', 'nailorch look [模型] 图片 [...] [选项]'),
+    'look.examples': (
+        'Pictures (PNG) and a page, index.html, are written to look/MODEL. The page opens\n'
+        'offline.\n\n'
+        'examples:\n'
+        '  nailorch look photo.jpg\n'
+        '  nailorch look mobilenet_v2 photo.jpg --target "tabby cat"\n'
+        '  nailorch look latest digit.png --layer conv1 --layer conv2\n'
+        '  nailorch look model.onnx photo.jpg --out seen --json',
+        '图片（PNG）和网页 index.html 写入 look/模型名，网页离线可用。\n\n'
+        '示例：\n'
+        '  nailorch look photo.jpg\n'
+        '  nailorch look mobilenet_v2 photo.jpg --target "tabby cat"\n'
+        '  nailorch look latest digit.png --layer conv1 --layer conv2\n'
+        '  nailorch look model.onnx photo.jpg --out seen --json',
+    ),
+    'look.what': ('a network and pictures. The network: a run, weights with --model, mobilenet_v2 (default), '
+                  'resnet50 … with trained weights, or a file.onnx',
+                  '网络和图片。网络可以是：一次运行、权重文件（配合 --model）、自带训练好权重的 mobilenet_v2（默认）、'
+                  'resnet50 等，或 ONNX 文件'),
+    'look.images': ('look into {model} at which pictures? nailorch look {model} photo.jpg',
+                    '用 {model} 看哪些图片？nailorch look {model} photo.jpg'),
+    'look.out': ('where to write (default: look/MODEL)', '写到哪里（默认 look/模型名）'),
+    'look.target': ('the class to explain, by name or number (default: the most probable)',
+                    '要解释的类别，名称或编号（默认最可能的类别）'),
+    'look.layer': ('show the feature maps of this layer; may be repeated (default: four convolutions)',
+                   '展示这一层的特征图，可重复（默认四个卷积层）'),
+    'look.cam_layer': ('compute Grad-CAM at this layer (default: the last convolution)',
+                       '在这一层计算 Grad-CAM（默认最后一个卷积层）'),
+    'look.hiding': ('Hiding parts of {name}', '逐块遮挡 {name}'),
+    'look.no_class': ('there is no class {name!r} among 0 to {last} {remedy}',
+                      '没有类别 {name!r}（编号 0 到 {last}）{remedy}'),
+    'look.page': ('Page: {path}', '网页：{path}'),
     # summary
     'summary.all': ('show every block, alike ones too', '逐个显示所有模块，不合并相同的'),
     'summary.about': ("show a model's layers, shapes and parameters", '显示模型的各层、形状和参数量'),

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['DIVERGING', 'SEQUENTIAL', 'colours', 'enlarged', 'feature_maps', 'filter_images', 'heat_map', 'heat_over',
-           'spread', 'tile', 'to_picture']
+__all__ = ['DIVERGING', 'SEQUENTIAL', 'boxed', 'colours', 'enlarged', 'feature_maps', 'filter_images', 'heat_map',
+           'heat_over', 'spread', 'tile', 'to_picture']
 
 Array = npt.NDArray[Any]
 
@@ -104,3 +104,13 @@ def heat_over(photo: Array, heat: Array) -> Array:
     coloured = colours(0.1 + 0.9 * share, SEQUENTIAL)
     weight = (0.25 + 0.4 * share)[..., None]
     return np.rint((1 - weight) * grey[..., None] + weight * coloured).astype(np.uint8)
+
+
+def boxed(picture: Array, box: tuple[int, int, int, int], line: int = 2) -> Array:
+    """Outline a box (top, left, bottom, right), its last two excluded, in orange on a picture of bytes (H, W, 3)."""
+    top, left, bottom, right = box
+    picture, edge = picture.copy(), np.zeros(picture.shape[:2], bool)
+    edge[top:bottom, left:right] = True
+    edge[top + line:bottom - line, left + line:right - line] = False
+    picture[edge] = 240, 120, 20
+    return picture

@@ -10,17 +10,17 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nailorch.drawing.pages import percent, render
 from nailorch.drawing.pictures import feature_maps, filter_images, heat_map, to_picture
 from nailorch.drawing.svg import png_address
 from nailorch.formats.files import replace_file
-from nailorch.messages import language, message
+from nailorch.messages import message
 from nailorch.training.figures import curves
 from nailorch.training.inside import Inside
 from nailorch.training.metrics import class_accuracy, confident_mistakes, confusion_matrix
@@ -65,34 +65,12 @@ def write_report(run: Run, answers: Answers, inside: Inside) -> Path:
         RunError: the file cannot be written.
     """
     path = run.path / 'report.html'
-    page = render(facts_of(run) | judge(answers) | look(answers, inside))
+    facts = facts_of(run) | judge(answers) | look(answers, inside)
+    drawn = {name: facts[name] for name in ('loss_curve', 'accuracy_curve') if facts.get(name)}
+    page = render('nailorch.training', 'report.html', WORDS, facts, drawn)
     with writing(path):
         replace_file(path, [page.encode(errors='backslashreplace')])  # a folder's name may be any bytes
     return path
-
-
-def render(facts: Mapping[str, Any]) -> str:
-    """Fill the template; everything that is not markup of our own is escaped."""
-    try:
-        import jinja2
-        import markupsafe
-    except ImportError as error:
-        raise ImportError(message('report.extra', package='jinja2')) from error
-
-    def say(key: str, **values: Any) -> str:
-        english, chinese = (markupsafe.Markup(words).format(**values) for words in WORDS[key])
-        return markupsafe.Markup('<span lang="en">{}</span><span lang="zh-Hans">{}</span>').format(english, chinese)
-
-    def plain(key: str, **values: Any) -> str:  # for attributes, which no switch reaches
-        return WORDS[key][language() == 'zh'].format(**values)
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-                                     lstrip_blocks=True)
-    template = files('nailorch.training').joinpath('templates/report.html').read_text(encoding='utf-8')
-    curves = {name: markupsafe.Markup(facts[name]) for name in ('loss_curve', 'accuracy_curve') if facts.get(name)}
-    helpers = {'say': say, 'plain': plain, 'percent': percent, 'grouped': grouped, 'lang': language()}
-    page: str = environment.from_string(template).render({**facts, **curves, **helpers})
-    return page + '\n'
 
 
 def facts_of(run: Run) -> dict[str, Any]:
@@ -216,16 +194,6 @@ def written(name: str, value: Any) -> str:
     if name == 'epoch':
         return str(value)
     return percent(value, 2) if name.endswith('accuracy') else f'{value:.3g}' if name == 'lr' else f'{value:.4g}'
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """Return 0.975 as '97.5 %', with a space that does not break."""
-    return '–' if math.isnan(share) else f'{100 * share:.{digits}f}\u202f%'
-
-
-def grouped(number: float) -> str:
-    """Return 206922 as '206 922', with narrow spaces that do not break."""
-    return f'{number:,}'.replace(',', '\u202f')
 
 
 def write_predictions(path: Path, answers: Answers) -> None:
