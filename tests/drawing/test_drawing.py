@@ -47,7 +47,7 @@ def everything() -> Scene:
     dashed = Drawing(60, 40, (*rects, Line(((0, 0), (60, 40)), dash=True),
                               Picture(Box(30, 10, 20, 20), pixels)))
     words = paragraph('卷积核在图像上滑动，相乘再相加。', 120)
-    return scene_of(above(row, dashed, captioned(words, '步幅 = 2'), gap=12))
+    return scene_of(above(row, dashed, captioned(words, '步幅 = 2·1'), gap=12))
 
 
 def test_layout_puts_drawings_side_by_side_and_under_each_other():
@@ -73,7 +73,7 @@ def test_svg_is_valid_says_what_it_shows_and_never_changes():
     assert root.find(f'{space}title').text == 'A <title>'
     assert root.find(f'{space}desc').text == 'b & c'
     texts = root.findall(f'{space}text')
-    assert [text.text for text in texts] == scene.texts
+    assert [''.join(text.itertext()) for text in texts] == scene.texts
     for text, item in zip(texts, (item for item in scene.drawing.items if isinstance(item, Text)), strict=True):
         assert float(text.get('textLength')) == pytest.approx(item.width, abs=0.01)
     assert 'var(' not in svg

@@ -356,6 +356,7 @@ def test_meaning_survives_in_grey_and_without_green(drawn):
 def test_the_pages_show_the_figures_as_they_are_drawn_now(name, step, lang, drawn):
     path = PAGES / f'{name}{".zh" if lang == "zh" else ""}.svg'
     shown_there = ET.fromstring(path.read_text('utf-8'))
-    texts = [element.text for element in shown_there if element.tag.endswith(('}title', '}desc', '}text'))]
+    texts = [''.join(element.itertext()) for element in shown_there
+             if element.tag.endswith(('}title', '}desc', '}text'))]
     scene = drawn(name, lang)[step]
     assert texts == [scene.title, scene.description, *scene.texts]

@@ -14,6 +14,9 @@ from nailorch.drawing.scene import Item, Line, Picture, Point, Polygon, Rect, Sc
 
 __all__ = ['png_address', 'to_svg']
 
+# Chinese fonts give the dot of a product as much room as a Chinese character; the package's own does not.
+DOT = '<tspan font-family="Arial, Helvetica, sans-serif">·</tspan>'
+
 
 def to_svg(scene: Scene, themed: bool = False) -> str:
     """Return the scene as an SVG document.
@@ -47,7 +50,7 @@ def element(item: Item, colour: object) -> str:
         # Its width is part of the drawing: another font is squeezed or stretched into it.
         return (f'<text x="{number(item.x)}" y="{number(y)}" font-size="{number(item.size)}" '
                 f'fill="{colour(item.fill)}"{anchor} textLength="{number(item.width)}" '
-                f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">{escape(item.text)}</text>')
+                f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">{escape(item.text).replace("·", DOT)}</text>')
     if isinstance(item, Picture):
         box, style = item.box, '' if item.smooth else ' style="image-rendering:pixelated"'
         return (f'<image x="{number(box.left)}" y="{number(box.top)}" width="{number(box.width)}" '

@@ -80,12 +80,12 @@ def padding() -> list[Panel]:
     rows, said, facts = [heads], [], {}
     for name, pad, W in kinds:
         (sides, y), KH = padded(IMAGE, W, pad), len(W)
-        (top, bottom), (left, right) = sides
-        size = f'OH = (3 + {top} + {bottom} − {KH}) // 1 + 1 = {len(y)}'
+        (top, bottom), _ = sides
+        size = f'OH = ({len(IMAGE)} + {top} + {bottom} − {KH}) // 1 + 1 = {len(y)}'
         words = beside(label(name, 16), label(size, 16, 'muted'), gap=18)
         rows.append(above(words, row_of(IMAGE, sides, W, y), gap=10, align='start'))
         said.append(f'{name}: {size}.')
-        facts[f'{top}{bottom}{left}{right}'] = {'W': W, 'pad': sides, 'y': y}
+        facts[name] = {'W': W, 'pad': sides, 'y': y}
     body = above(label(rule, 19), above(*rows, gap=24, align='start'), gap=20)
     return [Panel(body, ' '.join(said), {'x': IMAGE, 'kinds': facts})]
 
