@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import nailorch.functions as F
+from nailorch import Model
 from nailorch.drawing import Picture, Polygon, Rect, Text, faults, to_png, to_svg
 from nailorch.drawing.parts import shown
 from nailorch.figures import FIGURES, draw, photographs, write
 from nailorch.figures.sheet import WIDTH
+from nailorch.figures.stages import stages
+from nailorch.graph import trace
 from tests.loops import conv2d, im2col, pooling
 
 IMAGE = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
@@ -110,6 +114,14 @@ def test_steps_show_each_window_and_its_sum(name, x, stride, expected, drawn):
         inside = {item.text for item in scene.drawing.items
                   if isinstance(item, Text) and item.size > 16 and frames[0].holds(item.box)}
         assert inside == set(written(window))
+
+
+def test_the_bias_is_added_to_every_sum(drawn):
+    (scene,) = drawn('bias')
+    y = conv2d(IMAGE[None, None], KERNEL[None, None], np.ones(1))[0, 0]
+    assert written(y) == ['26', '32', '44', '50']
+    assert [written(y - 1), ['1'], written(y)] == grids(scene)
+    assert scene.texts[-2:] == ['0·1 + 1·2 + 2·4 + 3·5 = 25', '25 + 1 = 26']
 
 
 def test_padding_shows_every_kind_with_its_size(drawn):
@@ -266,6 +278,15 @@ def test_vgg16_has_its_shapes_and_parameters(drawn):
             levels = [{item.y for item in scene.drawing.items if isinstance(item, Text) and item.text == text}
                       for text in (shape, f'{count:,}')]
             assert levels[0] & levels[1]
+
+
+def test_stages_of_another_kind_are_an_error():
+    class Branched(Model):
+        def forward(self, x):
+            return x * F.sigmoid(x)
+
+    with pytest.raises(ValueError, match='stages: no rule for Sigmoid'):
+        stages(trace(Branched(), np.zeros((1, 1, 4, 4))), (1, 4, 4))
 
 
 def test_what_vgg16_sees(drawn):

@@ -11,7 +11,7 @@ __all__ = ['FIGURES', 'draw']
 
 FIGURES = {figure.name: figure for figure in (
     networks.pipeline, networks.parameters,
-    sliding.slide, photographs.kernels, sliding.flip, photographs.relief,
+    sliding.slide, sliding.bias, photographs.kernels, sliding.flip, photographs.relief,
     sliding.padding, sliding.stride, fields.receptive_field,
     channels.channels_in, channels.channels_out, channels.batch, channels.shapes,
     columns.pooling, columns.im2col, columns.im2col_product, columns.pooling_im2col,

@@ -14,7 +14,7 @@ from nailorch.explaining import Cell, Explanation, explain
 from nailorch.figures.sheet import SIDE, Panel, by, figure, grid, say, star, under, windowed
 from nailorch.shapes import Array, Window
 
-__all__ = ['IMAGE', 'KERNEL', 'flip', 'padding', 'slide', 'stride']
+__all__ = ['IMAGE', 'KERNEL', 'bias', 'flip', 'padding', 'slide', 'stride']
 
 IMAGE = np.arange(1.0, 10).reshape(3, 3)
 KERNEL = np.arange(4.0).reshape(2, 2)
@@ -63,6 +63,23 @@ def so_far(told: Explanation, count: int) -> list[list[Any]]:
     """Return the output with its first numbers alone; the others are None."""
     flat = [value if place < count else None for place, value in enumerate(told.output.ravel())]
     return [flat[start:start + told.output.shape[1]] for start in range(0, len(flat), told.output.shape[1])]
+
+
+@figure('bias', ('A bias is added', '加上偏置'), (
+    'There is one bias for each channel that comes out. It is added to every number of that channel.',
+    '每个输出通道有一个偏置，它加到该通道的每个数上。'))
+def bias() -> list[Panel]:
+    b, without = np.ones(1), explain('conv2d', IMAGE, KERNEL).output
+    told = explain('conv2d', IMAGE, KERNEL, b)
+    cell, side = told.cell(0, 0), 56.0
+    sums, y = (outlined(grid(values, 'green', side, fill=fill), 0, 0, 1, 1, 'purple', side)
+               for values, fill in ((without, 'paper'), (told.output, 'pale green')))
+    row = beside(under(sums, say('sums', '各个和'), by(without.shape), 'green'), symbol('+'),
+                 under(grid(b[:, None], 'orange', side), say('bias', '偏置'), '', 'orange'), symbol('='),
+                 under(y, say('output', '输出'), by(told.output.shape), 'green'), gap=20)
+    lines = [label(stage.formula, 20 + 4 * place) for place, stage in enumerate(cell.stages)]
+    return [Panel(above(row, above(*lines, gap=10), gap=22), '; '.join(stage.formula for stage in cell.stages) + '.',
+                  {'x': IMAGE, 'W': KERNEL, 'b': b, 'without': without, 'y': told.output})]
 
 
 @figure('padding', ('Four ways to pad', '四种填充方式'), (
