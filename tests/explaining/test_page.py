@@ -12,7 +12,7 @@ import pytest
 from nailorch import explain, using_config
 from nailorch.cli import main
 from nailorch.drawing.palette import PALETTE
-from nailorch.explaining import html
+from nailorch.explaining import html, model
 from nailorch.explaining.model import Read, Stage, Term
 from tests.browser import browser
 
@@ -25,6 +25,8 @@ EXPLAINED = {
     'padded': explain('conv2d', np.arange(12).reshape(2, 2, 3) - 5, np.arange(16).reshape(2, 2, 2, 2) - 6, [1, -2],
                       pad=((1, 0), (0, 2)), stride=(1, 2)),
     'batch': explain('conv2d', np.arange(32).reshape(2, 1, 4, 4), K.reshape(1, 2, 2), stride=2, dilation=2),
+    'groups': explain('conv2d', np.arange(18).reshape(2, 3, 3), np.arange(8).reshape(2, 1, 2, 2), groups=2),
+    'deconv': explain('deconv2d', [[25, 31], [43, 49]], K, stride=2),
     'im2col': explain('im2col', X, 2, pad=1),
     'col2im': explain('col2im', np.arange(16).reshape(4, 4), (3, 3), 2),
     'pooling': explain('pooling', [[1, 2, 3, 4], [5, 6, 7, 8], [9, 1, 2, 3], [4, 5, 6, 7]], 2, 2, pad=1),
@@ -80,6 +82,7 @@ def test_page_holds_every_number_by_its_index(name, lang):
     assert told.title in ' '.join(read.text)
     for rule in told.rules:
         assert rule[lang == 'zh'] in read.text
+    assert (html.WORDS['letters'][lang == 'zh'] in read.text) == any('OH =' in rule for rule in read.text)
     for stage in told.cell((0,) * told.output.ndim).stages:
         assert stage.formula in read.text
 
@@ -159,15 +162,23 @@ def test_hostile_names_stay_text():
         assert [bad, bad] in data['words']
 
 
-def test_too_much_is_an_error_and_a_few_lines_in_a_notebook():
-    large = explain('conv2d', np.zeros((1, 3, 64, 64)), np.zeros((8, 3, 3, 3)))
-    with pytest.raises(ValueError, match='numbers are too'):
-        large.to_html('en')
-    middling = explain('conv2d', np.zeros((40, 40)), np.zeros((5, 5)))
-    assert len(middling.to_html('en')) > 1_000_000
-    for told in (large, middling):
+@pytest.mark.parametrize(('module', 'limit', 'words'), [
+    (model, 'MOST_TERMS', '4 cells of 8 numbers are too many'),
+    (html, 'MOST_CELLS', 'arrays of 17 numbers are too large')])
+def test_too_much_is_an_error_and_a_few_lines_in_a_notebook(module, limit, words, monkeypatch):
+    told = EXPLAINED['conv']
+    monkeypatch.setattr(module, limit, 16)
+    with using_config('lang', 'en'):
+        with pytest.raises(ValueError, match=words):
+            told.to_html()
         shown = told._repr_html_()
-        assert shown.startswith('<pre>conv2d(x, W)') and len(shown) < 10_000
+    assert shown.startswith('<pre>conv2d(x, W)') and words in shown and '0·1 + 1·2 + 2·4 + 3·5 = 25' in shown
+
+
+def test_notebook_keeps_no_large_page(monkeypatch):
+    monkeypatch.setattr(html, 'MOST_IN_NOTEBOOK', 5000)
+    assert 'to_html()' in EXPLAINED['conv']._repr_html_()
+    assert EXPLAINED['conv'].to_html()
 
 
 def test_nan_and_infinity_are_shown():
@@ -350,6 +361,29 @@ def test_no_page_is_wider_than_a_phone(opened, name):
     window = opened(name)
     window.resize(390, 800)
     assert window.run('document.documentElement.scrollWidth') <= 390
+
+
+def test_tab_passes_through_all_parts(opened):
+    window = opened('conv')
+    window.press('Home')  # the page, not a cell
+    stops = []
+    for _ in range(11):
+        window.press('Tab')
+        stops.append(focus(window) or window.run('document.activeElement.textContent'))
+    assert stops == ['English', '中文', 'Dark', 'x[0, 0] = 1', 'W[0, 0] = 0', 'y[0, 0] = 25', 'First cell',
+                     'Previous cell', 'Next cell', 'Last cell', 'Play']
+    window.press('Tab')
+    assert focus(window) == '0·1: W[0, 0] · x[0, 0]'
+
+
+def test_page_that_a_browser_saved_starts_again(opened, tmp_path):
+    window = opened('conv')
+    window.click('.nx-next')
+    saved = tmp_path / 'saved.html'
+    saved.write_text(window.run('document.documentElement.outerHTML'), 'utf-8')
+    window.open(saved)
+    window.click('.nx-last')
+    assert labels(window, '.now') == ['y[1, 1] = 49'] and len(labels(window, '.read')) == 8
 
 
 def test_several_live_in_one_notebook(window, tmp_path):

@@ -46,6 +46,9 @@ WORDS: dict[str, Words] = {
     'terms': ('Terms of the sum: left and right arrow', '式子中的各项：用左右方向键选择'),
     'scale': ('Index', '下标'), 'padding': ('padding', '填充'),
     'readers': ('is read by', '被这些格子读取：'), 'nobody': ('is read by no cell', '没有被任何格子读取'),
+    'letters': ('H, W: height and width of the input; KH, KW: of the window; SH, SW: the stride, how far it moves; '
+                'before, after: padding; //: divide and drop the remainder',
+                'H、W：输入的高和宽；KH、KW：窗口的高和宽；SH、SW：步幅，即每次移动几格；前补、后补：填充；//：相除取整'),
     'all': ('All cells, written out', '列出所有格子的算式'),
     'more': ('… and {} more: step to them above', '…… 还有 {} 格：请在上面逐格查看'),
     'keys': ('Click a cell of the output, or use the arrow keys, Home and End there. Point at a number of an input, or '
@@ -150,7 +153,7 @@ def body(told: Explanation, lang: str, at: Index | None, heading: str, more: str
     parts = [
         f'<div class="nx {more}" lang="{TAGS[lang]}" data-lm-suppress-shortcuts="true">',
         f'<div class="nx-head"><{heading} class="nx-title">{escape(told.title)}</{heading}>{switches(texts)}</div>',
-        '<ul class="nx-rules">', *(texts.element('li', rule) for rule in told.rules), '</ul>',
+        rules(texts, told),
         '<div class="nx-arrays">', *figures, '</div>',
         '<div class="nx-panel">', controls(texts), f'<div class="nx-cell">{told_cell(texts, told.of, first)}</div>',
         '<p class="nx-pointed"></p>', '</div>', '<p class="nx-live" role="status" aria-live="polite"></p>',
@@ -170,6 +173,14 @@ def in_script(data: Any) -> str:
     """Return JSON that no HTML parser can take for markup, whatever it holds."""
     text = json.dumps(data, separators=(',', ':'))  # ASCII: line separators too are escaped
     return text.replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
+
+
+def rules(texts: Catalogue, told: Explanation) -> str:
+    """Return the rules, and what the letters of a size's formula mean."""
+    items = [texts.element('li', rule) for rule in told.rules]
+    if any(english.startswith('OH =') for english, _ in told.rules):
+        items.append(texts.element('li', WORDS['letters'], **{'class': 'nx-letters'}))
+    return f'<ul class="nx-rules">{"".join(items)}</ul>'
 
 
 def switches(texts: Catalogue) -> str:

@@ -227,5 +227,8 @@ function start(root) {
   speak(language);
 }
 
-for (const root of document.querySelectorAll('.nx:not([data-live])')) start(root);
+// A notebook runs this once an output; what was saved from a browser starts afresh.
+for (const root of document.querySelectorAll('.nx')) {
+  if (!root.started) { root.started = true; start(root); }
+}
 })();
