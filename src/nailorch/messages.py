@@ -282,6 +282,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{name}：形状是 {shape}，应为 {expected}。转置后相符：Chainer 和 PyTorch 的全连接权重是 (OUT, IN)，'
         'from_pretrained(path) 会转置它们',
     ),
+    'weights.other': (
+        '{path}: this is a file of the kind {kind}, whose names are others. Read it with model.{remedy}(path), or with '
+        'from_pretrained(path), which tells kinds apart',
+        '{path}：这是 {kind} 类的文件，名称不同。请用 model.{remedy}(path) 读取，'
+        '或用 from_pretrained(path)，它会自行分辨种类',
+    ),
     'weights.write': (
         'weights: {path} cannot be written: {reason}',
         '权重：无法写入 {path}：{reason}',
@@ -723,6 +729,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'freeze.unknown': (
         'freeze: {model} has no part {part!r}; its parts are {names}',
         'freeze：{model} 没有名为 {part!r} 的部分；它的各部分是 {names}',
+    ),
+    'freeze.sizes': (
+        '{model}: the sizes of {names} are unknown: call the model once on an example, or load its weights, '
+        'then freeze',
+        '{model}：{names} 的大小未知：请先用一个样本调用一次模型，或载入权重，再冻结',
     ),
     'freeze.all': (
         'freeze: all of {model} would be frozen, and nothing left to learn',

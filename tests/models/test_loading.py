@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nailorch.layers as L
-from nailorch.models import VGG16, ResNet18, Sequential
+from nailorch.models import VGG16, Model, ResNet18, Sequential
 
 SMALL = {'width': 2, 'hidden': 6}
 
@@ -120,6 +120,28 @@ def test_chainers_dense_weights_are_turned(tmp_path):
 
     with pytest.raises(ValueError, match=r'fc6/W: wrong shape .*Turned it would fit: .*from_pretrained\(path\)'):
         net.load_weights(tmp_path / 'a.npz')
+
+
+def test_a_layer_may_be_called_as_pytorchs_wrappers_call_theirs():
+    class Around(Model):
+        def __init__(self):
+            super().__init__()
+            self.module = L.Linear(3, in_size=4)
+
+    weights = {'module.weight': np.ones((3, 4)), 'module.bias': np.zeros(3)}
+    for names in (weights, {f'module.{name}': array for name, array in weights.items()}):
+        net = Around()
+        assert net.load_torch(names) == []
+        assert (net.module.W.data == 1).all()
+
+
+def test_the_loader_of_a_files_kind_is_named(tmp_path):
+    torch = pytest.importorskip('torch')
+    net = Sequential(L.Linear(3, in_size=4))
+    torch.save(torch.nn.Sequential(torch.nn.Linear(4, 3)).state_dict(), tmp_path / 'a.pth')
+    for load in (net.load_weights, net.load_keras):
+        with pytest.raises(ValueError, match=r'a\.pth: .* of the kind torch.*model\.load_torch\(path\)'):
+            load(tmp_path / 'a.pth')
 
 
 def test_chainers_counts_of_batches_are_passed_over(tmp_path):

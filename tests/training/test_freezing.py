@@ -26,6 +26,13 @@ def net():
     return model
 
 
+def test_what_has_no_size_yet_cannot_be_frozen():
+    model = models.Sequential(nailorch.layers.Linear(3), nailorch.layers.Linear(2))
+    with pytest.raises(ValueError, match='l0/W are unknown: call the model once'):
+        freeze(model, 'l0')
+    assert all(parameter.requires_grad for parameter in model.params())
+
+
 def test_frozen_parts_stay_as_they_are_and_the_others_learn():
     training = tiny.trainer()
     training.model = net()

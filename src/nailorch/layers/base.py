@@ -185,7 +185,10 @@ class Layer:
         from nailorch.formats.weights import kind_of, read_weights
 
         if Path(path).is_file() and kind_of(Path(path)) != 'npz':
-            arrays = read_weights(path).arrays
+            found = read_weights(path)
+            arrays = found.arrays
+            if not arrays.keys() & slots(self).keys() and LOADERS[found.kind] != 'load_weights':
+                raise ValueError(message('weights.other', path=path, kind=found.kind, remedy=LOADERS[found.kind]))
             chosen, skipped = choose(self, {name: array.shape for name, array in arrays.items()}, strict,
                                      f'{os.fspath(path)}: ')
             put(self, {name: arrays[name] for name in chosen})
@@ -271,6 +274,7 @@ class Hook:
 
 Thing: TypeAlias = Layer | Parameter
 THINGS = Layer, Parameter
+LOADERS = {'torch': 'load_torch', 'keras': 'load_keras', 'npz': 'load_weights', 'safetensors': 'load_weights'}
 LINES = 40  # of an error that lists what does not fit
 CONTAINERS = dict, list, tuple
 

@@ -51,7 +51,8 @@ class Model(Layer):
             ValueError: the file is broken; or names are missing or unknown, or shapes wrong: all such are listed.
         """
         arrays, where = loading.open_weights(weights)
-        return loading.torch_loader(self).load(loading.plain_names(arrays), strict, where)
+        loader = loading.torch_loader(self)
+        return loader.load(loading.plain_names(arrays, loader), strict, where)
 
     def load_keras(self, path: str | os.PathLike[str], strict: bool = True,
                    flatten: Mapping[str, int] | None = None) -> list[str]:
@@ -72,7 +73,7 @@ class Model(Layer):
             ImportError: pyfive is not installed.
             ValueError: the file is broken; or names are missing or unknown, or shapes wrong: all such are listed.
         """
-        arrays, where = loading.open_weights(path)
+        arrays, where = loading.open_weights(path, keras=True)
         loader, given = keras_loader(self, arrays, flatten)
         return loader.load(given, strict, where)
 

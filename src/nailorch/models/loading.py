@@ -16,7 +16,7 @@ import numpy as np
 
 from nailorch.formats.assets import asset
 from nailorch.formats.weights import Weights, read_weights
-from nailorch.layers.base import Layer, fits, wanted_shape
+from nailorch.layers.base import LOADERS, Layer, fits, wanted_shape
 from nailorch.messages import message
 from nailorch.models.keras_names import keras_loader
 from nailorch.models.places import Loader, Place, Turn, head, places
@@ -58,11 +58,11 @@ def turn_of(place: Place, method: Callable[[str, Array], Array]) -> Turn:
     return lambda array: method(place.key, array)
 
 
-def plain_names(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays without what wrappers of PyTorch's put before every name."""
+def plain_names(arrays: Mapping[str, Any], loader: Loader) -> dict[str, Any]:
+    """Return the arrays without what wrappers of PyTorch's put before all names, unless some are known as they are."""
     found = dict(arrays)
     for prefix in PREFIXES * 2:
-        if found and all(name.startswith(prefix) for name in found):
+        if found and all(name.startswith(prefix) for name in found) and not loader.matches(found):
             found = {name.removeprefix(prefix): array for name, array in found.items()}
     return found
 
@@ -102,8 +102,8 @@ def turns(place: Place) -> bool:
 
 def loader_for(layer: Layer, weights: Weights) -> tuple[Loader, Mapping[str, Any]]:
     """Return the table that reads a file's names, and its arrays."""
-    arrays = plain_names(weights.arrays)
     theirs, ours = torch_loader(layer), own_loader(layer, weights.arrays)
+    arrays = plain_names(weights.arrays, theirs)
     if weights.kind == 'keras':
         return keras_loader(layer, weights.arrays)
     if weights.kind != 'torch' and ours.matches(weights.arrays) >= theirs.matches(arrays):
@@ -111,11 +111,19 @@ def loader_for(layer: Layer, weights: Weights) -> tuple[Loader, Mapping[str, Any
     return theirs, arrays
 
 
-def open_weights(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """Return the arrays of a file or of a dictionary, and what an error begins with."""
+def open_weights(source: str | os.PathLike[str] | Mapping[str, Any],
+                 keras: bool = False) -> tuple[Mapping[str, Any], str]:
+    """Return the arrays of a file or of a dictionary, and what an error begins with.
+
+    Raises:
+        ValueError: the file is Keras's, but `keras` says otherwise, or the other way round.
+    """
     if isinstance(source, Mapping):
         return source, ''
-    return read_weights(source).arrays, f'{os.fspath(source)}: '
+    found = read_weights(source)
+    if (found.kind == 'keras') != keras:
+        raise ValueError(message('weights.other', path=source, kind=found.kind, remedy=LOADERS[found.kind]))
+    return found.arrays, f'{os.fspath(source)}: '
 
 
 def pretrained(kind: Any, name_or_path: str | os.PathLike[str] | None, options: Mapping[str, Any]) -> Any:

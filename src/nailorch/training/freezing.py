@@ -21,7 +21,7 @@ def freeze(model: Any, *parts: str) -> int:
     Returns:
         how many numbers are frozen.
     Raises:
-        ValueError: the model has no such part, or nothing is left to learn.
+        ValueError: the model has no such part, its sizes are unknown, or nothing is left to learn.
     """
     names = [name for name, _ in model.named_parameters()]
     for part in parts:
@@ -30,9 +30,12 @@ def freeze(model: Any, *parts: str) -> int:
             raise ValueError(message('freeze.unknown', part=part, model=type(model).__name__, names=', '.join(tops)))
     if all(any(belongs(name, part) for part in parts) for name in names):
         raise ValueError(message('freeze.all', model=type(model).__name__))
-    for name, parameter in model.named_parameters():
-        if any(belongs(name, part) for part in parts):
-            parameter.requires_grad = False
+    chosen = {name: parameter for name, parameter in model.named_parameters()
+              if any(belongs(name, part) for part in parts)}
+    if unknown := [name for name, parameter in chosen.items() if parameter.data is None]:
+        raise ValueError(message('freeze.sizes', model=type(model).__name__, names=', '.join(unknown)))
+    for parameter in chosen.values():
+        parameter.requires_grad = False
     for name, layer in model.named_layers():
         if any(belongs(name, part) for part in parts):
             layer.training = False
