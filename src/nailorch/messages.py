@@ -778,6 +778,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}: train and test hold different classes: {train} and {test}',
         '{path}：train 与 test 中的类别不同：{train} 与 {test}',
     ),
+    'data.few': (
+        '{path}: of {total} pictures {learn} are to learn from, {valid} to choose the best epoch by and {test} to test'
+        ', and none of these may be empty. Add pictures; data.valid and data.test are the shares',
+        '{path}：{total} 张图片中，{learn} 用于学习，{valid} 用于选出最佳的一轮，{test} 用于测试，每部分都不能为空。'
+        '请增加图片；比例由 data.valid 和 data.test 决定',
+    ),
     'data.unknown': (
         'data.name: {name!r} is no folder in {folder}, and no data set: {remedy}',
         'data.name：{folder} 里没有文件夹 {name!r}，也没有这样的数据集：{remedy}',

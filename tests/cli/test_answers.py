@@ -39,6 +39,16 @@ def test_evaluate_repeats_the_accuracy_of_the_run(program, root, trained):
     assert told['by_class'].keys() == {'day', 'night'}
 
 
+def test_evaluate_tests_with_all_of_another_folder(program, trained, pictures, tmp_path):
+    other = shutil.copytree(pictures, tmp_path / 'other')
+    for path in other.glob('*/0[3-9].png'):
+        path.unlink()  # 8 of each class are left
+    told = json.loads(program('evaluate', trained, '--data', other, '--json')[1])
+    assert told['images'] == 16
+    told = json.loads(program('evaluate', trained, '--data', f'{pictures}/../{pictures.name}', '--json')[1])
+    assert told['images'] == 3
+
+
 def test_evaluate_quiet_says_one_line(program, root):
     assert program('evaluate', 'latest', '--root', root, '--quiet')[1] == 'test accuracy 1.0000\n'
 

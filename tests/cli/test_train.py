@@ -130,6 +130,15 @@ def test_images_too_small_for_the_model_leave_no_run(complaint, pictures, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_few_pictures_are_counted(complaint, pictures, tmp_path):
+    for kind in ('day', 'night'):
+        (tmp_path / 'few' / kind).mkdir(parents=True)
+        shutil.copy(pictures / kind / '00.png', tmp_path / 'few' / kind)
+    code, line = complaint('train', '--data', tmp_path / 'few', '--root', tmp_path / 'runs')
+    assert code == 1
+    assert 'few: of 2 pictures 80% are to learn from, 10% to choose the best epoch by and 10% to test' in line
+
+
 def test_an_empty_folder_is_one_line(complaint, tmp_path):
     (tmp_path / 'cat').mkdir()
     assert complaint('train', '--data', tmp_path / 'cat', '--root', tmp_path)[0] == 1

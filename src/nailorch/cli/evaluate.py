@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     opened = open_model(options)
-    data = load_data(opened.settings)
+    data = load_data(opened.settings, opened.unseen)
     if list(data.classes) != list(opened.classes) or data.shape != opened.shape:
         raise ValueError(text('evaluate.other', name=opened.name, shape=opened.shape, classes=len(opened.classes),
                               data=opened.settings.data.name, data_shape=data.shape, data_classes=len(data.classes)))

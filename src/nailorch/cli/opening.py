@@ -32,6 +32,7 @@ class Opened:
         name: the run's, or the weights file's.
         settings: those of the run; for a file, the defaults with its model and data.
         classes, shape: the classes' names, and (C, H, W) of an image.
+        unseen: its data is another folder than the run learned from, so all of it may test the model.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Opened:
     settings: Settings
     classes: Sequence[str]
     shape: tuple[int, int, int]
+    unseen: bool = False
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,9 +87,11 @@ def open_run(options: argparse.Namespace) -> Opened:
         raise ValueError(text('opening.damaged', path=run.path / 'result.json'))
     model = build_model(settings.model.name, len(classes))
     model.load_state_dict(load_safetensors(run.best_weights))
+    learned_from = settings.data.name
     if options.data is not None:
         settings = named(settings, {'data.name': options.data})
-    return Opened(run.name, model, settings, [str(name) for name in classes], (shape[0], shape[1], shape[2]))
+    unseen = is_folder(settings.data.name) and Path(settings.data.name).resolve() != Path(learned_from).resolve()
+    return Opened(run.name, model, settings, [str(name) for name in classes], (shape[0], shape[1], shape[2]), unseen)
 
 
 def open_weights(path: Path, options: argparse.Namespace) -> Opened:

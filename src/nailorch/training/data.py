@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nailorch.datasets import CIFAR10, CIFAR100, MNIST, Dataset, Digits, FashionMNIST, ImageFolder, split
+from nailorch.datasets import CIFAR10, CIFAR100, MNIST, Dataset, Digits, FashionMNIST, ImageFolder, Subset, split
 from nailorch.messages import message
 from nailorch.training.settings import AugmentationSettings, Settings, nearest
 from nailorch.transforms import (
@@ -64,14 +64,16 @@ class Data:
     shape: tuple[int, int, int]
 
 
-def load_data(settings: Settings) -> Data:
+def load_data(settings: Settings, whole: bool = False) -> Data:
     """Read the data that `settings.data` names, and split it, the same way whenever the seed is the same.
 
+    Args:
+        whole: a folder of pictures that no model has learned from: each of its parts is all of it.
     Raises:
         FileNotFoundError, ValueError: no such data, an empty folder, too few images to split.
     """
     check_name(settings.data.name)
-    make, shape = (folder_maker if is_folder(settings.data.name) else dataset_maker)(settings)
+    make, shape = folder_maker(settings, whole) if is_folder(settings.data.name) else dataset_maker(settings)
     _, H, W = shape
     sized = [Resize((H, W)), ToArray(np.uint8)] if settings.data.size or is_folder(settings.data.name) else []
     numbers = to_numbers(settings)
@@ -111,7 +113,7 @@ def dataset_maker(settings: Settings) -> tuple[Make, tuple[int, int, int]]:
     return make, (C, side or H, side or W)
 
 
-def folder_maker(settings: Settings) -> tuple[Make, tuple[int, int, int]]:
+def folder_maker(settings: Settings, whole: bool) -> tuple[Make, tuple[int, int, int]]:
     """Return the same for a folder: one with `train` and `test` inside, or one whose images are split in three."""
     root, side = Path(settings.data.name), settings.data.size or FOLDER_SIZE
     valid, test, seed = settings.data.valid, settings.data.test, settings.seed
@@ -119,13 +121,24 @@ def folder_maker(settings: Settings) -> tuple[Make, tuple[int, int, int]]:
 
     def make(transforms: Sequence[Any]) -> Sequence[Dataset]:
         if not parted:
-            return split(ImageFolder(root, Compose(transforms)), (1.0 - valid - test, valid, test), seed=seed)
+            pictures = ImageFolder(root, Compose(transforms))
+            return [pictures] * 3 if whole else share_out(pictures, valid, test, seed)
         learn, judge = (ImageFolder(root / part, Compose(transforms)) for part in ('train', 'test'))
         if learn.classes != judge.classes:
             raise ValueError(message('data.classes', path=root, train=learn.classes, test=judge.classes))
         return [*split(learn, (1.0 - valid, valid), seed=seed), judge]
 
     return make, (3, side, side)
+
+
+def share_out(pictures: ImageFolder, valid: float, test: float, seed: int) -> list[Subset]:
+    """Split a folder's pictures in three; where they are too few, the error says what may be done."""
+    learn = 1.0 - valid - test
+    try:
+        return split(pictures, (learn, valid, test), seed=seed)
+    except ValueError as error:
+        raise ValueError(message('data.few', path=pictures.root, total=len(pictures), learn=f'{learn:.0%}',
+                                 valid=f'{valid:.0%}', test=f'{test:.0%}')) from error
 
 
 def augmentation(asked: AugmentationSettings, size: tuple[int, int]) -> list[Any]:
