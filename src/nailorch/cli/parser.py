@@ -21,8 +21,8 @@ from nailorch.messages import language
 
 __all__ = ['COMMANDS', 'UsageError', 'add_root', 'count', 'did_you_mean', 'make_parser', 'parse']
 
-COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'classify', 'summary', 'look', 'explain', 'figures', 'export',
-            'runs', 'assets', 'bench', 'doctor')
+COMMANDS = ('demo', 'train', 'evaluate', 'predict', 'classify', 'summary', 'graph', 'look', 'explain', 'figures',
+            'export', 'runs', 'assets', 'bench', 'doctor')
 LANGUAGES = ('en', 'zh')
 CLOSING = '，。、；：！？）'  # no line begins with one of these
 

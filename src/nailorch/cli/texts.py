@@ -277,6 +277,22 @@ TEXTS: dict[str, tuple[str, str]] = {
     'assets.here': ('yes', '有'),
     'assets.size': ('size', '大小'),
     'assets.licence': ('licence', '许可证'),
+    # graph
+    'graph.about': ('draw what a model computes: boxes, arrows and shapes', '画出模型的计算图：方框、箭头和形状'),
+    'graph.examples': (
+        'examples:\n'
+        '  nailorch graph resnet18 --out resnet18.svg\n'
+        '  nailorch graph resnet18 --out blocks.png --depth 3\n'
+        '  nailorch graph model.onnx --out model.svg --input 3,224,224',
+        '示例：\n'
+        '  nailorch graph resnet18 --out resnet18.svg\n'
+        '  nailorch graph resnet18 --out blocks.png --depth 3\n'
+        '  nailorch graph model.onnx --out model.svg --input 3,224,224',
+    ),
+    'graph.out': ('the picture, .svg or .png (default: MODEL.svg)', '图片文件，.svg 或 .png（默认 模型名.svg）'),
+    'graph.depth': ('show layers within layers down to this level (default: 2)', '展开到第几级的层（默认 2）'),
+    'graph.suffix': ('--out {path}: the name ends with .svg or .png', '--out {path}：文件名须以 .svg 或 .png 结尾'),
+    'graph.done': ('{path}: {boxes} boxes, {edges} arrows', '{path}：{boxes} 个方框，{edges} 个箭头'),
     # look
     'look.about': ('show what a network sees in pictures: where it looks, what its layers compute',
                    '展示网络在图片里看到什么：它看哪里、各层算出什么'),
