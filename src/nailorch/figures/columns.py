@@ -47,7 +47,7 @@ def im2col() -> list[Panel]:
 def im2col_product() -> list[Panel]:
     columns = F.im2col(IMAGE[None, None], 2).data
     weights = KERNEL.reshape(-1, 1)
-    product = columns @ weights
+    product = F.matmul(columns, weights).data
     y = product.reshape(F.conv2d(IMAGE[None, None], KERNEL[None, None]).shape[2:])
     side, first = 44.0, 1
     row, column = divmod(first, y.shape[1])
@@ -103,7 +103,7 @@ def pooling() -> list[Panel]:
 def pooling_im2col() -> list[Panel]:
     x = np.stack([TABLE, TABLE.T, TABLE[::-1]])
     columns = F.im2col(x[None], 2, 2).data.reshape(-1, 4)
-    best = columns.max(axis=1)
+    best = F.max(columns, axis=1).data
     y = F.pooling_simple(x[None], 2, 2).data[0]
     side = 36.0
     marked = 4  # a row: place 1, channel 1
@@ -115,12 +115,15 @@ def pooling_im2col() -> list[Panel]:
                if i == c else grid(y[i], 'green', side) for i in range(len(x))]
     left, right = (above(*(captioned(one, say(f'channel {i}', f'通道 {i}')) for i, one in enumerate(many)), gap=gap)
                    for many, gap in ((images, 16), (outputs, 64)))
-    matrix = outlined(grid(columns, 'blue', side), marked, 0, 1, 4, 'purple', side)
-    for start in range(0, len(columns), len(x)):
-        matrix = outlined(matrix, start, 0, len(x), 4, 'blue', side, line=3)
-    largest = outlined(grid(best[:, None], 'green', side), marked, 0, 1, 1, 'purple', side)
-    names = above(*(beside(label(say(f'ch {i % 3}', f'通道 {i % 3}'), 14, 'muted'), blank(0, side), gap=0)
-                    for i in range(len(columns))), gap=0)
+    names = above(*(beside(label(say(f'ch {i}', f'通道 {i}'), 14, 'muted'), blank(0, side), gap=0)
+                    for i in range(len(x))), gap=0)
+    blocks = []
+    for start in range(0, len(columns), len(x)):  # the rows of one place, of all channels
+        rows = grid(columns[start:start + len(x)], 'blue', side), grid(best[start:start + len(x), None], 'green', side)
+        if start == place * len(x):
+            rows = outlined(rows[0], c, 0, 1, 4, 'purple', side), outlined(rows[1], c, 0, 1, 1, 'purple', side)
+        blocks.append(rows)
+    names, matrix, largest = (above(*parts, gap=8) for parts in ([names] * len(blocks), *zip(*blocks, strict=True)))
     middle = beside(beside(names, matrix, gap=6), steps('max'), largest, gap=6)
     body = beside(under(left, say('input', '输入'), by(x.shape), 'blue'), steps(''),
                   under(middle, say('rows, then the largest', '各行，及每行最大的数'),

@@ -84,7 +84,7 @@ def bias() -> list[Panel]:
 
 @figure('padding', ('Four ways to pad', '四种填充方式'), (
     'Zeros around the image, grey here, let the kernel reach its edge, and decide how large the output is.',
-    '在图像四周补零（灰色），卷积核就能盖到图像的边缘；补零的多少决定输出的大小。'))
+    '在图像四周补零（灰色），卷积核就能盖到边缘；补零的多少决定输出的大小。'))
 def padding() -> list[Panel]:
     kinds: list[tuple[str, Any, Array]] = [
         (say('valid: no padding', '不填充（valid）'), 0, KERNEL),
