@@ -431,6 +431,15 @@ def test_neighbours_that_are_not_there_take_no_time():
     np.testing.assert_allclose(y.data, x / (1 + (x ** 2).sum(axis=1, keepdims=True)) ** 0.75, rtol=1e-5)
 
 
+def test_limits_that_are_computed_follow_the_input():
+    net = nailorch.onnx.load(file([('ReduceMean', ['x'], ['low'], {'keepdims': 0}), ('Abs', ['low'], ['high'], {}),
+                                   ('Clip', ['x', 'low', 'high'], ['y'], {})]))
+    x = normal(2, 3, 8, 8, seed=1)
+    with using_config('engine', 'reference'), test_mode():
+        y = nailorch.compile(net, normal(2, 3, 8, 8))(x)
+    np.testing.assert_allclose(y, np.minimum(np.maximum(x, x.mean()), abs(x.mean())), rtol=1e-5, atol=1e-6)
+
+
 SCALES, AXES = {'scales': np.array([1, 1, 1.5, 2], np.float32)}, {'axes': np.array([-1])}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import nailorch.functions as F
-from nailorch.core import as_variable
+from nailorch.core import Variable, as_variable
 from nailorch.functions.activation import NormalCDF
 from nailorch.onnx.operators.table import DISCRETE, discrete, host, operator
 from nailorch.shapes import Array
@@ -301,6 +301,9 @@ def clip_old(x: Any, *, min: float | None = None, max: float | None = None) -> A
 
 @operator('Clip', since=11, settings=[1, 2])
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    if isinstance(min, Variable) or isinstance(max, Variable):  # limits that are computed from the input
+        y = as_variable(x) if min is None else F.maximum(x, min)
+        return y if max is None else F.minimum(y, max)
     return clipped(x, None if min is None else host(min).item(), None if max is None else host(max).item())
 
 
