@@ -189,6 +189,29 @@ def test_the_table_of_shapes_is_that_of_the_sizes_it_names(drawn):
     assert [str(tuple(sizes[size] for size in text.strip('()').split(', '))) for text in named] == expected
 
 
+@pytest.mark.parametrize(('name', 'arrays'), [
+    ('slide', [IMAGE, KERNEL, conv2d(IMAGE[None, None], KERNEL[None, None])[0, 0]]),
+    ('stride', [TABLE, KERNEL, conv2d(TABLE[None, None], KERNEL[None, None], stride=2)[0, 0]]),
+    ('channels-in', [conv2d(IMAGES[None], FILTERS[:1])[0, 0]]),
+    ('channels-out', [*2 * [IMAGES, FILTERS[0], np.zeros((2, 2))], conv2d(IMAGES[None], FILTERS)[0]]),
+    ('batch', [FILTERS]),
+    ('pooling', [TABLE, pooling(TABLE[None, None], 2, 2)[0, 0]]),
+    ('im2col', [IMAGE, im2col(IMAGE[None, None], 2)]),
+    ('im2col-product', [IMAGE, KERNEL, im2col(IMAGE[None, None], 2), KERNEL.reshape(4, 1), np.zeros((4, 1)), KERNEL]),
+])
+def test_every_array_is_labelled_with_its_shape(name, arrays, drawn):
+    written_there = [text for text in drawn(name)[0].texts if re.fullmatch(r'\d+( × \d+)+', text)]
+    assert written_there == [' × '.join(map(str, array.shape)) for array in arrays]
+
+
+def test_the_weights_on_the_pixels_are_the_kernels(drawn):
+    for name in ('slide', 'stride', 'flip'):
+        for scene in drawn(name):
+            tags = [item.text for item in scene.drawing.items if isinstance(item, Text) and item.fill == 'paper']
+            turned = written(KERNEL[::-1, ::-1]) if name == 'flip' else []
+            assert tags == written(KERNEL) + turned
+
+
 def test_windows_become_rows(drawn):
     expected = im2col(IMAGE[None, None], 2)
     for step, scene in enumerate(drawn('im2col')):
