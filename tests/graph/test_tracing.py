@@ -425,3 +425,11 @@ def test_graph_is_told_in_json():
                                  'shape': [{'scale': 1, 'offset': 0}, 1, 2, 3]}
     assert [value['value'] for value in told['values'] if value['kind'] == 'constant'] == [2.0]
     assert told['nodes'][0]['layer'] == 'conv' and told['outputs'] == told['nodes'][-1]['outputs']
+
+
+def test_a_mean_that_is_baked_in_is_an_error():
+    def forward(x):
+        return F.clip(x, float(F.mean(x).data), None)
+
+    with pytest.raises(ValueError, match=r'x_min is .* in a batch of 2, but'):
+        trace(forward, np.arange(12, dtype='f').reshape(2, 6))

@@ -86,11 +86,14 @@ def layers_of(root: Layer | None) -> list[Layer]:
 
 
 def batch_of(example: Array, n: int) -> Array:
-    """Return n items made from the first, all of them different, so that whatever follows from the input shows."""
+    """Return n items made from the first, all of them different, so that whatever follows from the input shows.
+
+    Their mean is another for another n.
+    """
     items = []
     for index in range(n):
         item = np.flip(example[0]) if index % 2 else example[0]
-        part = (index + 1) / (n + 1) / 4
+        part = (index + 1) / (n + 2) / 4
         items.append((item * (1 - part) + part / 2).astype(item.dtype) if item.dtype.kind == 'f' else item)
     return np.stack(items)
 
