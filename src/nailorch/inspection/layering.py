@@ -3,7 +3,7 @@
 Four steps, after Sugiyama, Tagawa & Toda 1981. Every box stands one row below the lowest box that it reads. A line over
 several rows gets a narrow place in each row between, so that it passes beside the boxes there. Each row is ordered by
 the mean place of what its members are joined to above and below, again and again. At last each member moves as near to
-what it is joined to as its neighbours let it. The same graph always gives the same picture.
+what it is joined to as its neighbours let it, and chains become straight. The same graph always gives the same picture.
 """
 
 from __future__ import annotations
@@ -73,6 +73,9 @@ def layered(widths: Sequence[float], edges: Sequence[Edge], gap: float = 24) -> 
             joined = above if down else below
             wanted = [mean([middles[other] for other in joined[member]], middles[member]) for member in row_members]
             spread(row_members, wanted, extents, middles, gap)
+    for row_members in table:  # what is a mere chain becomes straight
+        spread(row_members, [middles[above[member][0]] if len(above[member]) == 1 == len(below[above[member][0]])
+                             else middles[member] for member in row_members], extents, middles, gap)
     left = min((middle - extent / 2 for middle, extent in zip(middles, extents, strict=True)), default=0)
     right = max((middle + extent / 2 for middle, extent in zip(middles, extents, strict=True)), default=0)
     return Layout(rows, [middle - left for middle in middles[:count]],
