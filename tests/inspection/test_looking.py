@@ -231,3 +231,38 @@ def test_saliency_and_grad_cam_equal_pytorchs(name):
     assert found.values.shape == cam.shape
     assert cam.max() > 0
     assert np.abs(found.values - cam).max() < 1e-5 * max(1, cam.max())
+
+
+class Samples(nailorch.Dataset):
+    classes = ('a', 'b', 'c')
+
+    def __init__(self, x, t):
+        self.x, self.t = x, t
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        return self.x[index], self.t[index]
+
+
+def test_confusion_counts_every_sample_in_evaluation_mode(net):
+    x = np.random.default_rng(5).normal(size=(10, 2, 9, 11)).astype('float32')
+    t = np.random.default_rng(6).integers(3, size=10)
+    with nailorch.test_mode():
+        probabilities = softmax(net(x).data)
+    predicted = probabilities.argmax(axis=1)
+    with nailorch.using_config('train', True):
+        found = I.confusion(net, Samples(x, t), batch_size=4)
+    expected = np.zeros((3, 3), int)
+    for label, answer in zip(t, predicted, strict=True):
+        expected[label, answer] += 1
+    np.testing.assert_array_equal(found.matrix, expected)
+    assert found.classes == ('a', 'b', 'c')
+    assert found.accuracy == np.trace(expected) / 10
+    wrong = [(index, t[index], predicted[index]) for index in np.flatnonzero(predicted != t)]
+    assert sorted(mistake[:3] for mistake in found.mistakes()) == wrong
+    sure = [mistake.probability for mistake in found.mistakes()]
+    assert sure == sorted(sure, reverse=True) and len(sure) > 1
+    assert found._repr_html_().count('<td>') == 9
+    assert found.picture().shape == (3, 3, 3)

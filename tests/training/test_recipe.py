@@ -8,6 +8,7 @@ import nailorch.layers as L
 from nailorch import optimizers, rng
 from nailorch.config import using_config
 from nailorch.datasets import ArrayDataset
+from nailorch.inspection import grad_cam
 from nailorch.models import MLP, LeNet, Sequential
 from nailorch.training.inside import look_inside
 from nailorch.training.recipe import (
@@ -139,11 +140,17 @@ def test_look_inside_finds_first_filters_and_maps():
     assert inside.sample == 2
 
 
-def test_look_inside_leaves_no_hook_and_no_trace():
+def test_look_inside_leaves_no_trace():
     model = LeNet()
-    look_inside(model, dataset())
-    assert not model.conv1._hooks
+    look_inside(model, dataset(), answers={1: 3})
     assert all(parameter.grad is None for parameter in model.params())
+
+
+def test_look_inside_says_where_the_model_looked():
+    model = LeNet()
+    inside = look_inside(model, dataset(), answers={2: 7, 0: 1})
+    assert list(inside.heats) == [2, 0]
+    assert np.array_equal(inside.heats[2], grad_cam(model, dataset()[2][0], 7).values[0])
 
 
 def test_of_many_convolutions_four_are_shown():

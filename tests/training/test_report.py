@@ -108,6 +108,13 @@ def test_every_picture_has_an_alternative_text(tmp_path):
     assert all(svg.get('aria-label') for svg in page.all('svg'))
 
 
+def test_mistakes_are_shown_with_the_places_that_spoke_for_them(tmp_path):
+    answers = make_answers()
+    index = int(np.flatnonzero(answers.predicted != answers.labels)[0])
+    page = Page(report(tmp_path, inside=Inside(9, heats={index: np.eye(3)})))
+    assert sum(f'where it looked in test image {index}' in image['alt'] for image in page.all('img')) == 1
+
+
 def test_headings_of_tables_say_what_they_head(tmp_path):
     assert all(heading.get('scope') in ('row', 'col') for heading in Page(report(tmp_path)).all('th'))
 

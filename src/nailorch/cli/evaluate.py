@@ -7,9 +7,9 @@ import argparse
 from nailorch.cli.opening import add_model_arguments, open_model
 from nailorch.cli.output import percent, say, show_json, show_table
 from nailorch.cli.texts import text
+from nailorch.inspection.metrics import class_accuracy, confusion_matrix
 from nailorch.training.data import load_data
 from nailorch.training.evaluation import evaluate
-from nailorch.training.metrics import class_accuracy, confusion_matrix
 from nailorch.training.report import interval
 
 __all__ = ['add_arguments', 'run']

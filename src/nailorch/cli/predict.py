@@ -19,9 +19,9 @@ from nailorch.cli.texts import text
 from nailorch.config import no_grad, test_mode
 from nailorch.datasets.folder import is_picture
 from nailorch.formats.images import read_image
+from nailorch.inspection.metrics import softmax
 from nailorch.messages import message
 from nailorch.training.data import to_numbers
-from nailorch.training.metrics import softmax
 from nailorch.transforms import Compose, Convert, Resize, ToArray
 
 __all__ = ['add_arguments', 'as_input', 'run']

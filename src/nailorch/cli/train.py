@@ -11,9 +11,9 @@ from nailorch.cli.opening import find_run
 from nailorch.cli.output import as_argument, say, show_json
 from nailorch.cli.parser import UsageError, add_root
 from nailorch.cli.texts import text
+from nailorch.inspection.metrics import confusion_matrix, hardest_pair
 from nailorch.messages import language
 from nailorch.training.interrupts import TrainingInterrupted
-from nailorch.training.metrics import confusion_matrix, hardest_pair
 from nailorch.training.progress import grouped
 from nailorch.training.recipe import Recipe, conclude, resolve
 from nailorch.training.report import write_report

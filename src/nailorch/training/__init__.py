@@ -4,7 +4,6 @@
     freezing.py      parts that do not learn
     stopping.py      which epoch is the best, and when to stop
     evaluation.py    a model on a dataset, in test mode
-    metrics.py       accuracy, confusion, the mistakes worth looking at
     progress.py      the bar, or one line an epoch
     interrupts.py    Ctrl-C and SIGTERM: finish the batch, save
     saving.py        where a training stands: snapshot, restore, resume

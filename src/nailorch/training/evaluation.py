@@ -12,7 +12,7 @@ import numpy.typing as npt
 import nailorch.functions as F
 from nailorch.config import no_grad, test_mode
 from nailorch.dataloaders import DataLoader
-from nailorch.training.metrics import softmax
+from nailorch.inspection.metrics import softmax
 
 __all__ = ['Evaluation', 'NonFiniteLoss', 'Sums', 'evaluate']
 

@@ -9,6 +9,7 @@ from typing import Any
 import nailorch.functions as F
 from nailorch import models, rng
 from nailorch.config import no_grad, test_mode
+from nailorch.inspection.metrics import confident_mistakes
 from nailorch.messages import message
 from nailorch.models.pretrained import PRETRAINED
 from nailorch.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, ClipGrad, Momentum, RMSprop, WeightDecay
@@ -34,6 +35,7 @@ OPTIMIZERS: dict[str, tuple[Callable[[], Any], float]] = {
     'adam': (Adam, 0.001),
     'adamw': (AdamW, 0.001),
 }
+LOOKED_AT = 8  # of the most confident mistakes
 SCHEDULES = ('constant', 'step', 'cosine', 'onecycle', 'plateau')
 
 
@@ -182,4 +184,6 @@ def conclude(run: Run, recipe: Recipe, trainer: Trainer) -> tuple[Answers, Insid
     path = run.path / 'predictions.csv'
     with writing(path):
         write_predictions(path, answers)
-    return answers, look_inside(recipe.model, data.test)
+    worst = confident_mistakes(answers.probabilities, answers.labels, LOOKED_AT)
+    return answers, look_inside(recipe.model, data.test,
+                                answers={int(index): int(answers.predicted[index]) for index in worst})

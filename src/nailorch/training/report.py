@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nailorch.drawing.pages import percent, render
-from nailorch.drawing.pictures import feature_maps, filter_images, heat_map, to_picture
+from nailorch.drawing.pictures import enlarged, feature_maps, filter_images, heat_map, heat_over, to_picture
 from nailorch.drawing.svg import png_address
 from nailorch.formats.files import replace_file
+from nailorch.inspection.metrics import class_accuracy, confident_mistakes, confusion_matrix
 from nailorch.messages import message
 from nailorch.training.figures import curves
 from nailorch.training.inside import Inside
-from nailorch.training.metrics import class_accuracy, confident_mistakes, confusion_matrix
 from nailorch.training.report_words import WORDS
 from nailorch.training.runs import Run, writing
 
@@ -143,7 +143,8 @@ def mistake(answers: Answers, index: int) -> dict[str, Any]:
 
 def look(answers: Answers, inside: Inside) -> dict[str, Any]:
     """The pictures of the network's inside."""
-    facts: dict[str, Any] = {'parameters': inside.parameters, 'filters': None, 'maps': [], 'sample': None}
+    facts: dict[str, Any] = {'parameters': inside.parameters, 'filters': None, 'maps': [], 'sample': None,
+                             'heats': []}
     if inside.filters:
         layer, W = inside.filters
         sheet = filter_images(W)
@@ -153,6 +154,10 @@ def look(answers: Answers, inside: Inside) -> dict[str, Any]:
         sheet = feature_maps(maps)
         facts['maps'].append({'layer': layer, 'picture': png_address(sheet), 'shown': min(16, len(maps)),
                               'count': len(maps), 'height': maps.shape[1], 'width': maps.shape[2]})
+    for index, heat in inside.heats.items():
+        picture = to_picture(answers.picture(index))
+        over = heat_over(picture, enlarged(heat, picture.shape[:2]))
+        facts['heats'].append({**mistake(answers, index), 'heat': png_address(over)})
     if inside.maps:
         facts['sample'] = {'label': answers.classes[int(answers.labels[inside.sample])],
                            'picture': png_address(to_picture(answers.picture(inside.sample)))}

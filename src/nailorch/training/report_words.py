@@ -68,6 +68,13 @@ WORDS: dict[str, tuple[str, str]] = {
     'mistake': ('{true} taken for {answer}', '{true} 误认为 {answer}'),
     'mistake_alt': ('test image {index}: {true}, taken for {answer} with probability {probability}',
                     '测试图像 {index}：{true}，以概率 {probability} 误认为 {answer}'),
+    'heats': ('Where it looked when it erred', '答错时它在看哪里'),
+    'heats_note': (
+        'Grad-CAM for the wrong answer: yellow places spoke most for it.',
+        '针对错误答案的 Grad-CAM：越黄的位置越支持这个答案。',
+    ),
+    'heat_alt': ('where it looked in test image {index}, {true} taken for {answer}',
+                 '测试图像 {index}（{true} 误认为 {answer}）中它在看的位置'),
     # inside
     'filters': ('What the first layer looks for', '第一层在找什么'),
     'filters_note': (

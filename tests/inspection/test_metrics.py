@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nailorch.training import metrics
+from nailorch.inspection import metrics
 
 # Eight samples of three classes. Right: samples 0, 1, 3, 4, 7.
 LABELS = np.array([0, 0, 0, 1, 1, 1, 1, 2])
