@@ -49,3 +49,7 @@ def test_assets_wants_known_names(complaint):
     assert code == 1 and "did you mean 'here.bin'" in said
     assert complaint('assets', 'fetch')[0] == 2
     assert complaint('assets', 'steal')[0] == 2
+
+
+def test_the_table_fits_a_terminal(program):
+    assert max(map(len, program('assets', 'list')[1].splitlines())) <= 80

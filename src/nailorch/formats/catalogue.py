@@ -59,7 +59,7 @@ DATA = [
         ('fashion_mnist/t10k-labels-idx1-ubyte.gz', 5148,
          '67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5')),
     *downloads(
-        'none stated; cite Krizhevsky 2009', CIFAR,
+        'none stated', CIFAR,
         ('cifar/cifar-10-binary.tar.gz', 170052171,
          'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd'),
         ('cifar/cifar-100-binary.tar.gz', 168513733,
