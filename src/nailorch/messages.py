@@ -640,6 +640,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}: no pictures in this class; files that end in {endings} are looked for',
         '{path}：这个类别里没有图片；能识别的扩展名有 {endings}',
     ),
+    'image.unknown': (
+        '{path}: not an image, or broken',
+        '{path}：不是图像，或已损坏',
+    ),
     'image.unreadable': (
         '{path}: not an image, or broken: {reason}',
         '{path}：不是图像，或已损坏：{reason}',

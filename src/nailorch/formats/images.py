@@ -28,7 +28,7 @@ def read_image(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> Any:
         FileNotFoundError: there is no such file.
         ValueError: it is too large, not an image, or truncated; the message names the file.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     path = Path(path)
     if not path.is_file():
@@ -42,6 +42,8 @@ def read_image(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> Any:
                 return to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         pixels = int(re.findall(r'\d+', str(error))[0])  # Pillow's own limit: it says how many, and keeps the size
+    except UnidentifiedImageError as error:  # which says no more than that
+        raise ValueError(message('image.unknown', path=path)) from error
     except Exception as error:  # a decoder may fail in any way on broken bytes
         raise ValueError(message('image.unreadable', path=path, reason=error or type(error).__name__)) from error
     raise ValueError(message('image.large', path=path, pixels=f'{pixels / 1e6:.1f}', limit=f'{max_pixels / 1e6:g}'))
