@@ -782,6 +782,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}: train and test hold different classes: {train} and {test}',
         '{path}：train 与 test 中的类别不同：{train} 与 {test}',
     ),
+    'model.pretrained': (
+        'model.pretrained: nobody has published weights for {name}; there are some for {names}',
+        'model.pretrained：{name} 没有公开的预训练权重；有的是 {names}',
+    ),
     'data.few': (
         '{path}: of {total} pictures {learn} are to learn from, {valid} to choose the best epoch by and {test} to test'
         ', and none of these may be empty. Add pictures; data.valid and data.test are the shares',

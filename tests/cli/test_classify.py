@@ -99,6 +99,8 @@ def test_classify_draws_bars_on_a_terminal(program, pictures, monkeypatch):
 def test_classify_names_the_nearest_model(complaint, pictures):
     code, said = complaint('classify', pictures, '--model', 'mobilenet')
     assert code == 2 and 'did you mean mobilenet_v2?' in said
+    code, said = complaint('classify', pictures, '--model', 'lenet')
+    assert code == 2 and 'lenet has learned no photographs; these have: ' in said
 
 
 def test_classify_says_in_short_that_weights_are_another_models(complaint, pictures, tmp_path):

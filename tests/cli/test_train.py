@@ -95,6 +95,7 @@ def test_every_setting_has_a_flag_of_its_own():
 @pytest.mark.parametrize(('arguments', 'code', 'expected'), [
     (['--modle', 'lenet'], 2, "there is no '--modle': did you mean --model?"),
     (['--model', 'lenett'], 2, "model.name: there is no 'lenett': did you mean 'lenet'?"),
+    (['--model', 'lenet', '--pretrained'], 2, 'nobody has published weights for lenet; there are some for '),
     (['--data', 'minst'], 2, "and no data set: did you mean 'mnist'?"),
     (['--data', 'no/where'], 1, 'where: there is no such folder'),
     (['--optimizer', 'adm'], 2, "training.optimizer: there is no 'adm': did you mean 'adam'?"),

@@ -21,6 +21,7 @@ from nailorch.config import no_grad, test_mode
 from nailorch.formats.images import read_image
 from nailorch.inspection import Answer, best_answers, class_names, preprocessing
 from nailorch.models import MODELS
+from nailorch.training.recipe import model_names
 
 __all__ = ['add_arguments', 'run']
 
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Answer for every photograph that can be read; a line on standard error, and the code 1, for those that cannot."""
     known = [name for name, kind in MODELS.items() if hasattr(kind, 'preprocess')]
+    if options.model in model_names() and options.model not in known:
+        raise UsageError(text('classify.small', name=options.model, names=', '.join(known)))
     if options.model not in known:
         raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, known)))
     paths, told = gather(options.images)

@@ -225,6 +225,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         '图像像是浅底深字，而模型学的是深底浅字：请试试 --invert',
     ),
     # classify
+    'classify.small': (
+        '{name} has learned no photographs; these have: {names}',
+        '{name} 不是识别照片的模型；可用的有 {names}',
+    ),
     'classify.about': ('say what is in photographs, by a network trained on ImageNet',
                        '用在 ImageNet 上训练好的网络识别照片'),
     'classify.examples': (

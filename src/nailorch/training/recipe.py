@@ -91,7 +91,7 @@ def resolve(settings: Settings) -> Settings:
     told = settings.training
     choose('model.name', settings.model.name, model_names())
     if settings.model.pretrained:
-        choose('model.pretrained', settings.model.name, pretrained_names())
+        check_pretrained(settings.model.name)
     choose('training.optimizer', told.optimizer, OPTIMIZERS)
     choose('training.schedule', told.schedule, SCHEDULES)
     check_name(settings.data.name)
@@ -121,6 +121,12 @@ def pretrained_names() -> list[str]:
     return [name for name, kind in models.MODELS.items() if kind.__name__ in PRETRAINED]
 
 
+def check_pretrained(name: str) -> None:
+    """Raise ValueError, with the models that have them, unless there are weights for this one."""
+    if name not in (known := pretrained_names()):
+        raise ValueError(message('model.pretrained', name=name, names=', '.join(known)))
+
+
 def build_model(name: str, classes: int, pretrained: bool = False) -> Any:
     """Return a new model of this name, which gives a score to each of so many classes.
 
@@ -130,7 +136,7 @@ def build_model(name: str, classes: int, pretrained: bool = False) -> Any:
     choose('model.name', name, builders())
     if not pretrained:
         return builders()[name](classes)
-    choose('model.pretrained', name, pretrained_names())
+    check_pretrained(name)
     return models.MODELS[name].from_pretrained(num_classes=classes)
 
 
