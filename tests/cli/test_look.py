@@ -120,7 +120,8 @@ def test_look_shows_the_layers_that_are_asked_for(program, photo, tmp_path):
     (['small', 'PHOTO', '--target', '9'], 2, "there is no class '9' among 0 to 3"),
     (['small', 'PHOTO', '--layer', 'conv9'], 1, "no layer 'conv9' computes here; there are conv2, conv1"),
     (['small', 'missing.png'], 1, 'missing.png'),
-    (['smal', 'PHOTO'], 1, 'smal'),
+    (['smal', 'PHOTO'], 2, 'did you mean small?'),
+    (['nothing', 'PHOTO'], 1, 'nothing'),
     (['weights.pth', 'PHOTO'], 2, '--model'),
 ])
 def test_errors_are_one_line(complaint, photo, tmp_path, arguments, code, expected):
@@ -139,6 +140,14 @@ def test_look_into_an_onnx_file(program, photo, tmp_path):
     code, _, err = program('look', tmp_path / 'net.onnx', photo, '--out', tmp_path / 'seen')
     assert (code, err) == (0, '')
     assert len(list((tmp_path / 'seen').glob('*.png'))) == 7
+
+
+def test_an_onnx_file_that_takes_no_images_says_so(complaint, photo, tmp_path):
+    pytest.importorskip('onnx', reason='onnx is not installed: pip install -e ".[test]"')
+    nailorch.onnx.export(nailorch.layers.Linear(3, in_size=4), tmp_path / 'net.onnx', 4)
+    code, line = complaint('look', tmp_path / 'net.onnx', photo, '--out', tmp_path)
+    assert code == 1
+    assert 'takes no images (N, C, H, W)' in line
 
 
 @pytest.mark.parametrize('prepare', [caffe, torchvision, efficientnet_lite])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from nailorch.transforms import Convert, Resize, ToArray
 __all__ = ['add_arguments', 'run']
 
 USUAL = 'mobilenet_v2'
+FEW = 20  # names in an error
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def open_subject(options: argparse.Namespace) -> Subject:
         return Subject(name, model, preprocessing(model, weights))
     if name != options.what and path.suffix not in WEIGHTS:
         raise UsageError(text('usage.model', name=name, remedy=did_you_mean(name, known)))
+    if path.suffix not in WEIGHTS and not path.exists() and difflib.get_close_matches(name, known, 1, 0.8):
+        raise UsageError(text('usage.model', name=name, remedy=did_you_mean(name, known)))
     opened = open_model(options)
     return Subject(opened.name, opened.model, partial(as_input, opened=opened, invert=False), opened.classes)
 
@@ -126,7 +130,9 @@ def open_onnx(path: Path) -> Subject:
     """Return the network in an ONNX file; its pictures are prepared as PyTorch's are where it knows a thousand classes.
     """
     model = onnx.load(path)
-    _, *shape = model.input_shapes[0] or ()
+    _, *shape = model.input_shapes[0] or (None,) * 4
+    if len(shape) != 3:
+        raise ValueError(text('look.no_images', file=path, shape=model.input_shapes[0]))
     C, H, W = (given or usual for given, usual in zip(shape, (3, 224, 224), strict=True))
     if C == 3 and H == W and H >= 64:
         return Subject(path.name, model, partial(torchvision, size=H, resize=H * 256 // 224))
@@ -172,15 +178,10 @@ def number_of(wanted: str, names: Sequence[str]) -> int:
         return folded.index(wanted.casefold())
     if wanted.isdecimal() and int(wanted) < len(names):
         return int(wanted)
-    raise UsageError(text('look.no_class', name=wanted, last=len(names) - 1,
-                          remedy=did_you_mean(wanted, names) if len(names) <= 20 else near(wanted, names)))
-
-
-def near(wanted: str, names: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    found = get_close_matches(wanted, names, 1)
-    return text('usage.meant', near=found[0]) if found else ''
+    alike = [name for name in names if wanted.casefold() in name.casefold().split()]
+    known = names if len(names) <= FEW else alike or difflib.get_close_matches(wanted, names, 1) or names
+    remedy = text('usage.known', names=', '.join([*known[:FEW], *(['…'] if len(known) > FEW else [])]))
+    raise UsageError(text('look.no_class', name=wanted, last=len(names) - 1, remedy=remedy))
 
 
 def write_pictures(out: Path, look: Look, again: int) -> dict[str, str]:

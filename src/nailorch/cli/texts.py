@@ -330,8 +330,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     'look.cam_layer': ('compute Grad-CAM at this layer (default: the last convolution)',
                        '在这一层计算 Grad-CAM（默认最后一个卷积层）'),
     'look.hiding': ('Hiding parts of {name}', '逐块遮挡 {name}'),
-    'look.no_class': ('there is no class {name!r} among 0 to {last} {remedy}',
-                      '没有类别 {name!r}（编号 0 到 {last}）{remedy}'),
+    'look.no_class': ('there is no class {name!r} among 0 to {last}: {remedy}',
+                      '没有类别 {name!r}（编号 0 到 {last}）：{remedy}'),
+    'look.no_images': ('{file} takes no images (N, C, H, W): its input is {shape}',
+                       '{file} 的输入不是图像 (N, C, H, W)，而是 {shape}'),
     'look.page': ('Page: {path}', '网页：{path}'),
     # summary
     'summary.all': ('show every block, alike ones too', '逐个显示所有模块，不合并相同的'),

@@ -35,7 +35,7 @@ OPTIMIZERS: dict[str, tuple[Callable[[], Any], float]] = {
     'adam': (Adam, 0.001),
     'adamw': (AdamW, 0.001),
 }
-LOOKED_AT = 8  # of the most confident mistakes
+LOOKED_AT = 7  # of the most confident mistakes
 SCHEDULES = ('constant', 'step', 'cosine', 'onecycle', 'plateau')
 
 
