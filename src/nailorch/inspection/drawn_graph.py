@@ -147,14 +147,14 @@ def single(graph: Graph, node: Node, layers: dict[str, Layer]) -> Part:
     detail = op
     if kernel is not None:
         detail += ' ' + '×'.join(map(str, (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)))
-    if attributes.get('stride', 1) not in (1, (1, 1)):
-        stride = attributes['stride']
-        detail += f' /{stride if isinstance(stride, int) else "×".join(map(str, stride))}'
-    if attributes.get('groups', 1) > 1:
-        detail += f' ×{attributes["groups"]}'
+    stride = attributes.get('stride', 1)
+    stride = stride if isinstance(stride, int) else stride[0] if len(set(stride)) == 1 else '×'.join(map(str, stride))
+    detail += f' /{stride}' if stride != 1 else ''
+    groups = attributes.get('groups', 1)
+    detail += f', {groups} groups' if groups > 1 else ''
     own = node.layer in layers and node.layer and len(list(layers[node.layer].named_layers())) == 1
     fill = COLOURS.get(node.op, 'paper')
-    return Part(node.layer, detail, fill, [node]) if own else Part(detail, '', fill, [node])
+    return Part(node.layer, detail, fill, [node]) if own and node.layer != detail else Part(detail, '', fill, [node])
 
 
 def follows(graph: Graph, node: Node, part: Part) -> bool:
