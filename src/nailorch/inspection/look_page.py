@@ -35,6 +35,7 @@ class Look:
         answers: the most probable classes.
         target: the class that is explained.
         pictures: by name, as bytes: input, grad_cam, saliency, occlusion, field, maps 1 ...
+        told: by the same names, what stands under the pictures; rows and columns counted from 1.
         box: (top, left, bottom, right) of what the strongest unit of Grad-CAM sees.
     """
 
@@ -97,7 +98,7 @@ def show_cam(found: Look, graph: Graph, cam: HeatMap, photo: Array) -> None:
     found.pictures['field'] = pictures.boxed(pictures.heat_over(photo, np.minimum(heat / most, 1)), found.box,
                                              max(1, min(photo.shape[:2]) // 100))
     top, left, bottom, right = found.box
-    found.told['field'] = {'row': row, 'column': column, 'height': bottom - top, 'width': right - left}
+    found.told['field'] = {'row': row + 1, 'column': column + 1, 'height': bottom - top, 'width': right - left}
 
 
 def ends_with_softmax(graph: Graph) -> bool:
