@@ -1,11 +1,16 @@
 # A convenience over `python -m nailorch demo` and `pytest`: each command sets up .venv by itself (scripts/venv).
-.PHONY: help demo test check clean
+.PHONY: help install demo test check clean
 
 help:
+	@echo 'make install set up .venv: .venv/bin/nailorch is the program'
 	@echo 'make demo    train a small network and show its report'
 	@echo 'make test    run the tests'
 	@echo 'make check   everything that CI checks: ruff, mypy, import-linter, tests on both engines'
 	@echo 'make clean   remove .venv and caches'
+
+install:
+	@sh scripts/venv report
+	@echo 'Ready: .venv/bin/nailorch --help'
 
 demo:
 	@sh scripts/venv report

@@ -119,8 +119,8 @@ def test_rows_are_layers_and_the_functions_between_them():
 def test_functions_of_a_block_bear_its_name():
     net = models.ResNet18(num_classes=2)
     rows = [(row.layer, row.type) for row in summary(net, (3, 32, 32)).rows]
-    assert rows[:6] == [('conv1', 'Conv2d'), ('bn1', 'BatchNorm'), ('', 'ReLU'), ('', 'Pooling'),
-                        ('layer1/0/conv1', 'Conv2d'), ('layer1/0/bn1', 'BatchNorm')]
+    assert rows[:6] == [('conv1', 'Conv2d'), ('bn1', 'BatchNorm'), ('', 'Pooling'), ('layer1/0/conv1', 'Conv2d'),
+                        ('layer1/0/bn1', 'BatchNorm'), ('layer1/0/conv2', 'Conv2d')]
     assert ('layer1/0', 'Add') in rows
 
 
@@ -220,7 +220,7 @@ def test_table_speaks_chinese():
         '权重 0.00 MB · 输入 0.00 MB · 各层输出 0.00 MB']
 
 
-def test_table_fits_into_a_hundred_and_twenty_columns():
+def test_printed_table_has_an_end():
     class Deep(Model):
         def __init__(self):
             self.parts = {'a long name that goes on and on': [models.Sequential(L.GroupNorm(1, channels=4096))]}
@@ -229,8 +229,28 @@ def test_table_fits_into_a_hundred_and_twenty_columns():
             return self.parts['a long name that goes on and on'][0](x)
 
     text = str(summary(Deep(), (4096, 1, 1), batch_size=1_000_000_000))
-    assert max(cell_len(line) for line in text.splitlines()) <= 120
+    assert max(cell_len(line) for line in text.splitlines()) <= 128
     assert '(1000000000, 4096, 1, 1)' in text and '8,192' in text
+
+
+def shown_in(width, found):
+    console = Console(width=width, file=io.StringIO())
+    console.print(found)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_narrow_terminal_leaves_columns_out_rather_than_break_numbers(hollow):
+    found = summary(models.ResNet50(), (3, 224, 224))
+    ends = []
+    for width in (140, 117, 110, 100, 90, 80, 70):
+        _, head, *lines = shown_in(width, found)
+        ends.append(head.split()[-1])
+        assert max(map(cell_len, lines)) <= width
+        assert sum('16,384' in line for line in lines) == str(found).count('16,384')
+        assert len(lines) == len(str(found).splitlines()) - 2 or width == 70
+    assert ends[0] == 'Start'
+    assert ends[-1] == 'Parameters'
+    assert len(set(ends)) >= 4
 
 
 def test_names_are_not_read_as_markup():

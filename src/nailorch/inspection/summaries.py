@@ -25,7 +25,7 @@ from nailorch.models import Model
 from nailorch.shapes import at_least, integer
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 __all__ = ['Row', 'Summary', 'summary']
 
@@ -33,7 +33,8 @@ Shape = tuple[int, ...]
 
 COLUMNS = ('layer', 'type', 'shape', 'parameters', 'multiply_adds', 'memory', 'field', 'jump', 'start')
 ALWAYS = COLUMNS[:6]  # the others need images
-WIDTH = 120  # of a printed table
+WIDTH = 128  # of a printed table
+LEFT_OUT = ('start', 'jump', 'memory', 'field', 'multiply_adds')  # where the table is too wide, in this order
 
 
 @dataclass(frozen=True)
@@ -157,18 +158,21 @@ class Summary:
                     'start': from_to([across(each.start) for each in alike]),
                 }
 
-    def __rich__(self) -> Group:
-        from rich.console import Group
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Show as many columns as the terminal has room for: numbers that break over lines cannot be read."""
         from rich.table import Table
         from rich.text import Text
 
         title, headings, cells, below = self.lines()
+        shown = fitting([headings, *cells], options.max_width)
         table = Table(box=None, pad_edge=False, header_style='bold')
-        for place, heading in enumerate(headings):
-            table.add_column(heading, justify='left' if place < 3 else 'right', overflow='fold')
+        for place in shown:
+            table.add_column(headings[place], justify='left' if place < 3 else 'right', overflow='fold')
         for row in cells:
-            table.add_row(*map(Text, row), style='bold' if row is cells[-1] else None)
-        return Group(Text(title), table, *map(Text, below))
+            table.add_row(*(Text(row[place]) for place in shown), style='bold' if row is cells[-1] else None)
+        yield Text(title)
+        yield table
+        yield from map(Text, below)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -320,6 +324,18 @@ def signature(block: list[Row]) -> Any:
     parent = prefix.rpartition('/')[0]
     return parent, tuple((row.layer.removeprefix(prefix), row.type, row.shapes, row.parameters, row.shared)
                          for row in block)
+
+
+def fitting(table: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the places of the columns that are shown side by side in `width`, without those that matter least."""
+    from rich.cells import cell_len
+
+    wide = [max(cell_len(line) for row in table for line in row[place].split('\n')) for place in range(len(table[0]))]
+    shown = list(range(len(wide)))
+    for column in LEFT_OUT:
+        if sum(wide[place] + 2 for place in shown) - 2 > width and COLUMNS.index(column) in shown:
+            shown.remove(COLUMNS.index(column))
+    return shown
 
 
 def spanned(first: str, last: str) -> str:
