@@ -115,6 +115,60 @@ def test_random_networks_boxes_are_those_that_pixels_prove(seed):
     assert all(box <= size for box, size in zip(widest, field, strict=True))
 
 
+class Way(Model):
+    """A convolution that is wider than high, something done with its images, and another one."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.between = between
+        self.first, self.last = L.Conv2d(3, (1, 3)), L.Conv2d(2, (3, 1))
+
+    def forward(self, x):
+        return self.last(self.between(self.first(x)))
+
+
+def through_a_row(y):
+    """Flatten the images, and make images of the row again."""
+    return F.reshape(F.reshape(y, (len(y), -1)), y.shape)
+
+
+def gated(y):
+    """Weight the channels by their means over all places: squeeze-and-excitation."""
+    return y * F.reshape(F.mean(y, (2, 3)), (*y.shape[:2], 1, 1))
+
+
+@pytest.mark.parametrize('between', [
+    gated, lambda y: y * F.average_pooling(y, y.shape[2:]), lambda y: y * F.mean(y, (2, 3), keepdims=True),
+    lambda y: F.mean(y, (2, 3), keepdims=True) * y,
+], ids=['by reshape', 'by pooling', 'by a mean', 'the mean first'])
+def test_channels_weighted_by_their_means_see_the_whole_image(between):
+    model, x = Way(between), images(7, 9)
+    assert receptive_field(model, x, 'last', (0, 0)).box == disturbed(model, x, 'last', (0, 0)) == (0, 0, 7, 9)
+    assert summary(model, (1, 7, 9)).rows[-1].whole
+
+
+def test_images_made_of_a_row_again_may_see_all_of_the_image():
+    # which pixels a number of the row comes from is not followed: the box holds all that may reach it
+    assert receptive_field(Way(through_a_row), images(7, 9), 'last', (0, 0)).box == (0, 0, 7, 9)
+
+
+def test_a_transposed_images_fields_change_places():
+    # first: 1 row and 3 columns; transposed 3 and 1; then 3 rows more
+    rows = summary(Way(lambda y: F.transpose(y, (0, 1, 3, 2))), (1, 7, 9)).rows
+    assert [row.field for row in rows] == [(1, 3), (3, 1), (5, 1)]
+    # as many channels as rows: the shape is the same, the axes are others
+    rows = summary(Way(lambda y: F.transpose(y, (0, 2, 1, 3))), (1, 3, 9)).rows
+    assert [row.field for row in rows[:2]] == [(1, 3), None]
+
+
+@pytest.mark.parametrize(('axis', 'row_is_mixed'), [(1, False), (-3, False), (2, True), (-2, True)])
+def test_softmax_mixes_the_places_along_its_axis_alone(axis, row_is_mixed):
+    model, x = Way(lambda y: F.softmax(y, axis)), images(7, 9)
+    assert receptive_field(model, x, 'last', (0, 0)).box == (0, 0, 7 if row_is_mixed else 3, 3)
+    assert disturbed(model, x, 'last', (0, 0)) == (0, 0, 7 if row_is_mixed else 3, 3)
+    assert summary(model, (1, 7, 9)).rows[-1].field == (None if row_is_mixed else (3, 3))
+
+
 def test_the_heat_is_the_gradient_and_lies_in_the_box():
     net = models.Sequential(L.Conv2d(2, 3, pad=1), F.relu, L.Conv2d(1, 3, 2))
     x = images(9, 11)

@@ -91,14 +91,19 @@ def fields(graph: Graph, n: int = 1) -> dict[int, Field]:
 
 def field_of(node: Node, given: list[tuple[Value, Field]], y: Value, graph: Graph, n: int) -> Field:
     """Return the field of one node's result."""
-    met = given[0][1] if len(given) == 1 else meeting([field for _, field in given])
-    x = given[0][0]
+    if len(given) == 1:
+        (x, met), = given
+    else:
+        x = max((value for value, _ in given), key=lambda value: resolve(value.shape, n)[2:])
+        met = meeting([repeated(field, value, y, graph, n) for value, field in given])
     if met.whole or (node.op in ('Linear', 'MatMul') and len(x.shape) == 2):
         return WHOLE
     if met.axes is None or len(x.shape) != 4 or node.op in ('Linear', 'MatMul'):
         return UNKNOWN
-    if node.op in ('Softmax', 'LogSoftmax') and node.attributes['axis'] not in (0, 1):
-        return WHOLE
+    if mixed := mixed_axes(node) & {2, 3}:
+        return WHOLE if len(mixed) == 2 else UNKNOWN
+    if node.op == 'Transpose':
+        return turned(node, met)
     if node.op in WINDOWS:
         window = window_of_node(node, graph, n)
         how = Axis.spread_by if node.op == 'Deconv2d' else Axis.seen_through
@@ -109,9 +114,16 @@ def field_of(node: Node, given: list[tuple[Value, Field]], y: Value, graph: Grap
         return MOVING[node.op](node, met, n)
     if len(y.shape) == 4 and resolve(y.shape, n)[2:] == resolve(x.shape, n)[2:]:
         return met  # one place for each: a function of single numbers, a batch norm, a concatenation of channels
-    if node.op in ('Sum', 'Max', 'SumTo'):
-        return WHOLE
     return UNKNOWN  # flattened, transposed, cut: places in the image are no longer along these axes
+
+
+def repeated(field: Field, value: Value, y: Value, graph: Graph, n: int) -> Field:
+    """Return the field of an array as a result sees it: one number for all places sees the same in each."""
+    if not field.axes or len(y.shape) != 4 or resolve(value.shape, n)[2:] == resolve(y.shape, n)[2:]:
+        return field
+    pixels = resolve(graph.values[graph.inputs[0]].shape, n)[2:]
+    return Field(whole=all(axis.low <= 0 and axis.high >= size - 1 and places == 1
+                           for axis, size, places in zip(field.axes, pixels, resolve(value.shape, n)[2:], strict=True)))
 
 
 def meeting(met: list[Field]) -> Field:
@@ -126,6 +138,25 @@ def meeting(met: list[Field]) -> Field:
     joined = [Axis(axes[0].jump, min(axis.low for axis in axes), max(axis.high for axis in axes)) for axes in pairs]
     differ = any(len(set(axes)) > 1 for axes in pairs) or any(field.widest for field in known)
     return Field((joined[0], joined[1]), widest=differ)
+
+
+def mixed_axes(node: Node) -> set[int]:
+    """Return along which axes of images an operation takes all places together: those of a sum, of a softmax."""
+    if node.op not in ('Sum', 'Mean', 'Max', 'Softmax', 'LogSoftmax'):
+        return set()
+    axis = node.attributes['axis']
+    axes = range(4) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return {one % 4 for one in axes}
+
+
+def turned(node: Node, met: Field) -> Field:
+    """Return the field after a transposition: rows and columns may change places."""
+    assert met.axes
+    order = tuple(axis % 4 for axis in node.attributes['axes'] or (3, 2, 1, 0))
+    if set(order[2:]) != {2, 3}:
+        return UNKNOWN
+    vertical, horizontal = (met.axes[axis - 2] for axis in order[2:])
+    return Field((vertical, horizontal), widest=met.widest)
 
 
 WINDOWS = ('Conv2d', 'Deconv2d', 'Pooling', 'AveragePooling')

@@ -10,8 +10,8 @@ import numpy as np
 from nailorch.config import using_config
 from nailorch.core import Variable, as_array, as_variable
 from nailorch.drawing.pictures import SEQUENTIAL, colours, spread
-from nailorch.graph import Graph, Node, resolve, trace
-from nailorch.inspection.fields import WINDOWS, window_of_node
+from nailorch.graph import Graph, Node, Value, resolve, trace
+from nailorch.inspection.fields import WINDOWS, mixed_axes, window_of_node
 from nailorch.inspection.replaying import node_of, replay
 from nailorch.layers import Layer
 from nailorch.shapes import Array
@@ -110,7 +110,7 @@ def unit_of(layer: str, unit: tuple[int, ...] | None, shape: tuple[int, ...]) ->
 
 
 def box_of(graph: Graph, last: Node, unit: tuple[int, int]) -> tuple[int, int, int, int]:
-    sizes = resolve(graph.values[last.outputs[0]].shape, 1)[2:]
+    sizes = places(graph.values[last.outputs[0]])
     reached: dict[int, list[Array]] = {
         last.outputs[0]: [np.arange(size) == place for size, place in zip(sizes, unit, strict=True)]}
     for node in reversed(graph.nodes[:graph.nodes.index(last) + 1]):
@@ -120,10 +120,9 @@ def box_of(graph: Graph, last: Node, unit: tuple[int, int]) -> tuple[int, int, i
         masks = [np.logical_or.reduce([masks[axis] for masks in here]) for axis in (0, 1)]
         for id in node.inputs:
             value = graph.values[id]
-            if value.kind not in ('input', 'computed') or len(value.shape) < 3:
+            if value.kind not in ('input', 'computed'):
                 continue
-            seen = [reaching(node, graph, axis, masks[axis], size)
-                    for axis, size in enumerate(resolve(value.shape, 1)[-2:])]
+            seen = [reaching(node, graph, axis, masks[axis], size) for axis, size in enumerate(places(value))]
             if id in reached:
                 seen = [one | other for one, other in zip(seen, reached[id], strict=True)]
             reached[id] = seen
@@ -131,6 +130,12 @@ def box_of(graph: Graph, last: Node, unit: tuple[int, int]) -> tuple[int, int, i
     if not len(rows) or not len(columns):  # a unit that sees nothing but padding
         return 0, 0, 0, 0
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def places(value: Value) -> tuple[int, int]:
+    """Return how many rows and columns an array has; one that has no such axes, as a flattened one, is one place."""
+    shape = resolve(value.shape, 1)
+    return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
 
 
 def reaching(node: Node, graph: Graph, axis: int, mask: Array, size: int) -> Array:
@@ -143,19 +148,19 @@ def reaching(node: Node, graph: Graph, axis: int, mask: Array, size: int) -> Arr
         cells = window.dilation[axis] * np.arange(window.kernel_size[axis])
         if node.op == 'Deconv2d':
             over = units[:, None] + before - cells
-            places = over[over % stride == 0] // stride
+            read = over[over % stride == 0] // stride
         else:
-            places = (units[:, None] * stride - before + cells).ravel()
-        found[places[(places >= 0) & (places < size)]] = True
+            read = (units[:, None] * stride - before + cells).ravel()
+        found[read[(read >= 0) & (read < size)]] = True
     elif node.op == 'Pad':
-        places = units - resolve(node.attributes, 1)['widths'][2 + axis][0]
-        found[places[(places >= 0) & (places < size)]] = True
-    elif node.op == 'GetItem' and (places := sliced(node, axis, size)) is not None and len(places) == len(mask):
-        found[places[mask]] = True
-    elif size == len(mask) and node.op not in ACROSS:
+        read = units - resolve(node.attributes, 1)['widths'][2 + axis][0]
+        found[read[(read >= 0) & (read < size)]] = True
+    elif node.op == 'GetItem' and (read := sliced(node, axis, size)) is not None and len(read) == len(mask):
+        found[read[mask]] = True
+    elif size == len(mask) and node.op not in ACROSS and 2 + axis not in mixed_axes(node):
         found |= mask  # place by place
     else:
-        found[:] = True  # flattened, summed, transposed: every place may reach it
+        found[:] = mask.any()  # flattened, summed, transposed: every place may reach it
     return found
 
 
