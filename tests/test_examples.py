@@ -83,7 +83,7 @@ def test_edges_are_those_that_pytorch_finds(run):
     weights, photo = fetched('hed_bsds500.weights.h5', 'photos/china.jpg')
     image = Image.open(photo).crop((60, 20, 350, 215)).resize((97, 65))  # sizes that no pool divides
     image.save('photo.png')
-    assert run('edges.py', 'photo.png', 'lines.png')[0].startswith('97 x 65 pixels in ')
+    assert run('edges.py', 'photo.png', 'lines.png')[0] == 'lines.png: 97 x 65 pixels'
     found = np.asarray(Image.open('lines.png'), np.float32)
 
     arrays = {name: torch.tensor(array) for name, array in read_weights(weights).arrays.items()}
