@@ -27,6 +27,7 @@ CALLS = [
     ('conv2d', [numbers(2, 4, 5, 4), numbers(6, 2, 3, 2), numbers(6)], {'groups': 2, 'pad': 1, 'stride': 2}, 'xWb'),
     ('deconv2d', [numbers(2, 3, 3, 2), numbers(3, 2, 3, 2), numbers(2)], {'stride': 2, 'pad': (1, 0)}, ''),
     ('deconv2d', [numbers(1, 4, 2, 3), numbers(4, 1, 2, 2)], {'groups': 2, 'outsize': (5, 6), 'stride': 2}, ''),
+    ('deconv2d', [numbers(2, 3), numbers(4, 3, 2)], {'stride': (1, 2)}, ''),  # one channel gives four
     ('pooling', [numbers(2, 3, 5, 6), (3, 2)], {'stride': (2, 1), 'pad': (1, 0)}, 'x'),
     ('pooling', [numbers(5, 5), 2], {'stride': 2, 'ceil_mode': True}, 'x'),
     ('pooling', [np.array([[2., 2, 1], [2, 2, 1], [0, 0, 0]]), 2], {}, 'x'),  # ties go to the first
@@ -130,6 +131,15 @@ def test_json_holds_every_cell():
         explain('conv2d', np.zeros((64, 64)), np.zeros((9, 9))).to_dict()
 
 
+@pytest.mark.parametrize(('op', 'arguments'), [
+    ('conv2d', [[[np.inf, 1], [2, -np.inf]], [[0, 1], [2, 3]]]), ('average_pooling', [[[np.inf, -np.inf], [1, 2]], 2]),
+    ('softmax', [[np.inf, 1, 2]]), ('batch_norm', [[[np.inf, 1], [2, 3]]]),
+])
+def test_infinities_come_out_as_computed_without_warnings(op, arguments):  # warnings are errors
+    told = explain(op, *arguments)
+    np.testing.assert_array_equal([cell.value for cell in told], told.output.ravel())
+
+
 def test_both_languages():
     with using_config('lang', 'zh'):
         assert '前补' in str(explain('conv2d', X, K))
@@ -145,6 +155,7 @@ def test_both_languages():
     (lambda: explain('conv2d', np.zeros((3, 4, 4)), K), '3 channels'),
     (lambda: explain('conv2d', X, np.zeros((4, 4))), 'kernel'),
     (lambda: explain('conv2d', np.array([['a']]), K), 'no numbers'),
+    (lambda: explain('conv2d', X, K, of='x', gy=[1, 2, 3]), 'gy has 3 numbers, the result has 4'),
 ])
 def test_errors(call, said):
     with using_config('lang', 'en'), pytest.raises(ValueError, match=said):

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nailorch.explaining import others, windows
 from nailorch.explaining.model import Explanation
 
@@ -50,4 +52,5 @@ def explain(op: str | Callable[..., Any], x: Any, *arguments: Any, **options: An
         near = difflib.get_close_matches(name, [*EXPLAINED, *ALIASES], 1)
         meant = f'; did you mean {near[0]!r}?' if near else ''
         raise ValueError(f'explain: no explanation of {name!r}{meant} There are {", ".join(EXPLAINED)}')
-    return EXPLAINED[name](x, *arguments, **options)
+    with np.errstate(invalid='ignore', over='ignore'):  # infinities give NaN, which the cells show
+        return EXPLAINED[name](x, *arguments, **options)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -55,7 +56,7 @@ class Term:
 
     @property
     def value(self) -> float:
-        return float(np.prod([read.value for read in self.reads]))
+        return math.prod(read.value for read in self.reads)
 
     def __str__(self) -> str:
         return '·'.join(written(read.value, place > 0) for place, read in enumerate(self.reads))

@@ -65,9 +65,13 @@ class Shrunk:
         return Read(name, tuple(i for axis, i in enumerate(index) if axis not in self.axes), float(array[index]))
 
 
-def shrunk(x: Lifted, W: Lifted | None = None) -> Shrunk:
-    """Return which axes y lacks: the batch if x has none, the channels if W has one filter, or x no channels."""
-    channels = W.given.ndim < 4 if W else x.given.ndim < 3
+def shrunk(x: Lifted, W: Lifted | None = None, filters: int = 4) -> Shrunk:
+    """Return which axes y lacks: the batch if x has none, the channels if W is one filter, or x has no channels.
+
+    W has less axes than `filters` if it is one: (KH, KW) or, of a convolution, (C, KH, KW). Without the first axis, that
+    of a transposed convolution has its results' channels still.
+    """
+    channels = W.given.ndim < filters if W else x.given.ndim < 3
     return Shrunk((*((0,) if x.given.ndim < 4 else ()), *((1,) if channels else ())))
 
 
@@ -142,7 +146,11 @@ def attributes_of(**given: Any) -> dict[str, Any]:
 
 def gradient(y: Variable, wanted: Variable, gy: Any) -> tuple[Array, Array]:
     """Return gy, ones if it is None, and what nailorch's backward gives for `wanted`."""
-    given = np.ones(y.shape) if gy is None else np.asarray(gy, np.float64).reshape(y.shape)
+    given = np.ones(y.shape) if gy is None else np.asarray(gy, np.float64)
+    if given.size != y.size:
+        raise ValueError(f'explain: gy has {given.size} numbers, the result has {y.size}; '
+                         f'gy.shape={given.shape}, y.shape={y.shape}')
+    given = given.reshape(y.shape)
     y.backward(grad=Variable(given))
     assert wanted.grad is not None
     return given, wanted.grad.data
@@ -234,7 +242,7 @@ def deconv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, outs
     bias = None if b is None else lifted('b', np.atleast_1d(b), 1, 1)
     y = F.deconv2d(x.full, W.full, None if bias is None else bias.full, stride, pad, outsize, dilation, groups)
     window = Window(W.full.shape[2:], stride, pad, dilation).on(y.shape[2:])
-    places, out = x.full.shape[2:], shrunk(x, W)
+    places, out = x.full.shape[2:], shrunk(x, W, filters=3)
     per_group = x.full.shape[1] // groups
 
     def stages(index: Index) -> list[Stage]:
