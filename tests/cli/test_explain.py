@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from nailorch import using_config
 from nailorch.cli.explain import EXAMPLES, TAKES
 from nailorch.explaining import EXPLAINED, explain
 from nailorch.explaining.terminal import moved, screen
@@ -136,3 +137,16 @@ def test_stepping_at_a_terminal():
         except OSError:  # its other end is closed
             break
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_screen_says_what_the_letters_of_a_size_mean():
+    from rich.console import Console
+
+    def shown(told):
+        console = Console(width=200, no_color=True, force_terminal=False)
+        with console.capture() as capture, using_config('lang', 'en'):
+            console.print(screen(told, told.cell((0,) * told.output.ndim)))
+        return capture.get()
+
+    assert 'KH, KW: of the window' in shown(explain('conv2d', [[1, 2], [3, 4]], [[1]]))
+    assert 'KH, KW' not in shown(explain('softmax', [1, 2, 3]))

@@ -13,7 +13,7 @@ from nailorch import explain, using_config
 from nailorch.cli import main
 from nailorch.drawing.palette import PALETTE
 from nailorch.explaining import html, model
-from nailorch.explaining.model import Read, Stage, Term
+from nailorch.explaining.model import LETTERS, Read, Stage, Term
 from tests.browser import browser
 
 X = np.arange(1, 10).reshape(3, 3)
@@ -82,7 +82,7 @@ def test_page_holds_every_number_by_its_index(name, lang):
     assert told.title in ' '.join(read.text)
     for rule in told.rules:
         assert rule[lang == 'zh'] in read.text
-    assert (html.WORDS['letters'][lang == 'zh'] in read.text) == any('OH =' in rule for rule in read.text)
+    assert (LETTERS[lang == 'zh'] in read.text) == any('OH =' in rule for rule in read.text)
     for stage in told.cell((0,) * told.output.ndim).stages:
         assert stage.formula in read.text
 

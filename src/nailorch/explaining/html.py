@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nailorch.drawing.parts import shown
-from nailorch.explaining.model import Cell, Explanation, Index, Stage, Term, Words, in_words, summed
+from nailorch.explaining.model import LETTERS, Cell, Explanation, Index, Stage, Term, Words, in_words, summed
 from nailorch.messages import language
 from nailorch.shapes import Array
 
@@ -46,9 +46,6 @@ WORDS: dict[str, Words] = {
     'terms': ('Terms of the sum: left and right arrow', '式子中的各项：用左右方向键选择'),
     'scale': ('Index', '下标'), 'padding': ('padding', '填充'),
     'readers': ('is read by', '被这些格子读取：'), 'nobody': ('is read by no cell', '没有被任何格子读取'),
-    'letters': ('H, W: height and width of the input; KH, KW: of the window; SH, SW: the stride, how far it moves; '
-                'before, after: padding; //: divide and drop the remainder',
-                'H、W：输入的高和宽；KH、KW：窗口的高和宽；SH、SW：步幅，即每次移动几格；前补、后补：填充；//：相除取整'),
     'all': ('All cells, written out', '列出所有格子的算式'),
     'more': ('… and {} more: step to them above', '…… 还有 {} 格：请在上面逐格查看'),
     'keys': ('Click a cell of the output, or use the arrow keys, Home and End there. Point at a number of an input, or '
@@ -178,8 +175,8 @@ def in_script(data: Any) -> str:
 def rules(texts: Catalogue, told: Explanation) -> str:
     """Return the rules, and what the letters of a size's formula mean."""
     items = [texts.element('li', rule) for rule in told.rules]
-    if any(english.startswith('OH =') for english, _ in told.rules):
-        items.append(texts.element('li', WORDS['letters'], **{'class': 'nx-letters'}))
+    if told.has_sizes:
+        items.append(texts.element('li', LETTERS, **{'class': 'nx-letters'}))
     return f'<ul class="nx-rules">{"".join(items)}</ul>'
 
 

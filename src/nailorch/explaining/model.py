@@ -27,6 +27,9 @@ Words: TypeAlias = tuple[str, str]  # English, Chinese
 
 VERSION = 1  # of what to_dict returns
 MOST_TERMS = 200_000  # that to_dict lays out: a page with more would be slow to open
+LETTERS = ('H, W: height and width of the input; KH, KW: of the window; SH, SW: the stride, how far it moves; '
+           'before, after: padding; //: divide and drop the remainder',
+           'H、W：输入的高和宽；KH、KW：窗口的高和宽；SH、SW：步幅，即每次移动几格；前补、后补：填充；//：相除取整')
 SHOWN_TERMS = 16  # of a formula; the others become an ellipsis
 
 
@@ -176,6 +179,11 @@ class Explanation:
         given = [*self.arrays, *(f'{name}={value}' for name, value in self.attributes.items())]
         call = f'{self.op}({", ".join(given)})'
         return call if self.of in ('y', 'col') else f'{self.of} · {call}'
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether the rules tell the output's size, in the letters that LETTERS names."""
+        return any(english.startswith('OH =') for english, _ in self.rules)
 
     def all_cells(self) -> list[Cell]:
         """Return all cells, if they can be looked at.

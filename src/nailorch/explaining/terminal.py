@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nailorch.drawing.parts import shown
-from nailorch.explaining.model import Cell, Explanation, Index, in_words
+from nailorch.explaining.model import LETTERS, Cell, Explanation, Index, in_words
 from nailorch.shapes import Array
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def screen(told: Explanation, cell: Cell, keys: bool = False) -> Group:
                 for name, array in told.arrays.items()]
     pictures.append(column(told.of, told.output, {cell.index}, None, 'bold green', {cell.index[:-2]}))
     row.add_row(*pictures)
-    rules = (Text(in_words(rule), 'dim') for rule in told.rules)
+    rules = [Text(in_words(rule), 'dim') for rule in told.rules]
+    if told.has_sizes:
+        rules.append(Text(in_words(LETTERS), 'dim'))
     lines: list[Any] = [Text(told.title, 'bold'), *rules, Text(), row, Text(),
                         Text(f'{told.of}[{", ".join(map(str, cell.index))}]', 'bold green')]
     alone = len(cell.stages) == 1 and told.op not in ('im2col',)

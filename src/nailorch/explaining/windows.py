@@ -68,8 +68,8 @@ class Shrunk:
 def shrunk(x: Lifted, W: Lifted | None = None, filters: int = 4) -> Shrunk:
     """Return which axes y lacks: the batch if x has none, the channels if W is one filter, or x has no channels.
 
-    W has less axes than `filters` if it is one: (KH, KW) or, of a convolution, (C, KH, KW). Without the first axis, that
-    of a transposed convolution has its results' channels still.
+    W has fewer axes than `filters` if it is one: (KH, KW) or, of a convolution, (C, KH, KW). That of a transposed
+    convolution says by its second axis of four, its first of three, how many channels y has.
     """
     channels = W.given.ndim < filters if W else x.given.ndim < 3
     return Shrunk((*((0,) if x.given.ndim < 4 else ()), *((1,) if channels else ())))
