@@ -119,8 +119,9 @@ def test_rows_are_layers_and_the_functions_between_them():
 def test_functions_of_a_block_bear_its_name():
     net = models.ResNet18(num_classes=2)
     rows = [(row.layer, row.type) for row in summary(net, (3, 32, 32)).rows]
-    assert rows[:6] == [('conv1', 'Conv2d'), ('bn1', 'BatchNorm'), ('', 'Pooling'), ('layer1/0/conv1', 'Conv2d'),
-                        ('layer1/0/bn1', 'BatchNorm'), ('layer1/0/conv2', 'Conv2d')]
+    assert rows[:7] == [('conv1', 'Conv2d'), ('bn1', 'BatchNorm + ReLU'), ('', 'Pooling'),
+                        ('layer1/0/conv1', 'Conv2d'), ('layer1/0/bn1', 'BatchNorm + ReLU'),
+                        ('layer1/0/conv2', 'Conv2d'), ('layer1/0/bn2', 'BatchNorm')]
     assert ('layer1/0', 'Add') in rows
 
 
