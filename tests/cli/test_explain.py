@@ -64,6 +64,8 @@ def test_large_arrays_are_shown_in_part(program):
     (['conv', '--x', '1 2; 3'], 'different lengths'),
     (['conv', '--x', 'a b'], 'no numbers'),
     (['conv', '--stride', '1.5'], 'no numbers'),
+    (['conv', '--stride', 'inf'], "--stride: 'inf' are no numbers"),
+    (['conv', '--cell', '0.7,nan'], "--cell: '0.7,nan' are no numbers"),
     (['conv', 'conv'], "explain takes no 'conv'"),
     (['ladder', 'pooling'], "none of 'pooling'"),
 ])

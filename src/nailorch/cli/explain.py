@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
             print(path)
     elif options.json:
         show_json(told.to_dict() if options.cell is None else
-                  {'cell': numbers_of('--cell', options.cell), 'value': told.cell(place(told, options)).value,
+                  {'cell': place(told, options), 'value': told.cell(place(told, options)).value,
                    'formula': told.cell(place(told, options)).formula})
     else:
         show(told, options)
@@ -163,14 +163,19 @@ def numbers_of(flag: str, written: str) -> list[float]:
         raise UsageError(text('explain.number', flag=flag, value=written)) from None
 
 
+def whole_numbers(flag: str, written: str) -> tuple[int, ...]:
+    """Read whole numbers, of sizes and places."""
+    numbers = numbers_of(flag, written)
+    if not all(number.is_integer() for number in numbers):  # nan and inf are none either
+        raise UsageError(text('explain.number', flag=flag, value=written))
+    return tuple(int(number) for number in numbers)
+
+
 def sizes(flag: str, written: str) -> Any:
     """Read 'same', '2', '2,1' or '1,0;2,1' as a stride, a pad, a shape."""
     if written in ('same', 'valid'):
         return written
-    rows = [numbers_of(flag, row) for row in written.split(';')]
-    if any(number != int(number) for row in rows for number in row):
-        raise UsageError(text('explain.number', flag=flag, value=written))
-    whole = [tuple(int(number) for number in row) for row in rows]
+    whole = [whole_numbers(flag, row) for row in written.split(';')]
     if len(whole) > 1:
         return tuple(whole)
     return whole[0][0] if len(whole[0]) == 1 else whole[0]
@@ -178,7 +183,7 @@ def sizes(flag: str, written: str) -> Any:
 
 def place(told: Explanation, options: argparse.Namespace) -> tuple[int, ...]:
     """Return the place that --cell names."""
-    return tuple(int(number) for number in numbers_of('--cell', options.cell))
+    return whole_numbers('--cell', options.cell)
 
 
 def ladder(options: argparse.Namespace) -> int:
