@@ -495,6 +495,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'summary.jump': ('Jump', '步距'),
     'summary.start': ('Start', '起点'),
     'summary.whole': ('all', '全图'),
+    'summary.legend': (
+        'Field: pixels of the image a unit sees · Jump: pixels from unit to unit · '
+        'Start: middle of what the first sees',
+        '感受野：一个单元能看到多少个像素 · 步距：相邻两个单元相隔多少个像素 · 起点：第一个单元所见范围的中心',
+    ),
     'summary.widest': (
         '* paths with different receptive fields meet here: that of the widest is shown',
         '* 感受野不同的几条路径在此汇合：显示最宽的一条',

@@ -226,7 +226,7 @@ def test_paths_of_different_fields_are_told():
     found = summary(Branching(), (1, 9, 9))
     assert [(row.field, row.widest) for row in found.rows] == [((1, 1), False), ((5, 5), False), ((5, 5), True)]
     assert '5*' in str(found)
-    assert str(found).splitlines()[-1].startswith('* paths')
+    assert str(found).splitlines()[-2].startswith('* paths')
     assert 'whole' not in str(found)
 
 

@@ -27,7 +27,8 @@ fc1    Linear   (1, 128)            200,832        200,704    512 B    all
 fc2    Linear   (1, 10)               1,290          1,280     40 B    all
 Total                               206,922      1,218,048   177 kB
 learned 206,922 · frozen 0 · buffers 0
-weights 0.83 MB · input 0.00 MB · outputs 0.18 MB"""
+weights 0.83 MB · input 0.00 MB · outputs 0.18 MB
+Field: pixels of the image a unit sees · Jump: pixels from unit to unit · Start: middle of what the first sees"""
 
 
 def lines(model, shape, **options):
@@ -234,10 +235,23 @@ def test_printed_table_has_an_end():
     assert '(1000000000, 4096, 1, 1)' in text and '8,192' in text
 
 
+def place_of_total(lines):
+    place, = (place for place, line in enumerate(lines) if line.startswith('Total'))
+    return place
+
+
 def shown_in(width, found):
     console = Console(width=width, file=io.StringIO())
     console.print(found)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_line_says_what_field_jump_and_start_are_where_they_are_shown(hollow):
+    legend = 'Field: pixels of the image a unit sees'
+    found = summary(models.VGG16(), (3, 224, 224))
+    assert legend in str(found) and legend in found._repr_html_()
+    assert legend not in '\n'.join(shown_in(60, found))
+    assert legend not in str(summary(models.MLP((2,)), 3))
 
 
 def test_a_narrow_terminal_leaves_columns_out_rather_than_break_numbers(hollow):
@@ -248,7 +262,7 @@ def test_a_narrow_terminal_leaves_columns_out_rather_than_break_numbers(hollow):
         ends.append(head.split()[-1])
         assert max(map(cell_len, lines)) <= width
         assert sum('16,384' in line for line in lines) == str(found).count('16,384')
-        assert len(lines) == len(str(found).splitlines()) - 2 or width == 70
+        assert place_of_total(lines) == place_of_total(str(found).splitlines()) - 2 or width == 70
     assert ends[0] == 'Start'
     assert ends[-1] == 'Parameters'
     assert len(set(ends)) >= 4

@@ -137,6 +137,8 @@ class Summary:
                 below.append(message('summary.widest'))
             if self.unused:
                 below.append(message('summary.unused', names=', '.join(self.unused)))
+            if images:
+                below.append(message('summary.legend'))
         return title, headings, cells, below
 
     def texts(self) -> Iterator[dict[str, str]]:
@@ -165,6 +167,8 @@ class Summary:
 
         title, headings, cells, below = self.lines()
         shown = fitting([headings, *cells], options.max_width)
+        if len(headings) == len(COLUMNS) and COLUMNS.index('field') not in shown:
+            below.pop()  # the legend of columns that are not shown
         table = Table(box=None, pad_edge=False, header_style='bold')
         for place in shown:
             table.add_column(headings[place], justify='left' if place < 3 else 'right', overflow='fold')
