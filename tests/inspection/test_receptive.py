@@ -207,7 +207,7 @@ def test_the_model_is_left_as_it_was():
 
 @pytest.mark.parametrize(('layer', 'unit', 'said'), [
     ('con1', None, 'there are conv1'), ('fc1', None, 'no rows and columns'), ('conv1', (30, 0), r'no unit \(30, 0\)'),
-    ('conv1', (16, 0, 0), 'no unit'), ('conv1', (1,), 'no unit'),
+    ('conv1', (16, 0, 0), 'no unit'), ('conv1', (1,), 'no unit'), ('conv1', (1.5, 0), 'no unit'),
 ])
 def test_errors_name_what_there_is(layer, unit, said):
     with pytest.raises(ValueError, match=said):

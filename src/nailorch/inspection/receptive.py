@@ -14,7 +14,7 @@ from nailorch.graph import Graph, Node, Value, resolve, trace
 from nailorch.inspection.fields import WINDOWS, mixed_axes, window_of_node
 from nailorch.inspection.replaying import node_of, replay
 from nailorch.layers import Layer
-from nailorch.shapes import Array
+from nailorch.shapes import Array, integer
 
 __all__ = ['ReceptiveField', 'receptive_field']
 
@@ -100,7 +100,7 @@ def receptive_field(model: Layer, x: Any, layer: str, unit: tuple[int, ...] | No
 def unit_of(layer: str, unit: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int | None, int, int]:
     chosen = (shape[2] // 2, shape[3] // 2) if unit is None else tuple(unit)
     sizes = shape[4 - len(chosen):]
-    if len(chosen) not in (2, 3) or not all(-n <= i < n for i, n in zip(chosen, sizes, strict=True)):
+    if len(chosen) not in (2, 3) or not all(integer(i) and -n <= i < n for i, n in zip(chosen, sizes, strict=True)):
         raise ValueError(f'receptive_field: {layer} gives {shape[1:]}; there is no unit {chosen}')
     *channel, row, column = (i % n for i, n in zip(chosen, sizes, strict=True))
     return channel[0] if channel else None, row, column
