@@ -3,7 +3,7 @@
 This is the one reader of running models. Summaries, plots, ONNX files and compiled sessions all read the Graph.
 """
 
-from nailorch.graph.structure import Batch, Graph, Node, Value, resolve
+from nailorch.graph.structure import Batch, Graph, Node, Value, resolve, unique
 from nailorch.graph.tracing import trace
 
-__all__ = ['Batch', 'Graph', 'Node', 'Value', 'resolve', 'trace']
+__all__ = ['Batch', 'Graph', 'Node', 'Value', 'resolve', 'trace', 'unique']

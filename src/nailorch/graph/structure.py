@@ -12,7 +12,7 @@ import numpy as np
 from nailorch.core import Function, as_array
 from nailorch.shapes import Array
 
-__all__ = ['Batch', 'Graph', 'Node', 'Value', 'resolve', 'substitute']
+__all__ = ['Batch', 'Graph', 'Node', 'Value', 'resolve', 'substitute', 'unique']
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,16 @@ def nested(form: Any, items: Sequence[Any]) -> Any:
         parts = [nested(part, items) for part in form]
         return type(form)(*parts) if hasattr(form, '_fields') else type(form)(parts)  # a named tuple takes them singly
     return items[form]
+
+
+def unique(taken: set[str], name: str) -> str:
+    """Return `name`, with a number behind it if it is taken, and take it."""
+    count, free = 1, name
+    while free in taken:
+        count += 1
+        free = f'{name}_{count}'
+    taken.add(free)
+    return free
 
 
 def plain(thing: Any) -> Any:

@@ -15,7 +15,7 @@ from nailorch import rng
 from nailorch.config import no_grad, test_mode
 from nailorch.core import Buffer, Function, Parameter, Variable, as_array, watching
 from nailorch.graph.merging import has_offsets, merged
-from nailorch.graph.structure import Graph, Node, Value
+from nailorch.graph.structure import Graph, Node, Value, unique
 from nailorch.layers.base import Layer, current_layers, unknown
 from nailorch.messages import message
 from nailorch.shapes import Array
@@ -187,19 +187,10 @@ class Writer:
         self.owned: dict[int, tuple[str, Parameter]] = {}
         outermost = {id(layers[0]): layers[0] for *_, layers in calls if layers}
         for layer in [root] if root else outermost.values():
-            prefix = '' if root else self.unique(type(layer).__name__) + '/'
+            prefix = '' if root else unique(self.names, type(layer).__name__) + '/'
             self.paths |= {id(inner): (prefix + path).rstrip('/') for path, inner in layer.named_layers()}
             for path, p in (*layer.named_parameters(), *layer.named_buffers()):
                 self.owned[id(p.data)] = prefix + path, p
-
-    def unique(self, name: str) -> str:
-        """Return `name`, with a number behind it if it is taken."""
-        count, free = 1, name
-        while free in self.names:
-            count += 1
-            free = f'{name}_{count}'
-        self.names.add(free)
-        return free
 
     def add(self, variable: Variable, name: str, kind: str, source: Any = None) -> int:
         """Write down an array that was not met before."""
@@ -216,15 +207,16 @@ class Writer:
             return known
         name, owner = self.owned.get(id(variable.data), (variable.name or 'parameter', variable))
         if isinstance(owner, Parameter):
-            return self.add(variable, self.unique(name), 'buffer' if isinstance(owner, Buffer) else 'parameter', owner)
-        return self.add(variable, self.unique(f'{user}:constant'), 'constant', variable.data)
+            kind = 'buffer' if isinstance(owner, Buffer) else 'parameter'
+            return self.add(variable, unique(self.names, name), kind, owner)
+        return self.add(variable, unique(self.names, f'{user}:constant'), 'constant', variable.data)
 
     def write(self, function: Function, attributes: dict[str, Any], inputs: list[Variable], outputs: list[Variable],
               layers: tuple[Layer, ...]) -> None:
         """Write down a call; its first output bears its name."""
         layer = next((self.paths[id(layer)] for layer in reversed(layers) if id(layer) in self.paths), '')
         op = type(function).__name__
-        name = self.unique(f'{layer}/{op}' if layer else op)
+        name = unique(self.names, f'{layer}/{op}' if layer else op)
         sources = tuple(self.id_of(variable, name) for variable in inputs)
         names = [name, *(f'{name}:{place}' for place in range(1, len(outputs)))]
         results = tuple(self.add(y, each, 'computed') for y, each in zip(outputs, names, strict=True))

@@ -16,7 +16,7 @@ import numpy as np
 import nailorch
 from nailorch.config import Config
 from nailorch.formats.files import replace_file
-from nailorch.graph import Batch, Graph, Value, trace
+from nailorch.graph import Batch, Graph, Value, trace, unique
 from nailorch.messages import message
 from nailorch.onnx.common import onnx_package
 from nailorch.onnx.steps import Step, Unwritable
@@ -183,13 +183,8 @@ class File:
     # names, nodes, constants
 
     def unique(self, name: str) -> str:
-        """Return `name`, with a number behind it if it is taken."""
-        count, free = 1, name
-        while free in self.taken:
-            count += 1
-            free = f'{name}_{count}'
-        self.taken.add(free)
-        return free
+        """Return `name`, with a number behind it if the file has it already."""
+        return unique(self.taken, name)
 
     def add(self, op: str, inputs: Sequence[str], *outputs: str, **attributes: Any) -> None:
         self.nodes.append(self.onnx.helper.make_node(op, inputs, outputs, outputs[0], **attributes))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nailorch.core import Buffer, Parameter
+from nailorch.graph import unique
 from nailorch.messages import message
 from nailorch.onnx.common import onnx_package
 from nailorch.onnx.naming import clean, layer_name, role, short_name
@@ -141,7 +142,7 @@ class Importer(Reader):
         sources, own = self.sources(node)
         self.fits(node, form, options, sources)
         layer = operation(form.domain, form.name)
-        layer.path = self.unique(layer_name(node, [name for name, _ in own], place))
+        layer.path = unique(self.names, layer_name(node, [name for name, _ in own], place))
         layer.prepare(self.opsets[form.domain], options, self.owned(layer, form, own, sources), len(node.output))
         setattr(net, layer.path, layer)
         return Step(layer.path, tuple(outside), tuple(node.output), ())
@@ -170,18 +171,10 @@ class Importer(Reader):
     def given_back(self, net: Network, name: str) -> Step:
         """Return a step for an output that is a constant."""
         layer = operation('', 'Identity')
-        layer.path = self.unique(clean(name))
+        layer.path = unique(self.names, clean(name))
         layer.prepare(self.opsets.get('', OLDEST), {}, [self.constants[name]], 1)
         setattr(net, layer.path, layer)
         return Step(layer.path, (), (name,), ())
-
-    def unique(self, name: str) -> str:
-        count, free = 1, name
-        while free in self.names:
-            count += 1
-            free = f'{name}_{count}'
-        self.names.add(free)
-        return free
 
     def fits(self, node: Any, form: Operator, options: dict[str, Any], sources: Sequence[Any]) -> None:
         """Raise ValueError unless the operator takes these inputs and attributes."""
