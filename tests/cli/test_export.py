@@ -59,7 +59,16 @@ def test_other_answers_are_an_error(complaint, tmp_path, monkeypatch, difference
     monkeypatch.setattr('nailorch.cli.export.largest_difference', lambda *given: difference)
     code, said = complaint('export', 'lenet', tmp_path / 'net.onnx')
     assert code == 1
-    assert "onnxruntime's answers are not the model's" in said
+    assert "not written: onnxruntime's answers are not the model's" in said
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_that_differs_replaces_no_older_one(complaint, tmp_path, monkeypatch):
+    (tmp_path / 'net.onnx').write_text('the old one')
+    monkeypatch.setattr('nailorch.cli.export.largest_difference', lambda *given: 0.1)
+    complaint('export', 'lenet', tmp_path / 'net.onnx')
+    assert (tmp_path / 'net.onnx').read_text() == 'the old one'
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(('arguments', 'expected', 'code'), [

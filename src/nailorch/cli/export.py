@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from nailorch import onnx, rng
+from nailorch import rng
 from nailorch.cli.opening import Opened, open_run
 from nailorch.cli.output import as_argument, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.summary import made_for, shape_of
 from nailorch.cli.texts import text
+from nailorch.formats.files import replace_file
 from nailorch.formats.weights import read_weights
 from nailorch.models import MODELS, Model
 from nailorch.models.loading import loader_for
 from nailorch.onnx.checking import largest_difference
+from nailorch.onnx.exporting import OPSET, check_place, encode
 from nailorch.training.recipe import build_model, model_names
 from nailorch.training.runs import RunError
 
@@ -41,12 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    path = options.file
+    check_place(path)
     model, shape, origin = find_model(options)
-    path = onnx.export(model, options.file, shape, **({'opset': options.opset} if options.opset else {}))
-    difference = compared(model, path, shape)
+    content = encode(model, shape, opset=options.opset or OPSET)
+    difference = compared(model, content, shape)
     if difference is not None and not difference <= ALIKE:  # NaN is no answer either
         raise ValueError(text('export.differs', path=path, difference=f'{difference:.0e}'))
-    size = path.stat().st_size
+    replace_file(path, [content])
+    size = len(content)
     if options.json:
         show_json({'file': str(path), 'bytes': size, 'model': origin, 'input': ['N', *shape], 'difference': difference})
     elif options.quiet:
@@ -104,8 +109,8 @@ def open_named(options: argparse.Namespace) -> Opened:
         raise
 
 
-def compared(model: Any, path: Path, shape: tuple[int, ...]) -> float | None:
+def compared(model: Any, content: bytes, shape: tuple[int, ...]) -> float | None:
     """Return how far onnxruntime is from the model on two images of noise; None if it is not installed."""
     if find_spec('onnxruntime') is None:
         return None
-    return largest_difference(model, path, np.random.default_rng(0).random((2, *shape), np.float32))
+    return largest_difference(model, content, np.random.default_rng(0).random((2, *shape), np.float32))

@@ -404,8 +404,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         '但未比较输出：pip install onnxruntime',
     ),
     'export.differs': (
-        "{path}: onnxruntime's answers are not the model's (they differ by {difference} of the largest number)",
-        '{path}：onnxruntime 的输出与模型不一致（最大相对误差 {difference}）',
+        "{path}: not written: onnxruntime's answers are not the model's (they differ by {difference} of the largest "
+        'number)',
+        '{path}：未写入，因为 onnxruntime 的输出与模型不一致（最大相对误差 {difference}）',
     ),
     # runs
     'runs.about': ('list past runs, or show one', '列出以往的运行，或查看其中一次'),

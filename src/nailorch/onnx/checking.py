@@ -15,8 +15,13 @@ from nailorch.shapes import Array
 __all__ = ['distance', 'largest_difference']
 
 
-def largest_difference(model: Any, path: str | os.PathLike[str], *inputs: Array) -> float:
-    """Return how far onnxruntime's answers from a file are from the model's, as a part of the largest number.
+def largest_difference(model: Any, file: bytes | str | os.PathLike[str], *inputs: Array) -> float:
+    """Return how far onnxruntime's answers are from the model's, as a part of the largest number.
+
+    Args:
+        model: as it was exported.
+        file: what was exported: a path, or the file's content.
+        inputs: a batch for each of its inputs.
 
     Raises:
         ImportError: onnxruntime is not installed.
@@ -24,7 +29,8 @@ def largest_difference(model: Any, path: str | os.PathLike[str], *inputs: Array)
     runtime: Any = import_module('onnxruntime')
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors alone
-    session = runtime.InferenceSession(os.fspath(path), options, providers=['CPUExecutionProvider'])
+    content = file if isinstance(file, bytes) else os.fspath(file)
+    session = runtime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
     got = session.run(None, dict(zip((each.name for each in session.get_inputs()), inputs, strict=True)))
     with no_grad(), test_mode():
         return distance(got, flat(model(*inputs)))

@@ -23,7 +23,7 @@ from nailorch.onnx.steps import Step, Unwritable
 from nailorch.onnx.writers import WRITERS
 from nailorch.shapes import Array, integer
 
-__all__ = ['OLDEST_OPSET', 'OPSET', 'export', 'model_proto']
+__all__ = ['OLDEST_OPSET', 'OPSET', 'check_place', 'encode', 'export', 'model_proto']
 
 OPSET = 18  # what PyTorch writes unless told otherwise: who reads its files reads these
 OLDEST_OPSET = 13  # before it, axes and sizes stood elsewhere
@@ -54,11 +54,23 @@ def export(model: Any, path: str | os.PathLike[str], *examples: Any, opset: int 
 
     Source: https://onnx.ai/onnx/operators.
     """
-    onnx, path = onnx_package(), Path(path)
+    path = Path(path)
+    check_place(path)
+    replace_file(path, [encode(model, *examples, opset=opset)])
+    return path
+
+
+def check_place(path: Path) -> None:
+    """Raise OSError if no file can stand at `path`: before anything is computed that would be lost."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+
+
+def encode(model: Any, *examples: Any, opset: int = OPSET) -> bytes:
+    """Return what `export` writes."""
+    onnx = onnx_package()
     if not examples:
         raise ValueError(message('onnx.example'))
     proto = model_proto(trace(model, *map(as_example, examples)), opset)
@@ -66,8 +78,8 @@ def export(model: Any, path: str | os.PathLike[str], *examples: Any, opset: int 
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ValueError(message('onnx.refused', error=' '.join(str(error).split()))) from error
-    replace_file(path, [proto.SerializeToString()])
-    return path
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def as_example(given: Any) -> Array:
