@@ -267,6 +267,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{where}the weights do not fit {layer}; nothing was loaded (strict=False loads what fits)\n  {lines}',
         '{where}权重与 {layer} 不符，什么都没有载入（strict=False 可载入相符的部分）\n  {lines}',
     ),
+    'weights.classes': (
+        'The weights know {found} classes, the model {asked}: make the model with num_classes={found}; or, to train '
+        'for other classes, {model}.from_pretrained(path, num_classes={asked}) leaves the last layer new',
+        '权重有 {found} 个类别，模型却有 {asked} 个：请用 num_classes={found} 创建模型；'
+        '若要为别的类别训练，{model}.from_pretrained(path, num_classes={asked}) 会保留新的最后一层',
+    ),
     'weights.missing': ('{name}: missing; {expected} is expected', '{name}：缺少，应有形状 {expected}'),
     'weights.unexpected': (
         '{name}: unexpected; the model has no such name. Its shape is {shape}',
@@ -577,6 +583,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{op}: images (N, C, H, W) or signals (N, C, L) are expected, got {shape}; volumes are not known here',
         '{op}：应为图像 (N, C, H, W) 或信号 (N, C, L)，得到的是 {shape}；这里不支持体数据',
     ),
+    'onnx.read.rank': (
+        '{model}: the input {name} has {expected} axes, {wanted}; got {ndim}, {shape}{remedy}',
+        '{model}：输入 {name} 应有 {expected} 个轴 {wanted}，得到的有 {ndim} 个：{shape}{remedy}',
+    ),
+    'onnx.read.single': (
+        '. For a single item, add the batch axis: {name}[None]',
+        '。若只有一个样本，请添上批量轴：{name}[None]',
+    ),
     'onnx.read.large': (
         'an array of shape {shape} would be needed; at most {most:,} elements are made from numbers in a file',
         '需要形状为 {shape} 的数组；由文件中的数字得出的数组最多 {most:,} 个元素',
@@ -670,8 +684,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '从 {image}（高, 宽）的图像里裁不出 {size}；请先用 Resize 放大，或加填充',
     ),
     'normalize.channels': (
-        'Normalize: {count} numbers, one for each channel, do not fit an array of shape {shape}',
-        'Normalize：每个通道一个数，共给了 {count} 个，与形状 {shape} 的数组不符',
+        'Normalize: {count} numbers, one for each channel, do not fit an array of shape {shape}; (C, H, W) with C = '
+        '{count} is expected. A single number would count for all channels',
+        'Normalize：每个通道一个数，共给了 {count} 个，与形状 {shape} 的数组不符；应为 C = {count} 的 (C, H, W)。'
+        '若只给一个数，则用于所有通道',
     ),
     'dataset.lengths': ('{x} samples x, but {t} labels t', 'x 有 {x} 个样本，t 却有 {t} 个标签'),
     'split.sizes': (
@@ -794,6 +810,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'model.pretrained': (
         'model.pretrained: nobody has published weights for {name}; there are some for {names}',
         'model.pretrained：{name} 没有公开的预训练权重；有的是 {names}',
+    ),
+    'data.grey': (
+        "model.pretrained: {model}'s weights were learned from colour images (3 channels); those of {data} have "
+        '{channels}. Train it without pretrained weights, or on colour images: cifar10, or a folder of pictures',
+        'model.pretrained：{model} 的权重是用彩色图像（3 个通道）学到的，而 {data} 的图像有 {channels} 个通道。'
+        '请不用预训练权重，或改用彩色图像：cifar10，或装有图片的文件夹',
     ),
     'data.few': (
         '{path}: of {total} pictures {learn} are to learn from, {valid} to choose the best epoch by and {test} to test'

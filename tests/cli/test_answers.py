@@ -49,6 +49,39 @@ def test_evaluate_tests_with_all_of_another_folder(program, trained, pictures, t
     assert told['images'] == 3
 
 
+@pytest.fixture
+def weights(trained, tmp_path):
+    np.savez(tmp_path / 'net.npz', **load_safetensors(trained / 'best.safetensors'))
+    return tmp_path / 'net.npz', '--model', 'mnistnet', '--size', '8'
+
+
+def test_weights_are_tested_with_all_of_a_folder(program, weights, pictures):
+    code, out, _ = program('evaluate', *weights, '--data', pictures)
+    assert (code, out.splitlines()[0]) == (0, f'net.npz on all 30 images of {pictures}')
+    told = json.loads(program('evaluate', *weights, '--data', pictures, '--json')[1])
+    assert (told['images'], told['part']) == (30, 'all')
+
+
+def test_weights_are_tested_with_the_folders_own_test_part(program, weights, pictures, tmp_path):
+    shutil.copytree(pictures, tmp_path / 'two' / 'train')
+    shutil.copytree(pictures, tmp_path / 'two' / 'test')
+    next((tmp_path / 'two' / 'test' / 'day').iterdir()).unlink()
+    told = json.loads(program('evaluate', *weights, '--data', tmp_path / 'two', '--json')[1])
+    assert (told['images'], told['part']) == (29, 'test')
+
+
+def test_a_few_pictures_are_enough_to_test_weights(program, weights, pictures, tmp_path):
+    for name in 'day', 'night':
+        (tmp_path / 'few' / name).mkdir(parents=True)
+        shutil.copy(pictures / name / '00.png', tmp_path / 'few' / name)
+    assert json.loads(program('evaluate', *weights, '--data', tmp_path / 'few', '--json')[1])['images'] == 2
+
+
+def test_a_runs_weights_are_not_tested_with_what_it_learned_from(program, trained, pictures):
+    code, out, _ = program('evaluate', trained / 'best.safetensors', '--model', 'mnistnet', '--data', pictures)
+    assert (code, out.splitlines()[0]) == (0, f'best.safetensors on 3 test images of {pictures}')
+
+
 def test_evaluate_quiet_says_one_line(program, root):
     assert program('evaluate', 'latest', '--root', root, '--quiet')[1] == 'test accuracy 1.0000\n'
 

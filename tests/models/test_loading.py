@@ -112,6 +112,24 @@ def test_only_num_classes_allows_a_new_head(tmp_path):
         VGG16.from_pretrained(tmp_path / 'a.safetensors', num_classes=3, width=4, hidden=6)
 
 
+@pytest.mark.parametrize('load', ['load_torch', 'load_weights'])
+def test_another_number_of_classes_names_the_remedy(load, tmp_path):
+    net = vgg(5)
+    (net.save_torch if load == 'load_torch' else net.save_weights)(tmp_path / 'a.safetensors')
+    with pytest.raises(ValueError, match=r'(?s)wrong shape.*know 5 classes, the model 3: make the model with '
+                                         r'num_classes=5; .*VGG16\.from_pretrained\(path, num_classes=3\)'):
+        getattr(vgg(3), load)(tmp_path / 'a.safetensors')
+    with pytest.raises(ValueError, match='know 5 classes, the model 3'):  # its sizes still unknown
+        getattr(VGG16(3, **SMALL), load)(tmp_path / 'a.safetensors')
+
+
+def test_classes_are_no_remedy_where_more_is_wrong(tmp_path):
+    vgg(5).save_torch(tmp_path / 'a.safetensors')
+    with pytest.raises(ValueError, match='wrong shape') as error:
+        VGG16(3, width=4, hidden=6).load_torch(tmp_path / 'a.safetensors')
+    assert 'num_classes' not in str(error.value)
+
+
 def test_chainers_dense_weights_are_turned(tmp_path):
     net = vgg()
     np.savez(tmp_path / 'a.npz', **{name: array.T if name.startswith('fc') else array

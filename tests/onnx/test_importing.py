@@ -416,6 +416,14 @@ def test_a_network_of_columns_comes_back(tmp_path):
                                    atol=1e-5)
 
 
+def test_a_single_image_is_told_of_the_batch_axis(net):
+    with pytest.raises(ValueError, match=r'input x has 4 axes, \(\?, 3, 8, 8\); got 3, \(3, 8, 8\)\. For a single item, '
+                                         r'add the batch axis: x\[None\]'):
+        net(normal(3, 8, 8))
+    with pytest.raises(ValueError, match=r'has 4 axes, .*got 2, \(2, 192\)$'):
+        net(normal(2, 192))
+
+
 def test_shapes_may_be_left_open():
     proto = onnx.load_model_from_string(file(NODES, WEIGHTS))
     for value in (*proto.graph.input, *proto.graph.output):

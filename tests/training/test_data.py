@@ -55,6 +55,12 @@ def test_the_parts_share_no_image(fake):
     assert (data.classes, data.shape) == (['a', 'b'], (1, 4, 6))
 
 
+def test_grey_images_do_not_fit_pretrained_weights(fake):
+    with pytest.raises(ValueError, match=r"mobilenet_v2's weights were learned from colour images .*those of fake have"
+                                         r' 1\. Train it without'):
+        load_data(change(fake, {'model.name': 'mobilenet_v2', 'model.pretrained': True}))
+
+
 def test_the_split_follows_the_seed(fake):
     assert numbers(load_data(fake).valid) == numbers(load_data(fake).valid)
     assert numbers(load_data(fake).valid) != numbers(load_data(change(fake, {'seed': 1})).valid)

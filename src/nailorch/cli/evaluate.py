@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from nailorch.cli.opening import add_model_arguments, open_model
 from nailorch.cli.output import percent, say, show_json, show_table
 from nailorch.cli.texts import text
 from nailorch.inspection.metrics import class_accuracy, confusion_matrix
-from nailorch.training.data import load_data
+from nailorch.training.data import has_parts, load_data
 from nailorch.training.evaluation import evaluate
 from nailorch.training.report import interval
 
@@ -25,7 +26,9 @@ def run(options: argparse.Namespace) -> int:
     if list(data.classes) != list(opened.classes) or data.shape != opened.shape:
         raise ValueError(text('evaluate.other', name=opened.name, shape=opened.shape, classes=len(opened.classes),
                               data=opened.settings.data.name, data_shape=data.shape, data_classes=len(data.classes)))
-    say(options, text('evaluate.begin', name=opened.name, count=len(data.test), data=opened.settings.data.name))
+    whole = opened.unseen and not has_parts(Path(opened.settings.data.name))
+    begin = 'evaluate.whole' if whole else 'evaluate.begin'
+    say(options, text(begin, name=opened.name, count=len(data.test), data=opened.settings.data.name))
     found = evaluate(opened.model, data.test, batch_size=opened.settings.training.batch_size,
                      workers=opened.settings.data.workers)
     matrix = confusion_matrix(found.predicted, found.labels, len(opened.classes))
@@ -33,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
     low, high = interval(right, count)
     shares = [float(share) for share in class_accuracy(matrix)]
     if options.json:
-        show_json({'name': opened.name, 'data': opened.settings.data.name, 'images': count, 'right': right,
-                   'accuracy': found.accuracy, 'interval': [low, high], 'loss': found.loss,
+        show_json({'name': opened.name, 'data': opened.settings.data.name, 'part': 'all' if whole else 'test',
+                   'images': count, 'right': right, 'accuracy': found.accuracy, 'interval': [low, high], 'loss': found.loss,
                    'by_class': dict(zip(opened.classes, shares, strict=True)), 'confusion': matrix.tolist()})
         return 0
     if not options.quiet:

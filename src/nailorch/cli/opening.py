@@ -30,9 +30,9 @@ class Opened:
 
     Attributes:
         name: the run's, or the weights file's.
-        settings: those of the run; for a file, the defaults with its model and data.
+        settings: those of the run, also for its best.safetensors; for another file, the defaults with its model and data.
         classes, shape: the classes' names, and (C, H, W) of an image.
-        unseen: its data is another folder than the run learned from, so all of it may test the model.
+        unseen: its data is a folder, and no run of this model learned from it: all of it may test the model.
     """
 
     name: str
@@ -90,27 +90,46 @@ def open_run(options: argparse.Namespace) -> Opened:
     learned_from = settings.data.name
     if options.data is not None:
         settings = named(settings, {'data.name': options.data})
-    unseen = is_folder(settings.data.name) and Path(settings.data.name).resolve() != Path(learned_from).resolve()
-    return Opened(run.name, model, settings, [str(name) for name in classes], (shape[0], shape[1], shape[2]), unseen)
+    return Opened(run.name, model, settings, [str(name) for name in classes], (shape[0], shape[1], shape[2]),
+                  unseen(settings, learned_from))
 
 
 def open_weights(path: Path, options: argparse.Namespace) -> Opened:
     if options.model is None:
         raise UsageError(text('opening.which_model', path=path))
-    asked = {'model.name': options.model, 'model.pretrained': options.pretrained, 'data.name': options.data or 'digits'}
-    settings = named(Settings(), asked | ({'data.size': options.size} if options.size else {}))
+    run = run_around(path)
+    told = settings_from(run.config, str(run.path / 'config.toml')) if run else Settings()
+    asked = {'model.name': options.model, 'model.pretrained': options.pretrained or told.model.pretrained,
+             'data.name': options.data or 'digits'}
+    settings = named(told, asked | ({'data.size': options.size} if options.size else {}))
     if not path.is_file():
         raise FileNotFoundError(message('file.missing', path=path))
+    whole = unseen(settings, told.data.name if run else None)
     if is_folder(settings.data.name):
-        data = load_data(settings)
+        data = load_data(settings, whole)
         classes, shape = data.classes, data.shape
     else:
         kind, (C, H, W) = DATASETS[settings.data.name]
-        shape = C, options.size or H, options.size or W
+        shape = C, settings.data.size or H, settings.data.size or W
         classes = list(kind.classes) or load_data(settings).classes
     model = build_model(settings.model.name, len(classes))
     model.load_weights(path)
-    return Opened(path.name, model, settings, classes, shape)
+    return Opened(path.name, model, settings, classes, shape, whole)
+
+
+def run_around(path: Path) -> Run | None:
+    """Return the run whose weights a file is, if it lies in the run's folder."""
+    try:
+        run = Run.open(path.parent)
+    except RunError:
+        return None
+    return run if path.name == run.best_weights.name else None
+
+
+def unseen(settings: Settings, learned_from: str | None) -> bool:
+    """Return whether the data is a folder, and another one than was learned from, as far as that is known."""
+    name = settings.data.name
+    return is_folder(name) and (learned_from is None or Path(name).resolve() != Path(learned_from).resolve())
 
 
 def named(settings: Settings, names: dict[str, Any]) -> Settings:

@@ -150,17 +150,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         'examples:\n'
         '  nailorch evaluate latest\n'
         '  nailorch evaluate runs/20250131-142305-mnistnet-7f3a --json\n'
-        '  nailorch evaluate net.npz --model mnistnet --data digits',
+        '  nailorch evaluate net.npz --model mnistnet --data digits\n'
+        '  nailorch evaluate latest --data new/    all its pictures, or those in test/',
         '示例：\n'
         '  nailorch evaluate latest\n'
         '  nailorch evaluate runs/20250131-142305-mnistnet-7f3a --json\n'
-        '  nailorch evaluate net.npz --model mnistnet --data digits',
+        '  nailorch evaluate net.npz --model mnistnet --data digits\n'
+        '  nailorch evaluate latest --data new/    其中全部图片；有 test/ 时只用它',
     ),
     'run_or_weights': (
         'a run (name, a part of it, path, or latest), or a weights file (.safetensors, .npz)',
         '一次运行（名称或其一部分、路径，或 latest），或权重文件（.safetensors、.npz）',
     ),
     'evaluate.begin': ('{name} on {count} test images of {data}', '{name}，{data} 的 {count} 张测试图像'),
+    'evaluate.whole': ('{name} on all {count} images of {data}', '{name}，{data} 的全部 {count} 张图像'),
     'evaluate.class': ('class', '类别'),
     'evaluate.images': ('images', '图像数'),
     'evaluate.accuracy': ('accuracy', '准确率'),

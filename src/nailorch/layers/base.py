@@ -354,7 +354,7 @@ def choose(layer: Layer, shapes: Shapes, strict: bool, where: str = '') -> tuple
         if fits(shapes.get(name, ())[::-1], expected.get(name, ())) and len(shapes.get(name, ())) == 2:
             wrong[name] = message('weights.turned', name=name, shape=shapes[name], expected=shown(expected[name]))
     if strict:
-        refuse(layer, wrong, where)
+        refuse(layer, wrong, where, classes_remedy(layer, expected, shapes, wrong))
     return [name for name in expected if name not in wrong], list(wrong.values())
 
 
@@ -377,13 +377,26 @@ def misfits(expected: Mapping[str, Any], shapes: Shapes) -> dict[str, str]:
     return wrong
 
 
-def refuse(layer: Layer, wrong: Mapping[str, str], where: str) -> None:
+def classes_remedy(layer: Layer, expected: Mapping[str, Any], shapes: Shapes, wrong: Mapping[str, str]) -> str:
+    """Return what to do where a model and its weights differ in the number of classes alone, else nothing."""
+    if not all(name in shapes and name in expected for name in wrong):
+        return ''
+    sizes = {(want, size) for name in wrong for want, size in zip(expected[name] or (), shapes[name], strict=False)
+             if want not in (None, size)}
+    (asked, found), *others = sizes or {(None, None)}
+    if others or asked is None or asked != getattr(layer, 'num_classes', None):
+        return ''
+    return '\n' + message('weights.classes', model=type(layer).__name__, asked=asked, found=found)
+
+
+def refuse(layer: Layer, wrong: Mapping[str, str], where: str, remedy: str = '') -> None:
     """Raise one ValueError with what is wrong, if anything is; of a long list, `LINES` lines."""
     if wrong:
         lines = list(wrong.values())
         if len(lines) > LINES:  # the first are missing or wrong, the last unexpected
             lines[LINES // 2:-LINES // 2] = [message('weights.more', count=len(lines) - LINES)]
-        raise ValueError(message('weights.fit', where=where, layer=type(layer).__name__, lines='\n  '.join(lines)))
+        raise ValueError(message('weights.fit', where=where, layer=type(layer).__name__,
+                                 lines='\n  '.join(lines)) + remedy)
 
 
 def put(layer: Layer, arrays: Mapping[str, Any], copy: bool | None = True) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nailorch.core import Parameter
-from nailorch.layers.base import Layer, misfits, put, refuse, walk, wanted_shape
+from nailorch.layers.base import Layer, classes_remedy, misfits, put, refuse, walk, wanted_shape
 from nailorch.shapes import Array
 
 __all__ = ['Loader', 'Place', 'Turn', 'head', 'places']
@@ -73,14 +73,15 @@ class Loader:
         """
         expected = {name: outer_shape(*spot) for name, spot in self.table.items()}
         given = {name: array for name, array in arrays.items() if name not in self.extras}
-        wrong = misfits(expected, {name: np.shape(array) for name, array in given.items()})
+        shapes = {name: np.shape(array) for name, array in given.items()}
+        wrong = misfits(expected, shapes)
         spared = [name for name, (place, _) in self.table.items() if place.path == but]
         if all(name in given for name in spared) and any(name in wrong for name in spared):
             lines = [wrong.pop(name) for name in spared if name in wrong]
         else:
             spared, lines = [], []
         if strict:
-            refuse(self.layer, wrong, where)
+            refuse(self.layer, wrong, where, classes_remedy(self.layer, expected, shapes, wrong))
         fitting = [name for name in self.table if name not in wrong and name not in spared]
         put(self.layer, {self.table[name][0].name: self.table[name][1](np.asarray(given[name])) for name in fitting})
         return [*wrong.values(), *lines]

@@ -10,7 +10,7 @@ from typing import Any
 from nailorch.config import no_grad
 from nailorch.core import Variable, as_variable, watching
 from nailorch.layers import Layer
-from nailorch.layers.base import warn_if_double
+from nailorch.layers.base import fits, shown, warn_if_double
 from nailorch.messages import message
 from nailorch.models import Model
 from nailorch.onnx.operators import Operator, find
@@ -116,6 +116,7 @@ class Network(Model):
             raise ValueError(message('session.count', model=self.title, expected=len(self.input_names),
                                      names=', '.join(self.input_names), got=len(inputs)))
         values: dict[str, Any] = dict(zip(self.input_names, map(as_variable, inputs), strict=True))
+        self.check_axes(values)
         first = next(self.params(), None)
         if first is not None:
             warn_if_double(self, values[self.input_names[0]], first)
@@ -128,3 +129,12 @@ class Network(Model):
                 values.pop(name, None)
         results = tuple(as_variable(values[name]) for name in self.output_names)
         return results if len(results) > 1 else results[0]
+
+    def check_axes(self, values: Mapping[str, Any]) -> None:
+        """Raise ValueError if an input has more or fewer axes than the file says."""
+        for name, wanted in zip(self.input_names, self.input_shapes, strict=True):
+            x = values[name]
+            if wanted is not None and x.ndim != len(wanted):
+                remedy = message('onnx.read.single', name=name) if fits(x.shape, wanted[1:]) else ''
+                raise ValueError(message('onnx.read.rank', model=self.title, name=name, expected=len(wanted),
+                                         wanted=shown(wanted), ndim=x.ndim, shape=x.shape, remedy=remedy))

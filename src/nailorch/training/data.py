@@ -25,7 +25,7 @@ from nailorch.transforms import (
     ToPIL,
 )
 
-__all__ = ['DATASETS', 'Data', 'check_name', 'is_folder', 'load_data', 'to_numbers']
+__all__ = ['DATASETS', 'Data', 'check_name', 'has_parts', 'is_folder', 'load_data', 'to_numbers']
 
 DATASETS: dict[str, tuple[Any, tuple[int, int, int]]] = {
     'digits': (Digits, (1, 28, 28)),
@@ -74,7 +74,9 @@ def load_data(settings: Settings, whole: bool = False) -> Data:
     """
     check_name(settings.data.name)
     make, shape = folder_maker(settings, whole) if is_folder(settings.data.name) else dataset_maker(settings)
-    _, H, W = shape
+    C, H, W = shape
+    if settings.model.pretrained and C != 3:
+        raise ValueError(message('data.grey', model=settings.model.name, data=settings.data.name, channels=C))
     sized = [Resize((H, W)), ToArray(np.uint8)] if settings.data.size or is_folder(settings.data.name) else []
     numbers = to_numbers(settings)
     train, _, _ = make([*sized, *augmentation(settings.augmentation, (H, W)), *numbers])
@@ -117,7 +119,7 @@ def folder_maker(settings: Settings, whole: bool) -> tuple[Make, tuple[int, int,
     """Return the same for a folder: one with `train` and `test` inside, or one whose images are split in three."""
     root, side = Path(settings.data.name), settings.data.size or FOLDER_SIZE
     valid, test, seed = settings.data.valid, settings.data.test, settings.seed
-    parted = (root / 'train').is_dir() and (root / 'test').is_dir()
+    parted = has_parts(root)
 
     def make(transforms: Sequence[Any]) -> Sequence[Dataset]:
         if not parted:
@@ -129,6 +131,11 @@ def folder_maker(settings: Settings, whole: bool) -> tuple[Make, tuple[int, int,
         return [*split(learn, (1.0 - valid, valid), seed=seed), judge]
 
     return make, (3, side, side)
+
+
+def has_parts(folder: Path) -> bool:
+    """Return whether a folder of pictures has `train` and `test` inside."""
+    return (folder / 'train').is_dir() and (folder / 'test').is_dir()
 
 
 def share_out(pictures: ImageFolder, valid: float, test: float, seed: int) -> list[Subset]:
