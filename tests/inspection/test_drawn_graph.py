@@ -12,6 +12,7 @@ import nailorch.layers as L
 from nailorch import models
 from nailorch.drawing import Line, Rect, faults, to_svg
 from nailorch.inspection import draw_graph
+from nailorch.inspection.folding import uncut
 from nailorch.inspection.layering import layered
 
 NETS = {
@@ -89,6 +90,30 @@ def test_a_layer_that_is_called_twice_has_two_boxes():
     scene = draw_graph(Twice(), 4, lang='en')
     assert scene.texts.count('fc') == 2
     assert faults(scene) == crossings(scene) == []
+
+
+@pytest.mark.parametrize(('name', 'depth', 'most'), [
+    ('mobilenet_v2', 2, 1000), ('squeezenet1_1', 3, 1400), ('resnet50', 3, 2600)])
+def test_a_tall_graph_stands_in_columns(name, depth, most):
+    scene = drawn(name, depth)
+    assert scene.drawing.height < most
+    assert scene.drawing.width < 1700
+    boxes = [item.box for item in scene.drawing.items if isinstance(item, Rect)][1:]
+    middle = sum(box.bottom < scene.drawing.height / 2 for box in boxes)
+    assert middle > len(boxes) / 3  # no column is a mere tail
+    heads = [item for item in scene.drawing.items if isinstance(item, Line) and item.points[-1][1] < 100]
+    assert len(heads) >= 2  # and each is led to
+
+
+def test_a_small_graph_is_one_column():
+    net = models.Sequential(*(L.Linear(3) for _ in range(6)))
+    boxes = [item.box for item in draw_graph(net, 4).drawing.items if isinstance(item, Rect)][1:]
+    assert len({round(box.middle[0]) for box in boxes}) == 1
+
+
+def test_columns_are_cut_where_one_box_is_read():
+    assert uncut(layered([100] * 5, [(0, 1), (0, 2), (1, 3), (2, 3), (3, 4)]), 4) == [[0], [1, 2], [3]]
+    assert uncut(layered([100] * 5, [(0, 1), (1, 2), (2, 3), (3, 4), (1, 3)]), 5) == [[0], [1], [2, 3], [4]]
 
 
 def test_an_edge_over_several_rows_has_a_lane_in_each():

@@ -13,6 +13,7 @@ from nailorch.config import Config
 from nailorch.drawing import Box, Drawing, Item, Line, Rect, Scene, Text, framed
 from nailorch.drawing.fonts import measure
 from nailorch.graph import Graph, Node, resolve, trace
+from nailorch.inspection.folding import fold
 from nailorch.inspection.layering import Layout, layered
 from nailorch.layers import Layer
 from nailorch.messages import language
@@ -172,14 +173,15 @@ def written(graph: Graph, id: int) -> str:
 
 
 def draw(parts: Sequence[Part], layout: Layout) -> Drawing:
-    """Return boxes and lines where the layout has them."""
+    """Return boxes and lines where the layout has them, a tall picture in columns."""
     heights = [max(part.height for part, row in zip(parts, layout.rows, strict=True) if row == level)
                for level in range(max(layout.rows) + 1)]
-    tops = [sum(heights[:level]) + level * (STUB + TURN + HEAD) for level in range(len(heights))]
+    columns = fold(layout, [part.width for part in parts], heights, STUB + TURN + HEAD)
+    tops, shifts = columns.top, columns.shift
     boxes: list[Box] = []
     for part, row, middle in zip(parts, layout.rows, layout.middles, strict=True):
         top = tops[row] + (heights[row] - part.height) / 2
-        boxes.append(Box(middle - part.width / 2, top, part.width, part.height))
+        boxes.append(Box(middle - part.width / 2 + shifts[row], top, part.width, part.height))
     arriving: dict[int, list[tuple[int, int]]] = {}
     for edge in layout.lanes:
         arriving.setdefault(edge[1], []).append(edge)
@@ -189,9 +191,14 @@ def draw(parts: Sequence[Part], layout: Layout) -> Drawing:
         for index, (a, _) in enumerate(edges):
             end = boxes[b].middle[0] + 18 * (index - (len(edges) - 1) / 2)
             x, points = boxes[a].middle[0], [(boxes[a].middle[0], boxes[a].bottom)]
-            for row, lane in zip(range(layout.rows[a], layout.rows[b]), [*layout.lanes[a, b], end], strict=True):
-                bottom = tops[row] + heights[row] + STUB
-                points += [(x, bottom), (lane, bottom + TURN)] if abs(lane - x) > 0.01 else []
+            lanes = [lane + shifts[row] for row, lane in enumerate(layout.lanes[a, b], layout.rows[a] + 1)]
+            for row, lane in zip(range(layout.rows[a], layout.rows[b]), [*lanes, end], strict=True):
+                bottom, gutter = tops[row] + heights[row] + STUB, columns.gutter(row + 1)
+                if gutter:  # from the foot of a column to the head of the next
+                    head = tops[row + 1] - TURN
+                    points += [(x, bottom), (gutter, bottom), (gutter, head), (lane, head)]
+                elif abs(lane - x) > 0.01:
+                    points += [(x, bottom), (lane, bottom + TURN)]
                 x = lane
             points.append((end, boxes[b].top))
             lines.append(Line(tuple(points), 'muted', 1.5, arrow=True))
@@ -204,4 +211,4 @@ def draw(parts: Sequence[Part], layout: Layout) -> Drawing:
             items.append(Text(x, y + 11, part.detail, DETAIL, 'muted', 'middle'))
         if part.shape:
             items.append(Text(x + 7, box.bottom + STUB / 2 + 1, part.shape, SHAPE, 'muted', 'start'))
-    return Drawing(layout.width, tops[-1] + heights[-1], tuple(items))
+    return Drawing(columns.width, columns.height, tuple(items))
