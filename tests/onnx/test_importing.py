@@ -417,8 +417,8 @@ def test_a_network_of_columns_comes_back(tmp_path):
 
 
 def test_a_single_image_is_told_of_the_batch_axis(net):
-    with pytest.raises(ValueError, match=r'input x has 4 axes, \(\?, 3, 8, 8\); got 3, \(3, 8, 8\)\. For a single item, '
-                                         r'add the batch axis: x\[None\]'):
+    with pytest.raises(ValueError, match=r'input x has 4 axes, \(\?, 3, 8, 8\); got 3, \(3, 8, 8\)\. For a single '
+                                         r'item, add the batch axis: x\[None\]'):
         net(normal(3, 8, 8))
     with pytest.raises(ValueError, match=r'has 4 axes, .*got 2, \(2, 192\)$'):
         net(normal(2, 192))

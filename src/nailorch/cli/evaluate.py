@@ -37,8 +37,9 @@ def run(options: argparse.Namespace) -> int:
     shares = [float(share) for share in class_accuracy(matrix)]
     if options.json:
         show_json({'name': opened.name, 'data': opened.settings.data.name, 'part': 'all' if whole else 'test',
-                   'images': count, 'right': right, 'accuracy': found.accuracy, 'interval': [low, high], 'loss': found.loss,
-                   'by_class': dict(zip(opened.classes, shares, strict=True)), 'confusion': matrix.tolist()})
+                   'images': count, 'right': right, 'accuracy': found.accuracy, 'interval': [low, high],
+                   'loss': found.loss, 'by_class': dict(zip(opened.classes, shares, strict=True)),
+                   'confusion': matrix.tolist()})
         return 0
     if not options.quiet:
         counts = matrix.sum(axis=1)

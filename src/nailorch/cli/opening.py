@@ -30,7 +30,7 @@ class Opened:
 
     Attributes:
         name: the run's, or the weights file's.
-        settings: those of the run, also for its best.safetensors; for another file, the defaults with its model and data.
+        settings: those of the run, also for its best.safetensors; for other files the defaults, with model and data.
         classes, shape: the classes' names, and (C, H, W) of an image.
         unseen: its data is a folder, and no run of this model learned from it: all of it may test the model.
     """
