@@ -383,8 +383,10 @@ def classes_remedy(layer: Layer, expected: Mapping[str, Any], shapes: Shapes, wr
         return ''
     sizes = {(want, size) for name in wrong for want, size in zip(expected[name] or (), shapes[name], strict=False)
              if want not in (None, size)}
-    (asked, found), *others = sizes or {(None, None)}
-    if others or asked is None or asked != getattr(layer, 'num_classes', None):
+    if len(sizes) != 1:
+        return ''
+    (asked, found), = sizes
+    if asked != getattr(layer, 'num_classes', None):
         return ''
     return '\n' + message('weights.classes', model=type(layer).__name__, asked=asked, found=found)
 
