@@ -28,7 +28,7 @@ from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
 
 PLACES = 96  # a piece of work: so many rows of the left matrix (their stretches stay in the second cache)
 DEPTH = 512  # and so many columns of it at a time
-BEYOND = 1 << 22  # numbers of a result: more than caches hold until they are wanted again
+BEYOND = 1 << 21  # numbers of a result: with its sources, more than caches hold until they are wanted again
 NARROW = 8  # rows of the tiles for what is left of the channels
 SPARE = 8  # a last tile may be taller than what is left
 

@@ -25,7 +25,7 @@ def row_tile(rows, vectors):
     from it is not positive: ReLU's derivative. If `added` is 1, the number there is added before relu: a residual.
     With each row of B, its first FETCHED vectors are asked for `ahead` bytes further on, into the second cache; and
     with A's rows, those that stand `onward` bytes further on in the table. A `streamed` result, of whole vectors, goes
-    past the caches.
+    past the caches; and what is added to it, which has left them, is asked for first.
     """
 
     def tile(m, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate,
@@ -56,9 +56,14 @@ def row_tile(rows, vectors):
 
             return rolled(m, depth, several, *sums)
 
+        def ask_for(distance):
+            for r, v in cells:
+                m.prefetch(outs[r] + distance + SIZE * v)
+
         cells = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = [m.word(start + 8 * r) + start_offset for r in range(rows)]
         outs = [m.word(out + 8 * r) + offset for r in range(rows)]
+        m.loop(added * streamed, lambda _: ask_for(gate))
         sums = m.loop(segments, segment, *(load(starts[r], v) for r, v in cells))
         sums = m.loop(added, lambda _, *sums: [
             x + load(outs[r] + gate, v) for (r, v), x in zip(cells, sums, strict=True)], *sums)
