@@ -188,7 +188,7 @@ def test_what_is_not_finite_reaches_the_windows_of_a_depthwise_convolution_that_
 ], ids=str)
 def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(shape, OC, window, groups, monkeypatch):
     guarded, margin, side = [], 4096, convolution.side
-    monkeypatch.setattr(convolution, 'side', lambda *args, transform=13: side(*args))  # alike in every direction
+    monkeypatch.setattr(convolution, 'side', lambda *args, afar=False: side(*args))  # alike in every direction
 
     def take(size):
         raw = np.full(size + 2 * margin, 255, np.uint8)  # as numbers: NaN
@@ -460,3 +460,11 @@ def test_what_is_not_finite_reaches_only_the_pixels_of_a_block_that_were_seen_th
 def test_blocks_serve_few_channels_of_which_several_pixels_fill_a_vector(window, C, sides):
     if target.LANES == 16:
         assert blocks.block(window, C) == sides
+
+
+@pytest.mark.parametrize(('N', 'C', 'size', 'side'), [
+    (1, 64, (56, 56), 4), (1, 512, (7, 7), 2), (8, 512, (7, 7), 4), (1, 512, (1, 2), 0)])
+def test_few_small_images_of_many_channels_are_for_small_tiles_whose_weights_are_fewer(N, C, size, side):
+    assert convolution.side(Window(3, 1, 1), 1, N, C, C, size) == side
+    with using_config('winograd', 'accurate'):
+        assert convolution.side(Window(3, 1, 1), 1, N, C, C, size) == min(side, 2)

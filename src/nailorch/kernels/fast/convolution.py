@@ -12,24 +12,31 @@ from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.target import LANES
 from nailorch.shapes import Window
 
-SIDES = {'fast': 4, 'accurate': 2, 'off': 0}
+SIDES = {'fast': (4, 2), 'accurate': (2,), 'off': ()}
 
 
-def side(window, groups, N, C, OC, size, transform=13):
-    """Return the side of Winograd's tiles for N results of a size, 4 or 2; 0 where it does not serve, or does not pay.
+def side(window, groups, N, C, OC, size, afar=False):
+    """Return the side of Winograd's tiles for N results of a size, 4 or 2; 0 where none serves, or none pays.
 
-    Both ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point (26
-    where a weight gradient reads from afar what was transformed), and to fetch a weight from memory as long as 8.
+    All ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point (26
+    where a weight gradient reads from `afar` what was transformed), and to fetch a weight from memory as long as 8: so
+    few small images of many channels are for tiles of side 2, which have fewer points, and weights.
     """
     try:
-        m = SIDES[Config.winograd]
+        sides = SIDES[Config.winograd]
     except KeyError:
         raise ValueError(f'Config.winograd is {Config.winograd!r}; there are {", ".join(SIDES)}') from None
-    if not m or window.kernel_size != (3, 3) or window.stride != (1, 1) or groups > 1 or min(C, OC) < LANES:
+    if window.kernel_size != (3, 3) or window.stride != (1, 1) or groups > 1 or min(C, OC) < LANES:
         return 0
-    tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, window.dilation, strict=True))
-    pays = (m + 2)**2 * ((tiles + 8) * C * OC + tiles * transform * (C + OC)) < 9 * (N * prod(size) + 8) * C * OC
-    return m if pays else 0
+
+    def cost(m):
+        if not m:
+            return 9 * (N * prod(size) + 8) * C * OC
+        transform = 26 if afar and not winograd.own_sums(C, OC, m) else 13
+        tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, window.dilation, strict=True))
+        return (m + 2)**2 * ((tiles + 8) * C * OC + tiles * transform * (C + OC))
+
+    return min((0, *sides), key=cost)
 
 
 def one_each(groups, C, OC):
@@ -157,8 +164,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
     if few.serves_weight_grad(C, OC, window, groups):
         record('conv2d_weight_grad', 'few')
         return few.conv2d_weight_grad(image, gy, window)
-    transform = 13 if winograd.own_sums(C, OC, SIDES.get(Config.winograd, 0)) else 26
-    m = side(window, groups, len(image), C, OC, gy.shape[2:], transform=transform)
+    m = side(window, groups, len(image), C, OC, gy.shape[2:], afar=True)
     gW = winograd.conv2d_weight_grad(image, gy, window, m) if m else None
     record('conv2d_weight_grad', 'gemm' if gW is None else f'winograd{m}')
     if gW is not None:
