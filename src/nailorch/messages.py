@@ -627,6 +627,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'session.all': ('all steps', '全部'),
     'session.total': ('weights {weights} MB in all', '权重共 {weights} MB'),
     'session.peak': ('; results at most {peak} MB at once for N = {n}', '；N = {n} 时各步结果同时至多占 {peak} MB'),
+    'session.arena': (', and {arena} MB stay for the next call', '，另有 {arena} MB 留给下一次调用'),
     # data
     'file.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
     'file.broken': (

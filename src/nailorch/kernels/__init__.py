@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -195,9 +196,22 @@ def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, ste
 # Whole steps of a network whose weights stay as they are: what compiled sessions are made of
 
 
-def constant(array: Array) -> Array:
-    """Return a read-only copy that never changes: kernels keep what they make of it without looking at it again."""
-    return engine().constant(array)
+def listener(limit: int) -> Any:
+    """Return what notes down kernels' jobs, in up to `limit` bytes, and runs them again: None where there are none."""
+    return engine().listener(limit)
+
+
+def computing_threads() -> int:
+    """Return the number of threads that the next kernel runs on."""
+    return engine().computing_threads()
+
+
+def constant(array: Array, fresh: bool = False) -> Array:
+    """Return a read-only copy that never changes: kernels keep what they make of it without looking at it again.
+
+    An array that is `fresh`, nobody else's, need not be copied.
+    """
+    return engine().constant(array, fresh)
 
 
 def packed_bytes(array: Array) -> int:
@@ -217,7 +231,12 @@ def fused_bottleneck(image: Array, expand: Layer | None, depthwise: Layer, proje
     return engine().fused_bottleneck(image, expand, depthwise, project, window, added)
 
 
-def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
+def arranged(weight: Array) -> Array:
+    """Return a dense layer's weights (in, out) in the order in which `fused_linear` reads them."""
+    return engine().arranged(weight)
+
+
+def fused_linear(x: Array, weight: Array, bias: Array, activation: str = '') -> Array:
     """Return activation(x @ weight + bias)."""
     return engine().fused_linear(x, weight, bias, activation)
 

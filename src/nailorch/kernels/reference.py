@@ -394,10 +394,18 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }  # each writes into its argument
 
 
-def constant(array: Array) -> Array:
-    copy = np.array(array, order='C')
-    copy.flags.writeable = False
-    return copy
+def listener(limit: int) -> Any:
+    return None
+
+
+def computing_threads() -> int:
+    return 1
+
+
+def constant(array: Array, fresh: bool = False) -> Array:
+    constant = np.ascontiguousarray(array) if fresh else np.array(array, order='C')
+    constant.flags.writeable = False
+    return constant
 
 
 def packed_bytes(array: Array) -> int:
@@ -422,7 +430,11 @@ def fused_bottleneck(image: Array, expand: Layer | None, depthwise: Layer, proje
     return fused_conv2d(image, *project[:2], point, 1, project[2], added)
 
 
-def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
+def arranged(weight: Array) -> Array:
+    return weight
+
+
+def fused_linear(x: Array, weight: Array, bias: Array, activation: str = '') -> Array:
     return ACTIVATIONS[activation](linear(x, weight, bias))
 
 

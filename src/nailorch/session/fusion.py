@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -13,16 +14,18 @@ from nailorch.functions.convolution import Conv2d
 from nailorch.functions.dense import Linear
 from nailorch.functions.normalization import FixedBatchNorm
 from nailorch.functions.pools import Pooling
+from nailorch.functions.reduction import Mean
 from nailorch.functions.shape import Reshape
 from nailorch.graph import Graph, Node
 from nailorch.graph.structure import substitute
-from nailorch.session.steps import Bottleneck, Call, Convolution, Dense, ScaleShift, Step
+from nailorch.session.steps import Average, Bottleneck, Call, Convolution, Dense, ScaleShift, Step
 from nailorch.shapes import Window
 
 __all__ = ['Fusion']
 
 ACTIVATIONS: dict[Any, str] = {ReLU: 'relu', ReLU6: 'relu6'}
 TYPES = np.float32, np.float64  # float16's weights would lose digits when batch norms are folded in
+FEW = 1 << 12  # pixels
 HALVING, POINT = Window(2, 2), Window(1)
 
 
@@ -84,6 +87,8 @@ class Fusion:
             if node.function is FixedBatchNorm:
                 norms = [node, *self.norms(node)]
                 return ScaleShift(*self.activated(norms, node.inputs[:1], norms))
+        if self.is_average(node):
+            return Average((node,), node.inputs)
         known = frozenset(self.known & {*node.inputs})
         return Call((node,), tuple(id for id in node.inputs if id not in known), known)
 
@@ -131,6 +136,12 @@ class Fusion:
     def is_depthwise(self, node: Node) -> bool:
         """Return whether a convolution has one filter for each channel."""
         return 1 < node.attributes['groups'] == self.shape(node.inputs[0])[1] == self.shape(node.outputs[0])[1]
+
+    def is_average(self, node: Node) -> bool:
+        """Return whether a node takes the mean of each channel's pixels, not so many that NumPy's sums are better."""
+        shape = self.shape(node.inputs[0]) if node.inputs else ()
+        return (node.function is Mean and len(shape) == 4 and fixed(shape[2:]) and 0 < math.prod(shape[2:]) <= FEW
+                and node.attributes['axis'] in ((2, 3), (-2, -1)) and self.uniform(node))
 
     def activated(self, nodes: list[Node], inputs: tuple[int, ...],
                   norms: list[Node]) -> tuple[tuple[Node, ...], tuple[int, ...], tuple[Node, ...], str]:

@@ -16,7 +16,8 @@ from nailorch.core import as_array
 from nailorch.graph import Graph, resolve, trace
 from nailorch.messages import message
 from nailorch.session.fusion import Fusion
-from nailorch.session.steps import Weights
+from nailorch.session.replaying import Replays
+from nailorch.session.steps import Bottleneck, Convolution, Weights
 from nailorch.session.tables import Profile, ProfileRow, plan_table
 from nailorch.shapes import Array, at_least
 
@@ -68,6 +69,8 @@ class Plan:
     Attributes:
         kernels: by which kernels each step was computed when the plan ran first.
         peak: bytes of all results that then lay in memory at once, inputs and weights apart.
+        pixels: ids of inputs that only convolutions read, which want the channels of a pixel side by side.
+        replays: the run, written down.
     """
 
     def __init__(self, graph: Graph, fusion: Fusion, n: int) -> None:
@@ -79,6 +82,11 @@ class Plan:
         self.peak = 0
         last = {fusion.same.get(id, id): place for place, step in enumerate(fusion.steps)
                 for id in (*step.outputs, *step.inputs)}
+        readers = [step for step in fusion.steps if not isinstance(step, Convolution | Bottleneck)]
+        self.pixels = {*graph.inputs} - {fusion.same.get(id, id) for step in readers for id in step.inputs}
+        self.pixels = {id for id in self.pixels - {*graph.outputs}
+                       if graph.values[id].dtype == np.float32 and len(graph.values[id].shape) == 4}
+        self.replays = Replays()
         for id in graph.outputs:
             last.pop(fusion.same.get(id, id), None)
         self.inputs = [tuple(fusion.same.get(id, id) for id in step.inputs) for step in fusion.steps]
@@ -127,9 +135,15 @@ class Session:
         """Compute the model's results for a batch of any size."""
         arrays = self.checked(inputs)
         plan = self.plan(len(arrays[0]))
+        outputs = [self.fusion.same.get(id, id) for id in self.graph.outputs]
         with self.settings():
-            found = self.observed(plan, arrays) if plan.kernels is None else self.run(plan, arrays)
-        return self.graph.nested([own(found[self.fusion.same.get(id, id)], arrays) for id in self.graph.outputs])
+            weights = self.weighted
+            found = plan.replays.run(weights, arrays)
+            if found is None:
+                found = self.observed(plan, arrays) if plan.kernels is None else self.run(plan, arrays)
+                if plan.replays.is_due(weights):
+                    plan.replays.make(plan, weights, dict(zip(self.graph.inputs, arrays, strict=True)), outputs)
+        return self.graph.nested([own(found[id], arrays) for id in outputs])
 
     def run(self, plan: Plan, arrays: Sequence[Array], watcher: Watcher | None = None) -> Found:
         return plan.run(dict(zip(self.graph.inputs, arrays, strict=True)), self.weighted, watcher)
@@ -195,6 +209,8 @@ class Session:
             ValueError: a parameter has another shape or type than when the session was made.
         """
         self.weighted = self.read()
+        for plan in list(self.plans.values()):
+            plan.replays = Replays()
         return self
 
     def read(self) -> Weighted:
@@ -212,15 +228,18 @@ class Session:
                 vars(function).update(node.attributes)
                 ys = function.forward(*(known[id] for id in node.inputs))
                 known |= zip(node.outputs, map(as_array, ys if isinstance(ys, tuple) else (ys,)), strict=True)
-            copies: dict[int, tuple[Array, Array]] = {}  # of each array one, however many steps use it
+            models = {id(array) for array in known.values()}
+            copies: dict[Any, tuple[Array, Array]] = {}  # of each array one, however many steps use it
 
-            def constant(array: Array) -> Array:
-                if id(array) not in copies:
-                    copies[id(array)] = array, kernels.constant(array)
-                return copies[id(array)][1]
+            def constant(array: Array, arranged: bool = False) -> Array:
+                key = id(array), arranged
+                if key not in copies:
+                    ours = kernels.arranged(array) if arranged else array
+                    copies[key] = array, kernels.constant(ours, fresh=ours is not array or id(array) not in models)
+                return copies[key][1]
 
-            steps = [tuple(None if array is None else constant(array) for array in step.weights(known))
-                     for step in self.fusion.steps]
+            steps = [tuple(None if array is None else constant(array, step.arranges and not place)
+                           for place, array in enumerate(step.weights(known))) for step in self.fusion.steps]
             needed = {*self.graph.outputs} | {id for id in known if id not in self.fusion.known}
             return Weighted(steps, {id: constant(known[id]) for id in needed if id in known})
 
@@ -275,7 +294,7 @@ class Session:
     def __repr__(self) -> str:
         plan = self.plans.get(self.latest) or next(iter(self.plans.values()), None)
         shapes = [[self.graph.values[id].shape for id in step.outputs] for step in self.fusion.steps]
-        served, peak = (plan.kernels, (plan.n, plan.peak)) if plan else (None, None)
+        served, peak = (plan.kernels, (plan.n, plan.peak, plan.replays.bytes)) if plan else (None, None)
         return plan_table(self.graph, self.engine, [step.name for step in self.fusion.steps], served, shapes,
                           self.sizes(), self.weight_bytes, peak)
 

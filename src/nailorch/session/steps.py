@@ -15,11 +15,15 @@ import numpy as np
 
 from nailorch import kernels
 from nailorch.core import as_array
+from nailorch.functions.activation import ReLU, ReLU6
+from nailorch.functions.pools import AveragePooling, Pooling
+from nailorch.functions.shape import Reshape, Transpose
 from nailorch.graph import Graph, Node, resolve
 from nailorch.shapes import Array, Window
 
-__all__ = ['Bottleneck', 'Call', 'Convolution', 'Dense', 'ScaleShift', 'Step', 'Weights']
+__all__ = ['Average', 'Bottleneck', 'Call', 'Convolution', 'Dense', 'ScaleShift', 'Step', 'Weights']
 
+OF_JOBS = {AveragePooling, Pooling, ReLU, ReLU6, Reshape, Transpose}  # the last two show the same memory, or copy it
 Weights = tuple[Array | None, ...]
 Run = Callable[..., tuple[Array, ...]]  # of the weights, then of the inputs
 
@@ -35,6 +39,16 @@ class Step:
 
     nodes: tuple[Node, ...]
     inputs: tuple[int, ...]
+
+    @property
+    def of_jobs(self) -> bool:
+        """Whether it is known to compute by kernels alone where they serve it: then it may be recorded."""
+        return True
+
+    @property
+    def arranges(self) -> bool:
+        """Whether the first of its weights is kept as `kernels.arranged` returns it."""
+        return False
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -162,8 +176,14 @@ class Bottleneck(Step):
 class Dense(Fused):
     """linear, batch norms, an activation."""
 
+    @property
+    def arranges(self) -> bool:
+        return True
+
     def weights(self, known: Mapping[int, Array]) -> Weights:
-        return self.folded(known, axis=1)
+        weight, bias = self.folded(known, axis=1)
+        assert weight is not None
+        return weight, np.zeros(weight.shape[1], weight.dtype) if bias is None else bias
 
     def bind(self, graph: Graph, n: int) -> Run:
         activation = self.activation
@@ -171,6 +191,7 @@ class Dense(Fused):
         def run(weights: Weights, x: Array) -> tuple[Array, ...]:
             weight, bias = weights
             assert weight is not None
+            assert bias is not None
             return kernels.fused_linear(x, weight, bias, activation),
 
         return run
@@ -201,10 +222,31 @@ class ScaleShift(Fused):
 
 
 @dataclass(frozen=True, eq=False)
+class Average(Step):
+    """The mean of each channel's pixels: a pooling with one window."""
+
+    def weights(self, known: Mapping[int, Array]) -> Weights:
+        return ()
+
+    def bind(self, graph: Graph, n: int) -> Run:
+        size, shape = graph.values[self.inputs[0]].shape[2:], resolve(graph.values[self.outputs[0]].shape, n)
+        window, count = Window(size).on(size), np.full((1, 1), math.prod(size))
+
+        def run(weights: Weights, x: Array) -> tuple[Array, ...]:
+            return kernels.average_pool(x, window, count).reshape(shape),
+
+        return run
+
+
+@dataclass(frozen=True, eq=False)
 class Call(Step):
     """Any other node: its Function's own forward, as `Graph.run` calls it."""
 
     known: frozenset[int] = frozenset()
+
+    @property
+    def of_jobs(self) -> bool:
+        return self.nodes[0].function in OF_JOBS and not self.known
 
     def weights(self, known: Mapping[int, Array]) -> Weights:
         return tuple(known[id] if id in self.known else None for id in self.nodes[0].inputs)

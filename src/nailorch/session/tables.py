@@ -21,8 +21,12 @@ def columns(heading: Sequence[str], rows: Sequence[Sequence[str]], left: int) ->
 
 
 def plan_table(graph: Graph, engine: str, names: Sequence[str], served: Sequence[str] | None,
-               shapes: Sequence[Sequence[Any]], sizes: Sequence[int], total: int, peak: tuple[int, int] | None) -> str:
-    """Return a session as text: a row a step, then what its weights and its results take."""
+               shapes: Sequence[Sequence[Any]], sizes: Sequence[int], total: int,
+               peak: tuple[int, int, int] | None) -> str:
+    """Return a session as text: a row a step, then what its weights and its results take.
+
+    `peak` is a batch size, the bytes of results that lie in memory at once, and those that a recording keeps.
+    """
     start, end = (', '.join(str(graph.values[id].shape) for id in ids) for ids in (graph.inputs, graph.outputs))
     rows = [(name, kernel, ', '.join(map(str, shape)), f'{size / 1e6:,.2f}')
             for name, kernel, shape, size in zip(names, served or ['?'] * len(names), shapes, sizes, strict=True)]
@@ -32,6 +36,8 @@ def plan_table(graph: Graph, engine: str, names: Sequence[str], served: Sequence
     lines.append(message('session.total', weights=f'{total / 1e6:,.2f}'))
     if peak:
         lines[-1] += message('session.peak', n=peak[0], peak=f'{peak[1] / 1e6:,.2f}')
+    if peak and peak[2]:
+        lines[-1] += message('session.arena', arena=f'{peak[2] / 1e6:,.2f}')
     return '\n'.join(lines)
 
 

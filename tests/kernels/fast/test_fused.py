@@ -86,7 +86,7 @@ def test_scale_and_shift_are_a_channels_own(shape, activation):
 
 def test_dense_layer_is_rectified():
     x, weight, b = normal(0, 3, 20), normal(1, 20, 9), normal(2, 9)
-    got = fast.fused_linear(x, weight, b, 'relu6')
+    got = fast.fused_linear(x, fast.arranged(weight), b, 'relu6')
     np.testing.assert_allclose(got, np.clip(x @ weight + b, 0, 6), atol=1e-5)
 
 

@@ -177,7 +177,8 @@ def test_a_product_that_goes_past_the_caches_is_the_same(rows, depth, columns, m
     a, b, bias = normal(0, depth, rows).T, normal(1, depth, columns), normal(2, columns)
     usual = fast.linear(a, b, bias)
     monkeypatch.setattr(dense, 'BEYOND', 0)
-    monkeypatch.setattr(memory, 'LARGE', 0)  # what is streamed begins at a cache line
+    monkeypatch.setattr(memory, 'LARGE', 0)
+    monkeypatch.setattr(memory.POOL, 'least', 0)  # what is streamed begins at a cache line
     np.testing.assert_array_equal(same_twice(fast.linear, a, b, bias), usual)
     np.testing.assert_allclose(usual, a.astype('d') @ b + bias, rtol=0, atol=1e-5)
 
@@ -367,6 +368,7 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(mon
         return raw[margin:-margin]
 
     monkeypatch.setattr(memory.POOL, 'take', take)
+    monkeypatch.setattr(memory.POOL, 'least', 0)
     monkeypatch.setattr(memory, 'LARGE', 0)
     x, window, ones = normal(0, 2, 19, 9, 11), Window(3, 2, 1).on((9, 11)), np.ones(19, 'f')
     y, index = fast.max_pool(x, window)

@@ -29,7 +29,8 @@ DECLARED = {
     'elementwise': 'the sum or product of small arrays is done before a call of ours would have begun',
 }
 # Kernels that no function of nailorch.functions calls, nor an optimiser: those of compiled models (test_fused.py).
-ELSEWHERE = {'fused_conv2d', 'fused_bottleneck', 'fused_linear', 'scale_shift', 'constant', 'packed_bytes'}
+ELSEWHERE = {'fused_conv2d', 'fused_bottleneck', 'fused_linear', 'scale_shift', 'constant', 'packed_bytes',
+             'arranged', 'listener', 'computing_threads'}
 
 
 def results(engine, spec, sample, dtype, order):

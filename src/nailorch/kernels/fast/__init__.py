@@ -252,8 +252,18 @@ def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, ste
 # whole steps of a network whose weights stay as they are
 
 
-def constant(array: Array) -> Array:
-    copy = reference.constant(array)
+def listener(limit: int) -> Any:
+    parts = generated('recording')
+    return parts.Recording(limit) if parts is not None and parts.possible() else None
+
+
+def computing_threads() -> int:
+    threads = generated('threads')
+    return 1 if threads is None else threads.count()
+
+
+def constant(array: Array, fresh: bool = False) -> Array:
+    copy = reference.constant(array, fresh)
     packs = generated('packs') if covers(copy) else None
     return copy if packs is None else packs.constant(copy)
 
@@ -282,8 +292,15 @@ def fused_bottleneck(image: Array, expand: Layer | None, depthwise: Layer, proje
     return kernels.fused_bottleneck(image, expand, depthwise, project, window, added)
 
 
-def fused_linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
-    return reference.ACTIVATIONS[activation](linear(x, weight, bias))
+def arranged(weight: Array) -> Array:
+    kernels = generated('ready') if covers(weight) else None
+    return reference.arranged(weight) if kernels is None else kernels.arranged(weight)
+
+
+def fused_linear(x: Array, weight: Array, bias: Array, activation: str = '') -> Array:
+    if not x.size and bias.size:  # nothing to compute, and weights may be arranged
+        return np.zeros((*x.shape[:-1], bias.size), x.dtype)
+    return served('fused_linear', 'ready', covers(x, weight, bias), x, weight, bias, activation)
 
 
 def scale_shift(x: Array, scale: Array, shift: Array, activation: str = '') -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from nailorch.config import Config
 from nailorch.kernels.fast import blocks, depthwise, few, gemm, grouped, outer, packs, pools, winograd
 from nailorch.kernels.fast.dispatch import record
+from nailorch.kernels.fast.memory import apart
 from nailorch.kernels.fast.target import LANES
 from nailorch.shapes import Window
 
@@ -81,6 +82,7 @@ def by_groups(convolve, weight, groups):
     y = convolve(wide, fewer)
     if fewer == groups:
         return y
+    apart()
     with np.errstate(all='ignore'):
         return y if np.isfinite(y.sum()) else convolve(weight, groups)
 

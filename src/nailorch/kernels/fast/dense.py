@@ -9,7 +9,6 @@ of its own.
 from __future__ import annotations
 
 import math
-from array import array
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
 from nailorch.kernels.fast.gemm import tall
 from nailorch.kernels.fast.jit import jit, opened, worker
-from nailorch.kernels.fast.memory import address, new, zeros
+from nailorch.kernels.fast.memory import address, apart, new, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, rolled, turn
 from nailorch.kernels.fast.vectors import load, save, store, sweep, total
@@ -258,12 +257,16 @@ def multiply(_, job):
 def product(a, b, bias=None):
     """Return a @ b + bias for float32 matrices (..., M, K) and (..., K, N) in any memory order."""
     (M, K), N = a.shape[-2:], b.shape[-1]
-    a, b = (x if x.flags.aligned else x.copy() for x in (a, b))
+    if not a.flags.aligned or not b.flags.aligned:
+        apart()
+        a, b = a.copy(), b.copy()
     if b.strides[-1] != 4 and b.strides[-2] != 4:
+        apart()
         b = np.ascontiguousarray(b)
     turned = b.strides[-2] == 4 and (b.strides[-1] != 4 or N == 1)
     copied = M >= MANY and (turned or K >= MANY)
     if turned and not copied and a.strides[-1] != 4:
+        apart()
         a = np.ascontiguousarray(a)
     shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
     work = M * N * K * math.prod(shape) // SMALL
@@ -271,7 +274,7 @@ def product(a, b, bias=None):
     parts = wanted if M < MANY and not turned and FEW * wanted <= K else 1
     out = new(*shape, parts, M, N)
     each = zip(*(places(x, shape) for x in (a, b, out[..., 0, :, :])), strict=True)
-    table = array('q', [at for row in each for at in row])
+    table = np.array([at for row in each for at in row], np.int64)
     products, panels = len(table) // 3, -(-N // PANEL)
 
     rows_each, panels_each = M, panels
@@ -286,9 +289,11 @@ def product(a, b, bias=None):
     group = DEPTH if copied else STREAM if turned else FEW if M < MANY else MANY
     streamed = int(M >= MANY > K and not turned and M * N >= BEYOND and N % LANES == 0)
     threads.run(multiply, Product(
-        table.buffer_info()[0], products, M, N, K, *a.strides[-2:], *b.strides[-2:], out.strides[-2],
+        address(table), products, M, N, K, *a.strides[-2:], *b.strides[-2:], out.strides[-2],
         address(bias), int(turned), int(copied), rows_each, panels_each, group, streamed,
         parts, out.strides[-3], address(nothing)), work)
+    if parts > 1:
+        apart()
     return out.sum(axis=-3) if parts > 1 else out[..., 0, :, :]
 
 
@@ -305,9 +310,12 @@ def matmul(a, b):
 
 
 def linear(x, weight, bias):
+    if x.ndim > 2:
+        apart()  # the rows may be a copy
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     turned = weight.strides[0] == 4
     y = product(rows, weight, None if turned else bias)
     if turned and bias is not None:
+        apart()
         y += bias
     return y.reshape(*x.shape[:-1], weight.shape[1])

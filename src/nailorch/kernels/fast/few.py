@@ -17,7 +17,7 @@ from nailorch.kernels.fast.emit import kernel, take
 from nailorch.kernels.fast.gemm import pack_forward, panel_width
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last
-from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
+from nailorch.kernels.fast.memory import address, apart, floats, images, strides, zeros
 from nailorch.kernels.fast.outer import Delivery, deliver
 from nailorch.kernels.fast.target import LANES, REGISTERS
 from nailorch.kernels.fast.tiles import rectified
@@ -219,6 +219,8 @@ def in_rows(image):
 
     x = image.transpose(0, 2, 3, 1)
     x = x if good(x) else channels_last(image).transpose(0, 2, 3, 1)
+    if not good(x):
+        apart()
     return x if good(x) else np.ascontiguousarray(x)
 
 

@@ -22,13 +22,14 @@ from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.emit import SIZE, peek, take
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, clear, like
-from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
+from nailorch.kernels.fast.memory import address, apart, floats, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
 
 PLACES = 96  # a piece of work: so many rows of the left matrix (their stretches stay in the second cache)
 DEPTH = 512  # and so many columns of it at a time
 BEYOND = 1 << 21  # numbers of a result: with its sources, more than caches hold until they are wanted again
+SMALL = 1 << 17  # multiplications that one thread has done before two would have begun
 NARROW = 8  # rows of the tiles for what is left of the channels
 SPARE = 8  # a last tile may be taller than what is left
 
@@ -193,19 +194,24 @@ def walk(_, job):
 
 
 def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=None, relu=0, gate=None, added=None,
-          size=0):
-    """Cut a walk over N images into pieces, and let the threads take them. Out may be a part of `size` numbers."""
+          size=0, by_panels=False):
+    """Cut a walk over N images into pieces, and let the threads take them. Out may be a part of `size` numbers.
+
+    `by_panels`, a piece is a single panel: where the time is that of reading the weights, threads are to read as many.
+    """
     total, wide = N * out.shape[2] * out.shape[3], panel_width(channels)
     panels, nothing = -(-channels // wide), zeros(max(depth, channels) + WIDE * LANES)
     pieces, enough = -(-total // PLACES) * groups, 6 * threads.count()
     shares = min(panels, -(-enough // pieces)) if pieces < enough else 1
+    shares = panels if by_panels else shares
     bias = nothing if bias is None else np.ascontiguousarray(bias)
     threads.run(walk, Walk(
         address(out), *strides(out), N, *out.shape[2:], address(source), *strides(source), *source.shape[2:], *step,
         depth, address(weight), channels, groups, address(bias), int(relu), int(gate is not None),
         beside(gate if added is None else added, out), address(nothing), len(dy), address(dy), address(dx),
         min(PLACES, total), -(-panels // shares), added=int(added is not None),
-        streamed=int(max(out.size, size) >= BEYOND and channels % LANES == 0), wide=wide))
+        streamed=int(max(out.size, size) >= BEYOND and channels % LANES == 0), wide=wide),
+        total * len(dy) * depth * channels * groups // SMALL)
 
 
 def beside(other, out):
@@ -356,6 +362,7 @@ def cell_addresses(weight, cells):
 
 def padded(image, window):
     """Copy images into zeros, their channels side by side."""
+    apart()
     (N, C, H, W), ((top, bottom), (left, right)) = image.shape, window.pad
     x = images(N, C, H + top + bottom, W + left + right)
     for edge in (x[:, :, :top], x[:, :, top + H:], x[..., :left], x[..., left + W:]):

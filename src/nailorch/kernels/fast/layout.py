@@ -14,7 +14,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address, images, unwritten
+from nailorch.kernels.fast.memory import address, apart, images, unwritten
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import turn
 from nailorch.kernels.fast.vectors import save, sweep
@@ -114,15 +114,16 @@ def channels_last(image):
     return copied(image)
 
 
-def copied(image):
-    """Return a copy of the images, the channels of a pixel side by side."""
+def copied(image, y=None):
+    """Return a copy of the images, the channels of a pixel side by side; or write it into y."""
     N, C, H, W = image.shape
     n, c, h, w = image.strides
-    y = images(N, C, H, W)
+    y = images(N, C, H, W) if y is None else y
     if w == 4 and (h == 4 * W or H == 1) and image.flags.aligned:  # whole planes
         threads.run(turn_matrices, Turning(address(image), n, c, address(y), y.strides[0], 4 * C, N, C, H * W),
                     y.size // SMALL)
     else:
+        apart()
         np.copyto(y, image)
     return y
 
@@ -139,6 +140,7 @@ def in_order(array, model):
         return array
     if model.ndim == 4 and model.transpose(0, 2, 3, 1).flags.c_contiguous:
         return copied(array)
+    apart()
     copy = unwritten(model)
     np.copyto(copy, array)
     return copy

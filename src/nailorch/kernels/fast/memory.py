@@ -8,11 +8,13 @@ are free grow together, and serve for larger ones. What thousands of blocks did 
 from __future__ import annotations
 
 import bisect
+import contextvars
 import ctypes
 import os
 import threading
 from collections import deque
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +27,31 @@ PAGE = 1 << 12
 IDLE = 1 << 12  # blocks taken elsewhere, after which a stretch is given back: a training step takes some hundreds
 HEAD = object.__basicsize__  # bytes at the beginning of every object; in an array, its address comes next
 word = ctypes.c_size_t.from_address
+recorder: contextvars.ContextVar[Any] = contextvars.ContextVar('nailorch_recorder', default=None)  # see recording.py
 
 
 def address(array: Array) -> int:
     """Return where an array's first element lies; array.__array_interface__ says so too, in six times the time."""
-    return word(id(array) + HEAD).value
+    at = word(id(array) + HEAD).value
+    listener = recorder.get()
+    if listener is not None:
+        listener.hear(array, at)
+    return at
+
+
+def apart() -> None:
+    """Say that NumPy computes here, or Python decides, by numbers that the next call may see changed."""
+    listener = recorder.get()
+    if listener is not None:
+        listener.jobs_alone = False
+
+
+def verdict() -> Array:
+    """Return a word that is 1; a job makes it 0 where its results are not to be used."""
+    word, listener = np.ones(1, np.int64), recorder.get()
+    if listener is not None:
+        listener.verdicts.append(word)
+    return word
 
 
 class Stretch:
@@ -63,18 +85,24 @@ class Stretch:
 
 
 class Pool:
-    """Memory that is given out again, always the lowest that is free, so that little is ever touched."""
+    """Memory that is given out again, always the lowest that is free, so that little is ever touched.
 
-    def __init__(self) -> None:
+    Attributes:
+        least: bytes of the smallest block that is worth it.
+        grain: bytes that every block's size is a multiple of.
+    """
+
+    def __init__(self, least: int = LARGE, grain: int = PAGE) -> None:
+        self.least, self.grain = least, grain
         self.lock, self.taken = threading.Lock(), 0
         self.stretches: list[Stretch] = []
         self.loans: dict[int, Stretch] = {}
         self.returned: deque[tuple[int, int]] = deque()
 
     def take(self, size: int) -> Array:
-        if size < LARGE:
+        if size < self.least:
             return np.empty(size, np.uint8)
-        size = -(-size // PAGE) * PAGE
+        size = -(-size // self.grain) * self.grain
         with self.lock:
             self.collect()
             for stretch in self.stretches:
@@ -103,7 +131,7 @@ class Pool:
 
     def give_back(self, raw: Array) -> None:
         """Note that a part is free; the garbage collector may call this at any moment, even inside `take`."""
-        if raw.size >= LARGE:
+        if raw.size >= self.least:
             self.returned.append((address(raw), raw.size))
 
     def collect(self) -> None:
@@ -137,21 +165,22 @@ if hasattr(os, 'register_at_fork'):
 class Block:
     """Memory on loan: an array made of it keeps it, and when the last one is gone, it returns to the pool."""
 
-    def __init__(self, raw: Array, count: int) -> None:
-        self.raw, start = raw, address(raw)
+    def __init__(self, pool: Pool, raw: Array, count: int) -> None:
+        self.raw, self.give_back, start = raw, pool.give_back, address(raw)
         self.__array_interface__ = {'version': 3, 'shape': (count,), 'typestr': '<f4',
                                     'data': (-(-start // ALIGN) * ALIGN, False)}
 
-    def __del__(self, give_back=POOL.give_back) -> None:
-        give_back(self.raw)
+    def __del__(self) -> None:
+        self.give_back(self.raw)
 
 
 def floats(count: int) -> Array:
     """Return `count` float32 numbers, whatever they may be, at the beginning of a cache line."""
-    size = max(4 * count, 4)
-    raw = POOL.take(size + ALIGN)
-    if raw.size >= LARGE:
-        return np.asarray(Block(raw, count))
+    size, listener = max(4 * count, 4), recorder.get()
+    pool = POOL if listener is None else listener.pool
+    raw = pool.take(size + ALIGN)
+    if raw.size >= pool.least:
+        return np.asarray(Block(pool, raw, count))
     start = -address(raw) % ALIGN
     return raw[start:start + size].view(np.float32)
 
@@ -163,7 +192,9 @@ def octets(count: int) -> Array:
 
 def new(*shape: int) -> Array:
     """Return an unwritten array; a large one lies in memory that was used before."""
-    return floats(prod(shape)).reshape(shape) if 4 * prod(shape) >= LARGE else np.empty(shape, np.float32)
+    if 4 * prod(shape) < LARGE and recorder.get() is None:
+        return np.empty(shape, np.float32)
+    return floats(prod(shape)).reshape(shape)
 
 
 def images(N: int, C: int, H: int, W: int) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address
+from nailorch.kernels.fast.memory import address, apart
 
 CHUNK = 1 << 16  # bytes, whose checksum is one vector
 FEW = 1 << 15  # bytes that are copied as they are: a checksum would take longer
@@ -107,6 +107,8 @@ def packed(kind, weight, make):
     """Return make(), a packed copy of the weights for some kind of use, or the one that was kept."""
     owner = owner_of(weight)
     fixed = id(owner) in constants
+    if not fixed:
+        apart()
     now = 'constant' if fixed else fingerprint(weight)
     if now is None:
         return make()

@@ -18,7 +18,7 @@ from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, peek, take
 from nailorch.kernels.fast.jit import opened, worker
 from nailorch.kernels.fast.layout import channels_last
-from nailorch.kernels.fast.memory import address, images, octets, strides
+from nailorch.kernels.fast.memory import address, apart, images, octets, strides
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.vectors import load, save, store, sweep
 
@@ -318,6 +318,7 @@ def bytes_last(index):
     """Return the index with the channels of a pixel side by side."""
     if index.shape[1] == 1 or index.strides[1] == 1:
         return index
+    apart()
     return np.ascontiguousarray(index.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 

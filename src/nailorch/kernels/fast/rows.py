@@ -10,7 +10,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, peek, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address, new
+from nailorch.kernels.fast.memory import address, apart, new
 from nailorch.kernels.fast.vectors import across, exp, ln, load, store, sweep, total
 
 TOGETHER = 1 << 12  # numbers to a piece of work
@@ -111,7 +111,10 @@ def run(kind, x, y, target=None, scale=None):
 
 def normalised(x, axis, kind):
     turned = axis not in (-1, x.ndim - 1)
-    x = np.ascontiguousarray(np.moveaxis(x, axis, -1) if turned else x)
+    x = np.moveaxis(x, axis, -1) if turned else x
+    if not x.flags.c_contiguous:
+        apart()
+        x = np.ascontiguousarray(x)
     y = run(kind, x, new(*x.shape))
     return np.moveaxis(y, -1, axis) if turned else y
 

@@ -29,7 +29,7 @@ from numba.core import serialize
 from nailorch.config import thread_count
 from nailorch.kernels.fast.emit import add, ask, call, peek, poke, rest, watch
 from nailorch.kernels.fast.jit import jit
-from nailorch.kernels.fast.memory import address
+from nailorch.kernels.fast.memory import address, recorder
 from nailorch.kernels.fast.notice import announced
 
 AWAKE = 300e-6  # seconds that a helper looks out for work before it sleeps; waking it takes a tenth of that
@@ -66,9 +66,21 @@ def run(worker, job, most=ALL) -> None:
         return
     asked = count()
     workers = min(asked, most)
+    listener = recorder.get()
+    if listener is not None:
+        listener.note(worker.address, words, workers)
     failure = ENGAGED if workers <= 1 else helpers().lead(worker.address, at, workers, asked)
     if failure == ENGAGED:
         failure = alone(worker.address, at)
+    if failure:
+        raise raised(failure)
+
+
+def run_again(jobs, first, last) -> None:
+    """Run some of a table's jobs, three words each: a worker's address, a job's, and how many threads it is for."""
+    asked = count()
+    at, number = address(jobs) + 24 * first, last - first
+    failure = helpers().lead_all(at, number, asked) if asked > 1 else lead_all(0, at, number)
     if failure:
         raise raised(failure)
 
@@ -115,6 +127,20 @@ def lead(board, function, job, workers):
     failure = failure if failure != 0 else peek(board + FAILURE)
     add(board + BUSY, -1)
     return failure
+
+
+@jit
+def lead_all(board, jobs, number):
+    """Do one job of a table after the other, from its beginning; return what `lead` does."""
+    for at in range(jobs, jobs + 24 * number, 24):
+        function, job, workers = peek(at), peek(at + 8), peek(at + 16)
+        poke(job + 8, 0)  # so much of it is taken
+        failure = ENGAGED if workers <= 1 else lead(board, function, job, workers)
+        if failure == ENGAGED:
+            failure = alone(function, job)
+        if failure:
+            return failure
+    return 0
 
 
 @jit
@@ -174,9 +200,16 @@ class Helpers:
 
     def lead(self, function: int, job: int, workers: int, asked: int) -> int:
         """Do a job with helpers, one less than workers, of those asked for; return what `lead` above does."""
+        self.see_to(asked)
+        return lead(self.board, function, job, workers)
+
+    def lead_all(self, jobs: int, number: int, asked: int) -> int:
+        self.see_to(asked)
+        return lead_all(self.board, jobs, number)
+
+    def see_to(self, asked: int) -> None:
         if not asked - 1 <= len(self.threads) < max(asked, PROCESSORS) or self.leaving:
             self.gather(asked)
-        return lead(self.board, function, job, workers)
 
     def gather(self, asked: int) -> None:
         """See that there are so many helpers, and not many more than processors."""

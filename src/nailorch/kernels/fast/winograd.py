@@ -24,7 +24,7 @@ from nailorch.kernels.fast.emit import poke, take
 from nailorch.kernels.fast.gemm import SPARE, cell_addresses, pack_block, tall, tile
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
-from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
+from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
 from nailorch.kernels.fast.outer import outer, turn_rows
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import FETCHED, WIDE, add_numbers
@@ -213,7 +213,7 @@ def share_points(_, job):
 def start(g, total):
     """Convolve: return the numbers of the tiles whose results are not all finite."""
     workers, points, row = threads.count(), (g.m + 2)**2, 4 * g.depth
-    finite, spoilt = np.ones(1, np.int64), np.zeros(total, np.int64)
+    finite, spoilt = verdict(), np.zeros(total, np.int64)
     own = total >= 2 * PIECE * workers and g.depth * g.channels <= OWN_WEIGHTS
     shared = total if own else even(total, SHARED)
     each = even(shared, OWN, workers) if own else even(shared, PIECE)
@@ -227,7 +227,10 @@ def start(g, total):
         if not own:
             threads.run(share_points, g)
         threads.run(convolve_tiles, g, workers)  # the scratch is for no more
-    return NONE if finite[0] else np.flatnonzero(spoilt)
+    if finite[0]:
+        return NONE
+    apart()
+    return np.flatnonzero(spoilt)
 
 
 def even(total, most, multiple=1):

@@ -1,0 +1,168 @@
+"""A run of kernels that was written down, and can be run again in one call.
+
+Between two kernels stands Python: shapes are checked, memory is found, the fifty words of a job are put together. For a
+single image that takes about as long as the smaller kernels themselves, and each time it comes to the same: all that
+differs is the numbers in the images. So a Recording listens while kernels run, and keeps what they tell the threads:
+which worker is to run, and the words of its job. Those are addresses and sizes. Run again, the same workers find other
+numbers at the same addresses. (With graphics processors this is called a graph.)
+
+Three things make it right.
+
+- Addresses stay good. While a Recording listens, memory comes from an arena of its own, which nobody else is given. It
+  is lent and returned as ever, so one place may serve several results in turn; run again, they come in the same order.
+  Arrays that lie elsewhere, weights and tables, are kept: `memory.address` tells of each whose address is asked for.
+- Nothing else was done. Where NumPy computes on the way, or Python decides by numbers, `memory.apart` says so.
+- Winograd's results may be not finite, and are then computed anew, by Python. A job says so in a word, `verdict`.
+
+That all three were seen to everywhere is checked by whoever records, session/replaying.py: it runs again on other
+numbers, with nothing but NaN in the arena, and compares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numba import config
+
+from nailorch.kernels.fast import threads
+from nailorch.kernels.fast.layout import copied
+from nailorch.kernels.fast.memory import ALIGN, Pool, Stretch, address, images, octets, recorder
+from nailorch.shapes import Array
+
+
+def possible() -> bool:
+    """Return whether jobs are compiled: interpreted ones cannot be run by their addresses."""
+    return not config.DISABLE_JIT
+
+
+class Full(MemoryError):
+    """A run needs more memory than an arena has."""
+
+
+class Arena(Pool):
+    """One stretch of memory, whose parts are lent down to the smallest. `top` bytes of it were ever used."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(least=0, grain=ALIGN)
+        self.whole, self.top = Stretch(size), 0
+        self.stretches.append(self.whole)
+
+    def take(self, size: int) -> Array:
+        raw = super().take(size)
+        self.top = max(self.top, address(raw) + raw.size - self.whole.begin)
+        return raw
+
+    def another(self, size: int) -> Stretch:
+        raise Full
+
+    def drop_idle(self, since: int | None = None) -> None:
+        """Drop nothing: addresses in here are known to jobs."""
+
+    def holds(self, at: int) -> bool:
+        return self.whole.begin <= at < self.whole.begin + self.whole.memory.size
+
+
+class Recording:
+    """Jobs that ran once, and run again.
+
+    Attributes:
+        threads: how many there were; with more or fewer, work is cut otherwise.
+        jobs_alone: False once something else was done than jobs.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.threads, self.pool, self.jobs_alone = threads.count(), Arena(limit), True
+        self.jobs: list[tuple[int, Any, int]] = []
+        self.kept: list[Array] = []
+        self.verdicts: list[Array] = []
+        self.table = np.empty((0, 3), np.int64)
+
+    @property
+    def bytes(self) -> int:
+        return self.pool.top
+
+    def fits(self) -> bool:
+        return self.threads == threads.count()
+
+    # what happens while it listens
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        token = recorder.set(self)
+        try:
+            yield
+        finally:
+            recorder.reset(token)
+
+    def hear(self, array: Array, at: int) -> None:
+        if not self.pool.holds(at):
+            self.kept.append(array)
+
+    def note(self, worker: int, words: Any, workers: int) -> None:
+        self.jobs.append((worker, words, workers))
+
+    def attempt(self, call: Callable[[], tuple[Array, ...]]) -> tuple[tuple[Array, ...], bool]:
+        """Return what a call returns, and whether its jobs alone will make the same of other numbers."""
+        before, self.jobs_alone = (len(self.jobs), len(self.kept), len(self.verdicts)), True
+        with self.listening():
+            ys = call()
+        if self.jobs_alone and all(self.pool.holds(address(y)) for y in ys):
+            return ys, True
+        for noted, count in zip((self.jobs, self.kept, self.verdicts), before, strict=True):
+            del noted[count:]
+        return ys, False
+
+    # arrays in the arena
+
+    def own(self, array: Array) -> Array:
+        """Return a copy in the arena, in the same memory order."""
+        with self.listening():
+            raw = octets(array.nbytes)
+        copy = np.ndarray(array.shape, array.dtype, raw, strides=np.empty_like(array).strides)
+        np.copyto(copy, array)
+        return copy
+
+    def pixels(self, image: Array) -> Array:
+        """Return a copy of images in the arena, the channels of a pixel side by side."""
+        with self.listening():
+            copy = images(*image.shape)
+        return copied(image, copy)
+
+    def window(self, array: Array) -> Array:
+        """Return an array of the arena without holding on to its place there; any other as it is."""
+        at = address(array)
+        if not self.pool.holds(at):
+            return array
+        whole = self.pool.whole
+        return np.ndarray(array.shape, array.dtype, whole.memory, at - whole.begin, array.strides)
+
+    def spoil(self) -> None:
+        """Make NaN of all numbers in the arena."""
+        self.pool.whole.memory[:self.pool.top] = 0xFF
+
+    # again
+
+    def fill(self, copy: Array, array: Array) -> None:
+        """Copy other numbers to where `own` or `pixels` copied some."""
+        if copy.strides == array.strides or copy.ndim != 4 or copy.strides[1] != copy.itemsize:
+            np.copyto(copy, array)
+        else:
+            copied(array, copy)
+
+    def run_again(self, first: int, last: int) -> None:
+        """Run some of the jobs again, all of which have ended when this returns."""
+        if len(self.table) != len(self.jobs):
+            self.table = np.array([(worker, words.buffer_info()[0], workers) for worker, words, workers in self.jobs])
+        if last > first:
+            threads.run_again(self.table, first, last)
+
+    def begin(self) -> None:
+        for word in self.verdicts:
+            word[0] = 1
+
+    def is_good(self) -> bool:
+        """Return whether no job since `begin` has found its results not to be used."""
+        return all([word[0] for word in self.verdicts])

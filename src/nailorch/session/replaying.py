@@ -1,0 +1,187 @@
+"""A plan's run, written down: for small batches, where Python between the kernels takes a good part of the time.
+
+When a plan has run a few times with the same weights and as many threads, it runs once more in memory of its own, and
+what it tells the kernels is noted (kernels/fast/recording.py says how that can be right). From then on a call copies
+its inputs there, has all jobs run again, and copies the results out. Steps that are more than jobs, a user's Function
+for one, are called between them as ever, and what they return is copied to where it lay when it was noted.
+
+A wrong answer is worth nothing. So only steps are tried that are known to be jobs and nothing else, kernels say where
+they are not, and a rehearsal on other numbers compares each step with what it returns when it is called. Where one
+differs, where a batch is large, or while another thread uses the recording, the plan runs as it always did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nailorch import kernels
+from nailorch.shapes import Array
+
+if TYPE_CHECKING:
+    from nailorch.session.running import Found, Plan, Weighted
+
+__all__ = ['Replay', 'Replays']
+
+LIMIT = 64 << 20  # bytes of results and scratch; with more of them to compute, Python's share is small
+AFTER = 2  # runs, before one is written down
+
+
+class Part(NamedTuple):
+    """A step of the recording: jobs from `first` to before `last`, or a call.
+
+    Attributes:
+        alone: the jobs make all of it.
+        call: the step as it is called, on the inputs as they lie in the recording.
+        outputs: where its results lie there.
+    """
+
+    first: int
+    last: int
+    alone: bool
+    call: Callable[[], tuple[Array, ...]]
+    outputs: list[Array]
+
+
+class Replay:
+    """A plan's run on certain weights, that can be run again: by one thread at a time.
+
+    Raises:
+        MemoryError: it takes more than LIMIT bytes.
+    """
+
+    def __init__(self, recording: Any, plan: Plan, weights: Weighted, inputs: Found, outputs: Sequence[int]) -> None:
+        self.recording, self.weights = recording, weights
+        self.parts = list[Part]()
+        self.inputs = {id: self.recording.pixels(x) if id in plan.pixels else self.recording.own(x)
+                       for id, x in inputs.items()}
+        found = plan.run(dict(self.inputs), weights, lambda *step: self.note(plan, *step))
+        self.outputs = {id: self.recording.window(found[id]) for id in outputs}
+        self.stretches = joined(self.parts)
+
+    def note(self, plan: Plan, place: int, call: Callable[[], tuple[Array, ...]], found: Found) -> tuple[Array, ...]:
+        recording, run, kept = self.recording, plan.runs[place], self.weights.steps[place]
+        inputs, first = [recording.window(found[id]) for id in plan.inputs[place]], len(recording.jobs)
+        ys, alone = recording.attempt(call) if plan.steps[place].of_jobs else (call(), False)
+        if not alone:
+            ys = tuple(map(recording.own, ys))
+        self.parts.append(Part(first, len(recording.jobs), alone, lambda: run(kept, *inputs),
+                               [recording.window(y) for y in ys]))
+        return ys
+
+    def is_right(self) -> bool:
+        """Rehearse on other numbers: return whether each step's jobs make of them what it returns when called."""
+        others = [other_numbers(x) for x in self.inputs.values()]
+        self.recording.spoil()
+        self.fill(others)
+        for part in self.parts:
+            expected = part.call()
+            if not part.alone:
+                copy_all(expected, part.outputs)
+                continue
+            self.recording.run_again(part.first, part.last)
+            if any(bits(y) != bits(out) for y, out in zip(expected, part.outputs, strict=True)):
+                return False
+        return self.recording.is_good()
+
+    def fill(self, arrays: Sequence[Array]) -> None:
+        for copy, array in zip(self.inputs.values(), arrays, strict=True):
+            self.recording.fill(copy, array)
+        self.recording.begin()
+
+    def __call__(self, arrays: Sequence[Array]) -> Found | None:
+        """Return the outputs for other inputs, as arrays of their own; None where kernels alone do not find them."""
+        self.fill(arrays)
+        for part in self.stretches:
+            self.recording.run_again(part.first, part.last)
+            if not self.recording.is_good():
+                return None
+            if not part.alone:
+                copy_all(part.call(), part.outputs)
+        return {id: y.copy(order='K') for id, y in self.outputs.items()}
+
+
+class Replays:
+    """The recording of a plan, if it has one, and whose turn it is to make one.
+
+    No lock guards it, which a forked child could find locked: whoever takes the recording from the list has it.
+    """
+
+    def __init__(self) -> None:
+        self.idle = list[Replay]()
+        self.state: Any = None
+        self.runs = 0
+
+    @property
+    def bytes(self) -> int:
+        return sum(replay.recording.bytes for replay in list(self.idle))
+
+    def run(self, weights: Weighted, arrays: Sequence[Array]) -> Found | None:
+        """Return the outputs, or None where the plan has to run."""
+        try:
+            replay = self.idle.pop()
+        except IndexError:
+            return None
+        if replay.weights is not weights or not replay.recording.fits():
+            return None
+        try:
+            return replay(arrays)
+        finally:
+            self.idle.append(replay)
+
+    def is_due(self, weights: Weighted) -> bool:
+        """Return whether this plan has now run often enough to be written down: once for the same circumstances."""
+        state = id(weights), kernels.computing_threads()
+        self.runs = self.runs + 1 if state == self.state else 1
+        self.state = state
+        return self.runs == AFTER
+
+    def make(self, plan: Plan, weights: Weighted, inputs: Found, outputs: Sequence[int]) -> None:
+        """Write the plan down, if it is worth it and can be."""
+        if not plan.n or 2 * sum(step.of_jobs for step in plan.steps) < len(plan.steps):
+            return
+        recording = kernels.listener(LIMIT)
+        if recording is None:
+            return
+        try:
+            replay = Replay(recording, plan, weights, inputs, outputs)
+            with np.errstate(all='ignore'):
+                if recording.jobs and replay.is_right():
+                    self.idle.append(replay)
+        except MemoryError:
+            pass
+
+
+def joined(parts: Sequence[Part]) -> list[Part]:
+    """Return the parts, those made of jobs alone joined with what comes before the next call."""
+    first, stretches = 0, list[Part]()
+    for part in parts:
+        if not part.alone:
+            stretches.append(part._replace(first=first))
+            first = part.last
+    if parts and parts[-1].alone:
+        stretches.append(parts[-1]._replace(first=first))
+    return stretches
+
+
+def copy_all(arrays: Sequence[Array], places: Sequence[Array]) -> None:
+    for array, place in zip(arrays, places, strict=True):
+        np.copyto(place, array)
+
+
+def bits(array: Array) -> bytes:
+    return array.tobytes()
+
+
+def other_numbers(x: Array) -> Array:
+    """Return x's finite numbers in another order: what follows can take them. Of a single number, some around it."""
+    rng = np.random.default_rng(0)
+    mixed = rng.permutation(x.ravel()).reshape(x.shape)
+    if x.dtype.kind != 'f':
+        return mixed
+    mixed = np.nan_to_num(mixed, posinf=1, neginf=-1)
+    if mixed.min() < mixed.max():
+        return mixed
+    return (np.where(mixed, mixed, 1) * rng.uniform(0.5, 1, x.shape)).astype(x.dtype)
