@@ -475,8 +475,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '若它由输入算出，请使用 nailorch.functions，而不要用 NumPy 处理 x.data',
     ),
     'summary.input': (
-        'summary: input_shape={shape} is no shape of one item: (C, H, W) or (features,), without the batch axis',
-        'summary：input_shape={shape} 不是一个样本的形状；应为 (C, H, W) 或 (特征数,)，不含批量轴',
+        '{who}: input_shape={shape} is no shape of one item: (C, H, W) or (features,), without the batch axis; '
+        'for several inputs, a list of such shapes',
+        '{who}：input_shape={shape} 不是一个样本的形状；应为 (C, H, W) 或 (特征数,)，不含批量轴；'
+        '若有几个输入，请给出这样的形状的列表',
+    ),
+    'summary.inputs': (
+        '{who}: {model} takes {taken} inputs ({names}), and {count} shapes were given, input_shape={shape}; '
+        'give a list with one shape for each',
+        '{who}：{model} 有 {taken} 个输入（{names}），却给了 {count} 个形状，input_shape={shape}；'
+        '请给出列表，每个输入一个形状',
     ),
     'summary.batch': (
         '{error}\nsummary: input_shape={shape} is the shape of one item, to which the batch axis is added. '
@@ -521,6 +529,86 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '权重 {weight} MB · 输入 {input} MB · 各层输出 {output} MB',
     ),
     'summary.unused': ('not used: {names}', '未用到：{names}'),
+    # inspection
+    'inspect.rows': (
+        '{who}: {layer} gives {shape}, which has no rows and columns',
+        '{who}：{layer} 的输出形状是 {shape}，没有行和列',
+    ),
+    'inspect.unit': (
+        '{who}: {layer} gives {shape}; there is no unit {unit}',
+        '{who}：{layer} 的输出形状是 {shape}，没有单元 {unit}',
+    ),
+    'inspect.images': (
+        '{who}: images are floats with the axes (N, C, H, W) or (C, H, W); x.shape={shape}, {dtype}',
+        '{who}：图像应为浮点数，轴为 (N, C, H, W) 或 (C, H, W)；x.shape={shape}，{dtype}',
+    ),
+    'inspect.seen': (
+        '{who}: seen={seen!r} is none of the {count} inputs, which are numbered from 0',
+        '{who}：seen={seen!r} 不对，共有 {count} 个输入，从 0 开始编号',
+    ),
+    'inspect.layer': (
+        '{who}: no layer {layer!r} computes here; there are {names} ...',
+        '{who}：没有名为 {layer!r} 的层参与计算；有 {names} ……',
+    ),
+    'inspect.filters': (
+        'filters: there is no convolution {layer}; there are {names}',
+        'filters：没有卷积层 {layer}；有 {names}',
+    ),
+    'inspect.no_filters': (
+        'filters: there are no convolutions. A model that was never called does not know its sizes yet',
+        'filters：没有卷积层。从未调用过的模型还不知道各层大小',
+    ),
+    'inspect.no_convolution': (
+        '{who}: {model} has no convolution; a layer that gives maps can be named',
+        '{who}：{model} 没有卷积层；可以指定一个输出特征图的层',
+    ),
+    'inspect.square': (
+        'occlusion: a square of {size} pixels does not fit into an image of {H}x{W}',
+        'occlusion：边长 {size} 像素的方块放不进 {H}x{W} 的图像',
+    ),
+    'inspect.scores': (
+        '{who}: scores have the axes (N, K), one number a class; {model} gives {shape}',
+        '{who}：得分应有 (N, K) 两个轴，每个类别一个数；{model} 的输出形状是 {shape}',
+    ),
+    'inspect.target': (
+        '{who}: classes go from 0 to {last}; target={target!r}',
+        '{who}：类别编号是 0 到 {last}；target={target!r}',
+    ),
+    'metrics.classes': (
+        'confusion_matrix: classes go from 0 to {last}, found {low} to {high}',
+        'confusion_matrix：类别编号是 0 到 {last}，却有 {low} 到 {high}',
+    ),
+    'metrics.shapes': (
+        'metrics: predictions and labels differ in shape: {predicted}, {labels}',
+        'metrics：预测与标签的形状不同：{predicted}、{labels}',
+    ),
+    # explanations
+    'explain.unknown': (
+        'explain: there is no explanation of {name!r}{meant}; there are {names}',
+        'explain：没有 {name!r} 的讲解{meant}；可讲解的有 {names}',
+    ),
+    'explain.meant': (' (did you mean {near!r}?)', '（是不是想写 {near!r}？）'),
+    'explain.axes': (
+        'explain: {name} has {ndim} axes, {least} to {most} are understood; {name}.shape={shape}',
+        'explain：{name} 有 {ndim} 个轴，应有 {least} 到 {most} 个；{name}.shape={shape}',
+    ),
+    'explain.numbers': ('explain: {name} holds {dtype}, no numbers', 'explain：{name} 里是 {dtype}，不是数'),
+    'explain.gy': (
+        'explain: gy has {got} numbers, the result has {expected}; gy.shape={gy}, y.shape={y}',
+        'explain：gy 有 {got} 个数，结果有 {expected} 个；gy.shape={gy}，y.shape={y}',
+    ),
+    'explain.channels': (
+        'explain: x has {channels} channels, W one; x.shape={x}, W.shape={W}: give W as (C, KH, KW)',
+        'explain：x 有 {channels} 个通道，W 只有一个；x.shape={x}，W.shape={W}：请把 W 写成 (C, KH, KW)',
+    ),
+    'explain.gradient': (
+        'explain: {op} has gradients of {names}, not of {of!r}',
+        'explain：{op} 有对 {names} 的梯度，没有对 {of!r} 的',
+    ),
+    'explain.cell': (
+        '{of} has the shape {shape}: there is no cell {cell}',
+        '{of} 的形状是 {shape}，没有 {cell} 这一格',
+    ),
     # ONNX files
     'onnx.extra': (
         "ONNX files need the package onnx, which cannot be imported ({error}): pip install 'nailorch[onnx]'",
@@ -583,6 +671,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{op}: images (N, C, H, W) or signals (N, C, L) are expected, got {shape}; volumes are not known here',
         '{op}：应为图像 (N, C, H, W) 或信号 (N, C, L)，得到的是 {shape}；这里不支持体数据',
     ),
+    'onnx.read.count': (
+        '{model} takes {expected} inputs ({names}), got {got}',
+        '{model} 有 {expected} 个输入（{names}），得到的是 {got} 个',
+    ),
     'onnx.read.rank': (
         '{model}: the input {name} has {expected} axes, {wanted}; got {ndim}, {shape}{remedy}',
         '{model}：输入 {name} 应有 {expected} 个轴 {wanted}，得到的有 {ndim} 个：{shape}{remedy}',
@@ -590,6 +682,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'onnx.read.single': (
         '. For a single item, add the batch axis: {name}[None]',
         '。若只有一个样本，请添上批量轴：{name}[None]',
+    ),
+    'onnx.read.setting': (
+        'a setting (such as how many, or which shape) is computed from the numbers that go in; a summary, a session or '
+        'a file would keep that of one example. The model itself can be called',
+        '某个设置（例如个数或形状）由输入的数值算出；概览、会话或文件只会记住某一个样本的值。可以直接调用模型本身',
     ),
     'onnx.read.large': (
         'an array of shape {shape} would be needed; at most {most:,} elements are made from numbers in a file',
@@ -862,6 +959,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'Resume with the same settings, or start in a new run folder',
         '继续训练：{path} 属于另一次训练：{name} 原为 {saved}，现在是 {now}。'
         '请用相同的设置继续，或在新的运行文件夹中开始',
+    ),
+    'resume.fixed': (
+        'resume: {path} was changed since this training began: {changes}. A training cannot go on with that: put it '
+        'back, or begin anew: nailorch train --config {path}',
+        '继续训练：{path} 在训练开始后被修改过：{changes}。训练无法这样继续：请改回去，'
+        '或重新开始：nailorch train --config {path}',
     ),
     'checkpoint.content': (
         'resume: {path} does not hold what this training needs: {reason}',

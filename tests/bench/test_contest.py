@@ -213,3 +213,12 @@ def test_a_participant_that_dies_is_a_failure(monkeypatch):
 def test_a_program_that_fails_says_why():
     with pytest.raises(RuntimeError, match='no_such_module'):
         in_a_process('nailorch.bench.no_such_module', 1)
+
+
+def test_a_process_is_heard_while_it_works(tmp_path, monkeypatch):
+    (tmp_path / 'speaking.py').write_text('import sys\nfor word in sys.argv[1:]:\n    print(word, file=sys.stderr)\n'
+                                          'print("[" + "1, " * 99999 + "2]")\n')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    heard = []
+    assert sum(in_a_process('speaking', 1, 'one', 'two', heard=heard.append)) == 100001
+    assert heard == ['one', 'two']

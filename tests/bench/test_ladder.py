@@ -31,7 +31,9 @@ def test_the_ladder_leads_from_loops_to_the_engines():
 
 
 def test_climbing_measures_every_rung_but_loops_that_would_not_end():
-    steps = ladder.climb(TINY, rounds=2)
+    begun = []
+    steps = ladder.climb(TINY, rounds=2, begin=lambda rung: begun.append(rung))
+    assert begun == [step.rung for step in steps]
     result = 4 * 2 * 4 * 4 * 5
     assert all(step.seconds is not None and step.seconds[1] > 0 for step in steps)
     assert all(step.bytes is not None and step.bytes >= result for step in steps)

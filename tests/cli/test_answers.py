@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import nailorch.functions as F
+import nailorch.layers as L
+from nailorch import Model, onnx
 from nailorch.cli import predict
 from nailorch.cli.opening import Opened
 from nailorch.datasets import ImageFolder
@@ -17,6 +20,15 @@ from nailorch.training.data import DATASETS
 from nailorch.training.runs import Run
 from nailorch.training.settings import Settings
 from nailorch.transforms import Compose, Resize
+
+
+class TwoInputs(Model):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.scale = L.Conv2d(4, 3, pad=1, in_channels=3), L.Linear(4, in_size=5)
+
+    def forward(self, x, v):
+        return self.conv(x) * F.reshape(self.scale(v), (len(v), 4, 1, 1))
 
 
 @pytest.fixture
@@ -284,6 +296,7 @@ def test_a_run_whose_accuracy_is_no_number_is_damaged(program, copy):
 
 
 def test_show_tells_epochs_and_files(program, root):
+    assert program('runs', 'latest', '--root', root) == program('runs', 'show', '--root', root)
     code, out, _ = program('runs', 'show', '--root', root)
     assert code == 0
     assert 'train loss' in out
@@ -315,6 +328,28 @@ def test_summary_of_other_images_and_classes_in_json(program):
     assert told['rows'][-1]['shapes'] == [[1, 7]]
     # after pad 2, a kernel of 5 and pooling: 16x24; after another kernel of 5 and pooling: 6x10, of 16 channels
     assert told['parameters'] == 456 + 2416 + (960 * 120 + 120) + (120 * 84 + 84) + (84 * 7 + 7)
+
+
+def test_summary_of_a_run(program, complaint, root, trained):
+    code, out, err = program('summary', 'latest', '--root', root)
+    assert (code, err) == (0, '')
+    assert out.startswith('MNISTNet, input (1, 3, 8, 8)\n')
+    assert '(1, 2)' in out
+    assert '--classes' in complaint('summary', trained, '--classes', '3')[1]
+
+
+def test_what_is_no_run_and_no_model_names_both(complaint, root):
+    code, line = complaint('summary', 'qqqq', '--root', root)
+    assert code == 1
+    assert 'nothing in' in line and 'Models: mlp, ' in line
+
+
+def test_summary_of_an_onnx_file_with_two_inputs(program, tmp_path):
+    pytest.importorskip('onnx')
+    path = onnx.export(TwoInputs(), tmp_path / 'two.onnx', (3, 8, 8), (5,))
+    code, out, _ = program('summary', path)
+    assert (code, out.splitlines()[0]) == (0, 'Network, input (1, 3, 8, 8), (1, 5)')
+    assert program('summary', path, '--input', '3,8,8', '--input', '5')[1] == out
 
 
 def test_summary_of_an_onnx_file(program, complaint, tmp_path):

@@ -1,10 +1,12 @@
 """`nailorch bench`: what it shows, keeps and refuses."""
 
+import argparse
 import json
 
 import pytest
 
 from nailorch.bench import peers
+from nailorch.cli import bench_tables
 from nailorch.config import Config
 
 FAST = ['--quick', '--rounds', '1', '--seconds', '0.001', '--threads', '1', '--peers', 'none']
@@ -14,7 +16,7 @@ FAST = ['--quick', '--rounds', '1', '--seconds', '0.001', '--threads', '1', '--p
 def no_limits(monkeypatch):
     """Limits that take no time to measure."""
     found = {'gflops': 100.0, 'gflops_by': 'fma loop', 'sgemm_gflops': 80.0, 'triad_gb_s': 20.0, 'read_gb_s': 30.0}
-    monkeypatch.setattr('nailorch.bench.campaign.in_a_process', lambda *_: found)
+    monkeypatch.setattr('nailorch.bench.campaign.in_a_process', lambda *_, **__: found)
 
 
 def test_bench_shows_a_table_and_saves_json(program, tmp_path, no_limits):
@@ -77,9 +79,27 @@ def test_the_ladder_is_shown_with_its_sources(program, monkeypatch):
     part = {'images': [1, 8, 30, 30], 'filters': [8, 8, 3, 3],
             'rungs': [{'name': 'seven_loops', 'seconds': [0.5, 0.5, 0.75], 'bytes': 25088},
                       {'name': 'cells', 'seconds': None, 'bytes': None}]}
-    monkeypatch.setattr('nailorch.bench.campaign.in_a_process', lambda *_: [part])
+    monkeypatch.setattr('nailorch.bench.campaign.in_a_process', lambda *_, **__: [part])
     code, out, _ = program('bench', 'ladder', '--sources', '--threads', '1')
     assert code == 0
     assert 'Images 1x8x30x30, filters 8x8x3x3; threads: 1' in out
     assert 'seven_loops' in out and '500–750' in out and '0.0251' in out and 'left out' in out
     assert 'sliding_window_view' in out
+    assert '500 ms, 0.0251 MB' in out
+
+
+@pytest.mark.parametrize(('width', 'beside'), [(80, 1), (180, 2)])
+def test_sources_stand_beside_each_other_where_there_is_room(capsys, monkeypatch, width, beside):
+    monkeypatch.setenv('COLUMNS', str(width))
+    bench_tables.show_sources([])
+    lines = capsys.readouterr().out.splitlines()
+    assert ('seven_loops' in lines[0], 'columns' in lines[0]) == (True, beside == 2)
+    assert all(len(line) <= width for line in lines)
+
+
+def test_each_rung_is_told_on_a_terminal_while_it_is_measured(capsys, monkeypatch):
+    monkeypatch.setattr('sys.stderr.isatty', lambda: True)
+    progress = bench_tables.Progress(argparse.Namespace(quiet=False))
+    progress.rung('winograd')
+    progress.say('')
+    assert capsys.readouterr().err == '\r\x1b[Kmeasuring winograd …\r\x1b[K'

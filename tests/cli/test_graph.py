@@ -21,6 +21,12 @@ def test_graph_writes_a_png_and_tells_it_in_words(program, tmp_path):
         assert picture.width > 200
 
 
+def test_graph_of_a_run(program, root, tmp_path):
+    code, out, err = program('graph', 'latest', '--root', root, '--out', tmp_path / 'a.svg', '--json')
+    assert (code, err) == (0, '')
+    assert '3×8×8' in json.loads(out)['description']
+
+
 @pytest.mark.parametrize(('arguments', 'code', 'expected'), [
     (['lenet', '--out', 'a.jpg'], 2, 'ends with .svg or .png'),
     (['lenett'], 2, 'did you mean lenet?'),

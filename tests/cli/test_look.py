@@ -87,6 +87,8 @@ def test_the_page_asks_nothing_of_the_network_and_tells_every_picture(program, p
     assert len(page.all('img')) == 2 * 7 + 1
     assert all(image.get('alt') for image in page.all('img'))
     assert all(heading.get('scope') in ('row', 'col') for heading in page.all('th'))
+    assert not re.search(r'<th[^>]*></th>', text)
+    assert text.index('<main>') < text.index('<input') < text.index('<footer>') < text.index('</main>')
     assert 'Where it looks' in text and '它在看哪里' in text
     assert len(list(tmp_path.glob('00*-input.png'))) == 2
 

@@ -59,7 +59,7 @@ def test_the_language_asked_for_does_not_outlast_the_call(program):
     (['doctor', 'now'], "doctor takes no 'now'"),
     (['--lang', 'fr', 'doctor'], "--lang: 'en' or 'zh', not 'fr'"),
     (['doctor', '--lang=fr'], "--lang: 'en' or 'zh', not 'fr'"),
-    (['runs', 'delete'], "invalid choice: 'delete' (choose from 'list', 'show'); see nailorch runs --help"),
+    (['runs', 'latest', 'other'], "runs takes no 'other'"),
     (['runs', '--root'], 'argument --root: expected one argument'),
 ])
 def test_what_is_not_understood_ends_with_2(complaint, arguments, expected):

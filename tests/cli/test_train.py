@@ -188,6 +188,33 @@ def test_resuming_a_finished_run_measures_it_again(program, trained):
     assert (trained / 'report.html').read_bytes() == before
 
 
+def edit(run, was, now):
+    config = (run / 'config.toml').read_text()
+    assert was in config
+    (run / 'config.toml').write_text(config.replace(was, now))
+
+
+def test_an_edited_config_is_named_when_a_run_goes_on(program, trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / trained.name)
+    edit(copy, 'flip = false', 'flip = true')
+    code, out, err = program('train', '--resume', copy, '--quiet')
+    assert (code, out) == (0, 'test accuracy 1.0000\n')
+    assert err == (f'nailorch: {copy}/config.toml was changed since this training began; from here on '
+                   'augmentation.flip: False -> True\n')
+    assert program('train', '--resume', copy, '--quiet')[2] == ''  # it is said once
+
+
+@pytest.mark.parametrize(('was', 'now', 'said'), [
+    ('lr = 0.02', 'lr = 0.5', 'training.lr: 0.02 -> 0.5'), ('seed = 0', 'seed = 1', 'seed: 0 -> 1'),
+    ('optimizer = "adam"', 'optimizer = "sgd"', 'training.optimizer: adam -> sgd')])
+def test_what_no_training_goes_on_with_is_an_error(complaint, trained, tmp_path, was, now, said):
+    copy = shutil.copytree(trained, tmp_path / trained.name)
+    edit(copy, was, now)
+    code, line = complaint('train', '--resume', copy)
+    assert code == 1
+    assert f'was changed since this training began: {said}. A training cannot go on' in line
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere the names of files are text')
 def test_a_class_whose_name_is_no_text_is_reported(program, pictures, tmp_path):
     data = tmp_path / 'data'

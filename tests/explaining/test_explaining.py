@@ -149,7 +149,7 @@ def test_both_languages():
 
 @pytest.mark.parametrize(('call', 'said'), [
     (lambda: explain('convd', X, K), "did you mean 'conv2d'"),
-    (lambda: explain('pooling', X, 2, of='W'), 'gradient of x'),
+    (lambda: explain('pooling', X, 2, of='W'), 'gradients of x, not of'),
     (lambda: explain('conv2d', X, K, of='b'), 'gradients of x, W'),
     (lambda: explain('conv2d', np.zeros(3), K), '1 axes'),
     (lambda: explain('conv2d', np.zeros((3, 4, 4)), K), '3 channels'),
@@ -162,6 +162,29 @@ def test_errors(call, said):
         call()
     with pytest.raises(IndexError, match='there is no cell'):
         explain('conv2d', X, K).cell(2, 0)
+
+
+@pytest.mark.parametrize('call', [
+    lambda: explain('convd', X, K), lambda: explain('pooling', X, 2, of='W'), lambda: explain('conv2d', X, K, of='b'),
+    lambda: explain('conv2d', np.zeros(3), K), lambda: explain('conv2d', np.zeros((3, 4, 4)), K),
+    lambda: explain('conv2d', np.array([['a']]), K), lambda: explain('conv2d', X, K, of='x', gy=[1, 2, 3]),
+    lambda: explain('softmax', X, of='W'), lambda: explain('linear', X, K, of='c')])
+def test_errors_are_in_chinese_too(call):
+    with using_config('lang', 'zh'), pytest.raises(ValueError, match=r'[\u4e00-\u9fff]'):
+        call()
+
+
+def test_a_pixel_that_no_window_chose_is_told_in_words():
+    told = explain('pooling', [[1, 2], [3, 4]], 2, of='x')
+    with using_config('lang', 'en'):
+        assert str(told.cell(0, 0)) == 'no window chose this pixel: 0'
+        assert str(told.cell(1, 1)) == '1 = 1'
+        for op in 'average_pooling', 'pooling':
+            assert str(explain(op, np.ones((3, 3)), 1, 2, of='x').cell(1, 1)).startswith('no window')
+        assert 'no window sees this pixel: 0' in str(explain('conv2d', np.ones((3, 3)), [[1.]], stride=2, of='x'))
+        assert str(explain('col2im', np.ones((4, 1)), (3, 3), 1, 2).cell(0, 1)) == 'no window sees this pixel: 0'
+    with using_config('lang', 'zh'):
+        assert str(told.cell(0, 0)) == '没有窗口选中这个像素: 0'
 
 
 def test_explain_is_a_function_of_the_package():

@@ -116,6 +116,21 @@ def test_columns_are_cut_where_one_box_is_read():
     assert uncut(layered([100] * 5, [(0, 1), (1, 2), (2, 3), (3, 4), (1, 3)]), 5) == [[0], [1], [2, 3], [4]]
 
 
+def test_every_input_has_a_box():
+    class Two(models.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = L.Linear(4, in_size=3), L.Linear(4, in_size=5)
+
+        def forward(self, x, y):
+            return self.a(x) + self.b(y)
+
+    scene = draw_graph(Two(), [(3,), (5,)], lang='en')
+    assert scene.texts.count('input') == 2
+    assert {'x', 'y', '3', '5'} <= set(scene.texts)
+    assert faults(scene) == crossings(scene) == []
+
+
 def test_an_edge_over_several_rows_has_a_lane_in_each():
     layout = layered([100, 100, 100, 100], [(0, 1), (1, 2), (2, 3), (0, 3)])
     assert layout.rows == [0, 1, 2, 3]

@@ -150,7 +150,7 @@ def test_filters_are_the_first_convolutions_unless_another_is_named(net):
 
 @pytest.mark.parametrize(('call', 'expected'), [
     (lambda net, x: I.filters(net, 'conv9'), "no convolution 'conv9'; there are conv1, conv2"),
-    (lambda net, x: I.filters(L.Linear(3, in_size=2)), 'there is no convolution'),
+    (lambda net, x: I.filters(L.Linear(3, in_size=2)), 'there are no convolutions'),
     (lambda net, x: I.feature_maps(net, x, 'convv1'), r"no layer 'convv1' computes here; there are conv1"),
     (lambda net, x: I.feature_maps(net, x, 'fc'), r'fc gives \(2, 3\), which has no rows and columns'),
     (lambda net, x: I.grad_cam(net, x, layer='fc'), 'which has no rows and columns'),

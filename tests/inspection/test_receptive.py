@@ -9,7 +9,7 @@ import nailorch.layers as L
 from nailorch import Model, models, no_grad, test_mode, using_config
 from nailorch.graph import trace
 from nailorch.inspection import receptive_field, summary
-from nailorch.inspection.receptive import node_of, run_to
+from nailorch.inspection.replaying import node_of, replay
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +27,33 @@ def disturbed(model, x, layer, unit):
         image = x.copy()
         image[:, :, rows, columns] = np.nan
         with no_grad(), test_mode(), np.errstate(invalid='ignore'):
-            y = run_to(graph, node, nailorch.Variable(image)).data
+            y = replay(graph, nailorch.Variable(image), node)[node.outputs[0]].data
         return bool(np.isnan(y[..., unit[0], unit[1]]).any())
 
     rows = [row for row in range(x.shape[2]) if reaches(row, slice(None))]
     columns = [column for column in range(x.shape[3]) if reaches(slice(None), column)]
     return (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1) if rows else (0, 0, 0, 0)
+
+
+class Pair(Model):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = L.Conv2d(2, 3, in_channels=1), L.Conv2d(2, 5, stride=2, in_channels=1)
+
+    def forward(self, x, y):
+        return self.a(x) + self.b(y)
+
+
+def test_of_several_inputs_each_has_its_box():
+    net, x, y = Pair(), images(9, 8), images(17, 15)
+    first, second = (receptive_field(net, (x, y), 'Add', (1, 2), seen=seen) for seen in (0, 1))
+    assert (first.box, second.box) == ((1, 2, 4, 5), (2, 4, 7, 9))
+    assert first.heat.shape == (9, 8) and second.heat.shape == (17, 15)
+    assert np.argwhere(second.heat).min(axis=0).tolist() == [2, 4]
+    assert receptive_field(net, (x, y), 'a', (1, 2), seen=1).box == (0, 0, 0, 0)  # it does not read y
+    assert not receptive_field(net, (x, y), 'a', (1, 2), seen=1).heat.any()
+    with pytest.raises(ValueError, match='seen=2 is none of the 2 inputs'):
+        receptive_field(net, (x, y), 'a', seen=2)
 
 
 def images(H, W, C=1):

@@ -177,6 +177,46 @@ def test_batch_size_is_shown_and_weighed():
     assert one.weight_bytes == ten.weight_bytes
 
 
+class Two(models.Model):
+    """An image and a few numbers: the second input scales the channels of the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.scale = L.Conv2d(4, 3, pad=1, in_channels=1), L.Linear(4, in_size=5)
+
+    def forward(self, x, v):
+        return F.relu(self.conv(x)) * F.reshape(self.scale(v), (len(v), 4, 1, 1))
+
+
+def test_several_inputs_have_a_shape_each():
+    found = summary(Two(), [(1, 8, 6), (5,)], batch_size=2)
+    assert found.input_shape == ((2, 1, 8, 6), (2, 5))
+    assert str(found).startswith('Two, input (2, 1, 8, 6), (2, 5)\n')
+    assert found.input_bytes == 4 * (2 * 48 + 2 * 5)
+    assert [row.field for row in found.rows if row.type == 'Conv2d'] == [(3, 3)]
+    assert [row.field for row in found.rows if row.type == 'Linear'] == [None]
+    assert found.rows[-1].field == (3, 3)
+    json.dumps(found.to_dict())
+
+
+def test_a_unit_that_reads_two_images_sees_the_wider_part():
+    class Pair(models.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = L.Conv2d(2, 3, pad=1, in_channels=1), L.Conv2d(2, 5, pad=2, in_channels=1)
+
+        def forward(self, x, y):
+            return self.a(x) + self.b(y)
+
+    last = summary(Pair(), [(1, 8, 8), (1, 8, 8)]).rows[-1]
+    assert (last.field, last.widest) == ((5, 5), True)
+
+
+def test_too_few_shapes_name_the_inputs():
+    with pytest.raises(ValueError, match=r'summary: Two takes 2 inputs \(x, v\), and 1 shapes were given'):
+        summary(Two(), (1, 8, 6))
+
+
 def test_ids_go_in_as_integers():
     net = models.Sequential(L.EmbedID(10, 4), lambda x: F.sum(x, axis=1))
     assert lines(net, 7, dtype='int64')[-1] == ('', 'Sum', (1, 4), 0)
@@ -327,3 +367,30 @@ def test_an_argument_that_makes_no_sense_is_named(given):
     (name, _), = given.items()
     with pytest.raises(ValueError, match=name):
         summary(models.MLP((2,)), 3, **given)
+
+
+class Named(Model):
+    """A model whose layers are called as an ONNX file calls them."""
+
+    def __init__(self, *names):
+        super().__init__()
+        for name in names:
+            vars(self)[name] = L.Linear(4, in_size=4)
+
+    def forward(self, x):
+        for _, layer in self.named_layers():
+            x = x if layer is self else layer(x)
+        return x
+
+
+def test_long_names_are_broken_where_they_have_parts():
+    name = 'features.denseblock1.denselayer2.conv1_with_a_long_name.MatMul_to_the_end'
+    table = str(summary(Named(name), 4))
+    assert table.splitlines()[2].startswith('features.denseblock1.denselayer2.conv1_  Linear')
+    assert table.splitlines()[3] == '  with_a_long_name.MatMul_to_the_end'
+    assert 'Multiply-adds' in table  # and no column is left out for it
+
+
+def test_blocks_out_of_a_file_are_shown_as_one_too():
+    table = str(summary(Named('blocks.0.fc', 'blocks.1.fc', 'blocks.2.fc', 'last'), 4))
+    assert 'blocks.0…2.fc' in table and '3×20' in table

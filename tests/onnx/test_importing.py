@@ -433,6 +433,30 @@ def test_shapes_may_be_left_open():
     assert net(normal(2, 3, 8, 8)).shape == (2, 5)
 
 
+def test_a_setting_that_follows_from_the_input_is_not_frozen():
+    nodes = [('ReduceMax', ['k', 'axes'], ['most'], {'keepdims': 0}), ('Unsqueeze', ['most', 'axes'], ['many'], {}),
+             ('TopK', ['x', 'many'], ['y', 'places'], {'axis': 1})]
+    inputs = [helper.make_tensor_value_info('x', FLOAT, ['N', 6]), helper.make_tensor_value_info('k', INT64, ['N'])]
+    net = nailorch.onnx.load(file(nodes, {'axes': np.array([0])}, inputs=inputs))
+    x = normal(2, 6)
+    assert [net(x, np.array([1, k])).shape for k in (2, 5)] == [(2, 2), (2, 5)]
+    with pytest.raises(ValueError, match=r'TopK node2: a setting .* is computed from the numbers that go in'):
+        nailorch.compile(net, x, np.array([1, 2]))
+
+
+@pytest.mark.parametrize('mode', ['linear', 'cubic', 'nearest'])
+@pytest.mark.parametrize('arrays', [{'': 0, 'sizes': np.array([1, 3, 1, 12])},
+                                    {'scales': np.array([1, 1, .2, 1.5], np.float32)}], ids=['sizes', 'scales'])
+def test_resizing_to_one_pixel_takes_the_first_as_onnxruntime_does(mode, arrays):
+    runtime = pytest.importorskip('onnxruntime')
+    data = file([('Resize', ['x', '', *arrays], ['y'], {
+        'mode': mode, 'coordinate_transformation_mode': 'pytorch_half_pixel'})],
+        {name: array for name, array in arrays.items() if name}, shape=(1, 3, 8, 8))
+    x = normal(1, 3, 8, 8)
+    expected, = runtime.InferenceSession(data).run(None, {'x': x})
+    np.testing.assert_allclose(nailorch.onnx.load(data)(x).data, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_neighbours_that_are_not_there_take_no_time():
     x = normal(1, 3, 2, 2)
     y = nailorch.onnx.load(file([('LRN', ['x'], ['y'], {'size': 2 ** 31, 'alpha': 2.0 ** 31})], shape=x.shape))(x)

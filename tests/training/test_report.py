@@ -116,7 +116,14 @@ def test_mistakes_are_shown_with_the_places_that_spoke_for_them(tmp_path):
 
 
 def test_headings_of_tables_say_what_they_head(tmp_path):
-    assert all(heading.get('scope') in ('row', 'col') for heading in Page(report(tmp_path)).all('th'))
+    text = report(tmp_path)
+    assert all(heading.get('scope') in ('row', 'col') for heading in Page(text).all('th'))
+    assert not re.search(r'<th[^>]*></th>', text)
+
+
+def test_all_of_the_page_is_in_its_main_part(tmp_path):
+    text = report(tmp_path)
+    assert text.index('<main>') < text.index('<input') < text.index('<footer>') < text.index('</main>')
 
 
 def test_both_languages_are_in_the_page_and_one_is_chosen(tmp_path):

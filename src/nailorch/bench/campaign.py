@@ -6,6 +6,7 @@ import datetime
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,15 +77,30 @@ def run(plan: Plan, tell: Callable[[str, Participant, int], None] = lambda name,
     return report
 
 
-def climb_ladder(threads: int, rounds: int) -> Any:
-    """Climb the ladder in a process with the given threads; return what `ladder.main` prints."""
-    return in_a_process('nailorch.bench.ladder', threads, str(rounds))
+def climb_ladder(threads: int, rounds: int, heard: Callable[[str], None] | None = None) -> Any:
+    """Climb the ladder in a process with the given threads; return what `ladder.main` prints.
+
+    Args:
+        heard: is told of each rung, before it is measured.
+    """
+    return in_a_process('nailorch.bench.ladder', threads, str(rounds), heard=heard)
 
 
-def in_a_process(module: str, threads: int, *arguments: str) -> Any:
-    """Run a module as a program with the environment of a participant and return the JSON that it prints."""
-    done = subprocess.run([sys.executable, '-m', module, *arguments], capture_output=True, text=True, encoding='utf-8',
-                          env=dict(environment_of(None, threads)))
-    if done.returncode:
-        raise RuntimeError(f'{module}: {done.stderr.strip().splitlines()[-1]}')
-    return json.loads(done.stdout)
+def in_a_process(module: str, threads: int, *arguments: str, heard: Callable[[str], None] | None = None) -> Any:
+    """Run a module as a program with the environment of a participant and return the JSON that it prints.
+
+    Args:
+        heard: is told of each line on its standard error, as it comes.
+    """
+    command, said = [sys.executable, '-m', module, *arguments], ['']
+    with (tempfile.TemporaryFile('w+', encoding='utf-8') as answer,
+          subprocess.Popen(command, stdout=answer, stderr=subprocess.PIPE, text=True, encoding='utf-8',
+                           env=dict(environment_of(None, threads))) as child):
+        for line in child.stderr or ():
+            said.append(line.strip() or said[-1])
+            if heard:
+                heard(said[-1])
+        if child.wait():
+            raise RuntimeError(f'{module}: {said[-1]}')
+        answer.seek(0)
+        return json.load(answer)

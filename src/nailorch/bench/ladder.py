@@ -157,11 +157,12 @@ def engine(name: str, mode: str = 'fast') -> Callable[[Array, Array], Array]:
     return conv2d
 
 
-def climb(shapes: tuple[Shape, Shape] = SMALL, rounds: int = 5, most_multiplications: float = 1e7) -> list[Step]:
+def climb(shapes: tuple[Shape, Shape] = SMALL, rounds: int = 5, most_multiplications: float = 1e7,
+          begin: Callable[[Rung], None] = lambda rung: None) -> list[Step]:
     """Measure every rung on images and filters of `shapes`; the loops only where they end in reasonable time.
 
     Each has at least `rounds` calls and a fifth of a second, but the loops, which have one. They follow one another and
-    do not take turns: the threads of two libraries would take each other's time.
+    do not take turns: the threads of two libraries would take each other's time. `begin` is told of each.
 
     Raises:
         ArithmeticError: a rung's result differs from the others'.
@@ -174,6 +175,7 @@ def climb(shapes: tuple[Shape, Shape] = SMALL, rounds: int = 5, most_multiplicat
         if rung.call is seven_loops and work > most_multiplications:
             steps.append(Step(rung, None, None))
             continue
+        begin(rung)
         images = rung.layout(x)
         y = rung.call(images, W)
         expected = y if expected is None else expected
@@ -206,10 +208,16 @@ def peak(call: Callable[[], Array]) -> int:
 
 
 def main() -> None:
-    """Climb once for each pair of shapes and print what was measured: rounds as the argument, JSON as the answer."""
+    """Climb once for each pair of shapes and print what was measured: rounds as the argument, JSON as the answer.
+
+    What is measured next stands on the standard error.
+    """
+    def begin(rung: Rung) -> None:
+        print(rung.name, file=sys.stderr, flush=True)
+
     found = [{'images': shapes[0], 'filters': shapes[1],
               'rungs': [{'name': step.rung.name, 'seconds': step.seconds, 'bytes': step.bytes}
-                        for step in climb(shapes, int(sys.argv[1]))]} for shapes in (SMALL, LARGE)]
+                        for step in climb(shapes, int(sys.argv[1]), begin=begin)]} for shapes in (SMALL, LARGE)]
     print(json.dumps(found))
 
 

@@ -110,11 +110,13 @@ def list_workloads(options: argparse.Namespace) -> int:
 
 
 def climb(options: argparse.Namespace, threads: int) -> int:
-    found = campaign.climb_ladder(threads, options.rounds)
+    progress = bench_tables.Progress(options)
+    found = campaign.climb_ladder(threads, options.rounds, progress.rung)
+    progress.say('')
     if options.json:
         show_json(found)
     else:
         bench_tables.show_ladder(found, threads)
         if options.sources:
-            bench_tables.show_sources()
+            bench_tables.show_sources(found)
     return 0

@@ -15,6 +15,9 @@ from nailorch.cli.texts import text
 __all__ = ['Live', 'Progress', 'as_json', 'show_ladder', 'show_sources', 'show_summary']
 
 
+COLUMN = 88  # what a line of code is given at least, where sources stand side by side
+
+
 def as_json(report: dict[str, Any]) -> str:
     return json.dumps(without_nan(report), ensure_ascii=False, indent=1) + '\n'
 
@@ -33,7 +36,16 @@ class Progress:
     def tell(self, name: str, who: Participant, round_number: int) -> None:
         if self.shown:
             doing = text('bench.round', number=round_number) if round_number else text('bench.check')
-            print(f'\r\x1b[K{name}: {who}, {doing}', end='', file=sys.stderr, flush=True)
+            self.say(f'{name}: {who}, {doing}')
+
+    def rung(self, name: str) -> None:
+        """Tell which rung of the ladder is measured."""
+        self.say(text('bench.measuring', name=name))
+
+    def say(self, line: str) -> None:
+        """Show a line in place of the one before; an empty one clears it."""
+        if self.shown:
+            print(f'\r\x1b[K{line}', end='', file=sys.stderr, flush=True)
 
 
 class Live:
@@ -43,8 +55,7 @@ class Live:
         self.options = options
 
     def show(self, found: dict[str, Any]) -> None:
-        if Progress(self.options).shown:
-            print('\r\x1b[K', end='', file=sys.stderr, flush=True)
+        Progress(self.options).say('')
         if not self.options.quiet and not self.options.json:
             if 'machine' in found:
                 show_machine(found)
@@ -144,15 +155,28 @@ def show_ladder(found: list[dict[str, Any]], threads: int) -> None:
     print(text('bench.equal'))
 
 
-def show_sources() -> None:
-    """Print the sources of all rungs, as many beside each other as the terminal has room for."""
-    from rich.columns import Columns
+def show_sources(found: list[dict[str, Any]]) -> None:
+    """Print the sources of all rungs, with their times, as many beside each other as the terminal has room for."""
     from rich.console import Console
     from rich.panel import Panel
     from rich.syntax import Syntax
+    from rich.table import Table
 
     from nailorch.bench.ladder import rungs
 
-    panels = [Panel(Syntax(rung.source, 'python', background_color='default'), title=rung.name, expand=False)
-              for rung in rungs()]
-    Console(highlight=False).print(Columns(panels, padding=(0, 1)))
+    console = Console(highlight=False)
+    beside = max(1, console.width // COLUMN)
+    panels = [Panel(Syntax(rung.source.rstrip(), 'python', background_color='default', word_wrap=True),
+                    title=rung.name, subtitle=cost(rung.name, found)) for rung in rungs()]
+    table = Table.grid(padding=(0, 1), expand=True)
+    for _ in range(beside):
+        table.add_column(ratio=1)
+    for place in range(0, len(panels), beside):
+        table.add_row(*panels[place:place + beside])
+    console.print(table)
+
+
+def cost(name: str, found: list[dict[str, Any]]) -> str:
+    """Return a rung's times and memory in a few words, those of the first images before those of the second."""
+    measured = [rung for part in found for rung in part['rungs'] if rung['name'] == name and rung['seconds']]
+    return ' · '.join(f'{number(1e3 * rung["seconds"][1])} ms, {number(rung["bytes"] / 1e6)} MB' for rung in measured)

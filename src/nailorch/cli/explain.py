@@ -195,11 +195,13 @@ def ladder(options: argparse.Namespace) -> int:
     from nailorch.cli import bench_tables
 
     threads = cores()
-    found = campaign.climb_ladder(threads, 3)
+    progress = bench_tables.Progress(options)
+    found = campaign.climb_ladder(threads, 3, progress.rung)
+    progress.say('')
     if options.json:
         show_json(found)
     else:
         bench_tables.show_ladder(found, threads)
         if not options.quiet:
-            bench_tables.show_sources()
+            bench_tables.show_sources(found)
     return 0

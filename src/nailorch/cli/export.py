@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nailorch import rng
-from nailorch.cli.opening import Opened, open_run
+from nailorch.cli.opening import open_named
 from nailorch.cli.output import as_argument, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.summary import made_for, shape_of
@@ -23,7 +22,6 @@ from nailorch.models.loading import loader_for
 from nailorch.onnx.checking import largest_difference
 from nailorch.onnx.exporting import OPSET, check_place, encode
 from nailorch.training.recipe import build_model, model_names
-from nailorch.training.runs import RunError
 
 __all__ = ['add_arguments', 'run']
 
@@ -96,17 +94,6 @@ def check_unused(options: argparse.Namespace, *flags: str) -> None:
     for flag in flags:
         if getattr(options, flag):
             raise UsageError(text('export.unused', flag=f'--{flag}', what=options.what))
-
-
-def open_named(options: argparse.Namespace) -> Opened:
-    """Return the run of this name; where there is none, and a model's name is near, the error gives that."""
-    try:
-        return open_run(argparse.Namespace(**vars(options), data=None, size=None))
-    except RunError as error:
-        if near := difflib.get_close_matches(options.what, model_names(), 1):
-            remedy = text('usage.meant', near=near[0])
-            raise UsageError(text('usage.model', name=options.what, remedy=remedy)) from error
-        raise
 
 
 def compared(model: Any, content: bytes, shape: tuple[int, ...]) -> float | None:

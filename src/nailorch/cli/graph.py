@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nailorch.cli.output import as_argument, show_json
 from nailorch.cli.parser import UsageError, count
-from nailorch.cli.summary import by_name, in_file, shape_of
+from nailorch.cli.summary import add_subject, subject
 from nailorch.cli.texts import text
 from nailorch.drawing import to_png, to_svg
 from nailorch.formats.files import replace_file
@@ -17,19 +17,16 @@ __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('model', metavar='MODEL', help=text('summary.model'))
+    add_subject(parser)
     parser.add_argument('--out', metavar='FILE', type=Path, help=text('graph.out'))
     parser.add_argument('--depth', metavar='N', type=count, default=2, help=text('graph.depth'))
-    parser.add_argument('--input', metavar='C,H,W', help=text('summary.input'))
-    parser.add_argument('--classes', metavar='N', type=count, help=text('summary.classes'))
 
 
 def run(options: argparse.Namespace) -> int:
-    path = options.out or Path(f'{Path(options.model).stem}.svg')
+    path = options.out or Path(f'{Path(options.what).stem}.svg')
     if path.suffix.lower() not in ('.svg', '.png'):
         raise UsageError(text('graph.suffix', path=path))
-    model, shape = in_file(options) if options.model.endswith('.onnx') else by_name(options)
-    scene = draw_graph(model, shape_of(options.input) if options.input else shape, options.depth)
+    scene = draw_graph(*subject(options), options.depth)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, [to_svg(scene).encode() if path.suffix.lower() == '.svg' else to_png(scene)])
     if options.json:

@@ -15,11 +15,11 @@ from nailorch.cli.texts import text
 from nailorch.formats.safetensors import load_safetensors
 from nailorch.messages import message
 from nailorch.training.data import DATASETS, is_folder, load_data
-from nailorch.training.recipe import build_model, resolve
+from nailorch.training.recipe import build_model, model_names, resolve
 from nailorch.training.runs import Run, RunError, list_runs
 from nailorch.training.settings import Settings, change, settings_from
 
-__all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'find_run', 'open_model', 'open_run']
+__all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'find_run', 'open_model', 'open_named', 'open_run']
 
 WEIGHTS = ('.npz', '.safetensors')
 
@@ -92,6 +92,19 @@ def open_run(options: argparse.Namespace) -> Opened:
         settings = named(settings, {'data.name': options.data})
     return Opened(run.name, model, settings, [str(name) for name in classes], (shape[0], shape[1], shape[2]),
                   unseen(settings, learned_from))
+
+
+def open_named(options: argparse.Namespace) -> Opened:
+    """Return the run of this name, where a model's could stand as well; an error tells of both."""
+    try:
+        return open_run(argparse.Namespace(what=options.what, root=options.root, model=None, pretrained=False,
+                                           size=None, data=None))
+    except RunError as error:
+        names = model_names()
+        if near := difflib.get_close_matches(options.what, names, 1):
+            remedy = text('usage.meant', near=near[0])
+            raise UsageError(text('usage.model', name=options.what, remedy=remedy)) from error
+        raise RunError(text('opening.neither', error=error, names=', '.join(names))) from error
 
 
 def open_weights(path: Path, options: argparse.Namespace) -> Opened:

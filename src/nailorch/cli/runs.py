@@ -1,4 +1,4 @@
-"""`nailorch runs`: past runs in a list; `nailorch runs show RUN`: one of them."""
+"""`nailorch runs`: past runs in a list; `nailorch runs RUN`: one of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from nailorch.cli.opening import find_run
 from nailorch.cli.output import percent, say, show_json, show_table
-from nailorch.cli.parser import add_root
+from nailorch.cli.parser import UsageError, add_root
 from nailorch.cli.texts import text
 from nailorch.training.runs import Run, RunError, list_runs
 
@@ -16,14 +16,17 @@ __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('action', choices=('list', 'show'), nargs='?', default='list', help=text('runs.action'))
-    parser.add_argument('run', metavar='RUN', nargs='?', default='latest', help=text('runs.which'))
+    parser.add_argument('action', metavar='list | show | RUN', nargs='?', default='list', help=text('runs.action'))
+    parser.add_argument('run', metavar='RUN', nargs='?', help=text('runs.which'))
     add_root(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.action == 'show':
-        show(find_run(options.run, options.root), options)
+    if options.action != 'list':
+        if options.action != 'show' and options.run:
+            raise UsageError(text('usage.many', word=options.run, command='runs'))
+        name = (options.run or 'latest') if options.action == 'show' else options.action
+        show(find_run(name, options.root), options)
         return 0
     rows = [row(one) for one in list_runs(options.root)]
     if options.json:

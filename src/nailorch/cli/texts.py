@@ -138,6 +138,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         '--resume goes on with what its run was told; take away {flags}',
         '--resume 会沿用该运行的设置；请去掉 {flags}',
     ),
+    'train.edited': (
+        '{path} was changed since this training began; from here on {changes}',
+        '{path} 在训练开始后被修改过；从这里起 {changes}',
+    ),
     'train.default': (' (default: {value})', '（默认 {value}）'),
     'train.continue': ('Go on with: nailorch train --resume {run}', '继续训练：nailorch train --resume {run}'),
     'train.frozen': ('{frozen} of {size} parameters are frozen', '{size} 个参数中冻结了 {frozen} 个'),
@@ -195,6 +199,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         'no run in {root} is called {name!r}: did you mean {near}?',
         '{root} 里没有名为 {name!r} 的运行：是不是想写 {near}？',
     ),
+    'opening.neither': ('{error}. Models: {names}', '{error}。模型有 {names}'),
     'opening.untrained': (
         'the run {run} has no weights yet, since its first epoch is not over. Go on: nailorch train --resume {run}',
         '运行 {run} 还没有权重：第一轮尚未结束。继续训练：nailorch train --resume {run}',
@@ -290,10 +295,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         'examples:\n'
         '  nailorch graph resnet18 --out resnet18.svg\n'
         '  nailorch graph resnet18 --out blocks.png --depth 3\n'
+        '  nailorch graph latest --out mine.png\n'
         '  nailorch graph model.onnx --out model.svg --input 3,224,224',
         '示例：\n'
         '  nailorch graph resnet18 --out resnet18.svg\n'
         '  nailorch graph resnet18 --out blocks.png --depth 3\n'
+        '  nailorch graph latest --out mine.png\n'
         '  nailorch graph model.onnx --out model.svg --input 3,224,224',
     ),
     'graph.out': ('the picture, .svg or .png (default: MODEL.svg)', '图片文件，.svg 或 .png（默认 模型名.svg）'),
@@ -345,19 +352,26 @@ TEXTS: dict[str, tuple[str, str]] = {
         'examples:\n'
         '  nailorch summary vgg16\n'
         '  nailorch summary resnet18 --input 3,64,64\n'
+        '  nailorch summary latest\n'
         '  nailorch summary mnistnet --json',
         '示例：\n'
         '  nailorch summary vgg16\n'
         '  nailorch summary resnet18 --input 3,64,64\n'
+        '  nailorch summary latest\n'
         '  nailorch summary mnistnet --json',
     ),
-    'summary.model': ('mnistnet, lenet, mlp, vgg16, resnet18, squeezenet1_1, mobilenet_v2 …, or a file.onnx',
-                      'mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等，或 ONNX 文件'),
-    'summary.onnx_classes': ('{file} has the classes that it has: leave out --classes',
-                             '{file} 的类别数是固定的：请去掉 --classes'),
+    'summary.model': (
+        'mnistnet, lenet, mlp, vgg16, resnet18, squeezenet1_1, mobilenet_v2 …; a file.onnx; or a run '
+        '(name, a part of it, path, or latest)',
+        'mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等；ONNX 文件；'
+        '或一次运行（名称或其一部分、路径，或 latest）',
+    ),
+    'summary.own_classes': ('{name} has the classes that it has: leave out --classes',
+                            '{name} 的类别数是固定的：请去掉 --classes'),
     'summary.onnx_input': ('{file} leaves sizes of its input open: give them with --input C,H,W',
                            '{file} 没有写明输入的大小：请用 --input C,H,W 给出'),
-    'summary.input': ('shape of one image, C,H,W', '一张图像的形状 C,H,W'),
+    'summary.input': ('shape of one image, C,H,W; once for each input of a model that has several',
+                      '一张图像的形状 C,H,W；若模型有几个输入，每个输入给一次'),
     'summary.classes': ('how many classes', '类别数'),
     # export
     'export.about': (
@@ -414,10 +428,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     # runs
     'runs.about': ('list past runs, or show one', '列出以往的运行，或查看其中一次'),
     'runs.examples': (
-        'examples:\n  nailorch runs\n  nailorch runs show latest\n  nailorch runs --json',
-        '示例：\n  nailorch runs\n  nailorch runs show latest\n  nailorch runs --json',
+        'examples:\n  nailorch runs\n  nailorch runs latest\n  nailorch runs --json',
+        '示例：\n  nailorch runs\n  nailorch runs latest\n  nailorch runs --json',
     ),
-    'runs.action': ('list (default) or show', 'list（默认）或 show'),
+    'runs.action': ('list (default), show, or at once the run to show', 'list（默认）、show，或直接写要查看的运行'),
     'runs.which': ('which run to show', '查看哪一次运行'),
     'runs.none': ('no runs in {root} yet; nailorch demo makes one', '{root} 里还没有运行；nailorch demo 会生成一次'),
     'runs.run': ('run', '运行'),
@@ -617,6 +631,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     'bench.ladder': ('Images {images}, filters {filters}; threads: {threads}',
                      '图像 {images}，滤波器 {filters}；线程数 {threads}'),
     'bench.too_slow': ('left out', '略过'),
+    'bench.measuring': ('measuring {name} …', '正在测量 {name} ……'),
     'bench.rung': ('implementation', '实现'),
     'bench.equal': ('All results are equal within 1e-5; memory is what a call held at most, its result included.',
                     '所有结果在 1e-5 内相等；内存是一次调用最多占用的量，包括结果。'),

@@ -15,7 +15,7 @@ from nailorch.inspection.metrics import confusion_matrix, hardest_pair
 from nailorch.messages import language
 from nailorch.training.interrupts import TrainingInterrupted
 from nailorch.training.progress import grouped
-from nailorch.training.recipe import Recipe, conclude, resolve
+from nailorch.training.recipe import Recipe, conclude, edited, resolve
 from nailorch.training.report import write_report
 from nailorch.training.runs import Run
 from nailorch.training.settings import (
@@ -86,6 +86,8 @@ def gather(options: argparse.Namespace, given: dict[str, Any]) -> Settings:
 def train(settings: Settings, options: argparse.Namespace, old: Run | None = None) -> int:
     """Train as `settings` say, in a new run folder or going on in an `old` one; measure, report, say how it went."""
     recipe = Recipe(settings)
+    if old and (changes := edited(old, recipe.settings)):
+        print('nailorch: ' + text('train.edited', path=old.path / 'config.toml', changes=changes), file=sys.stderr)
     run = old or Run.create(options.root, recipe.settings.model.name, settings_to_dict(recipe.settings))
     trainer = recipe.trainer(run, 'none' if options.quiet or options.json else 'auto')
     if recipe.frozen:

@@ -16,7 +16,7 @@ from nailorch.core.variable import Node, Variable, as_array, as_variable
 from nailorch.messages import message
 from nailorch.shapes import Array
 
-__all__ = ['Function', 'watching']
+__all__ = ['Function', 'watched', 'watching']
 
 Watcher = Callable[['Function', dict[str, Any], list[Variable], list[Variable]], None]
 _watcher: contextvars.ContextVar[Watcher | None] = contextvars.ContextVar('nailorch_watcher', default=None)
@@ -30,6 +30,11 @@ def watching(watcher: Watcher) -> Iterator[None]:
         yield
     finally:
         _watcher.reset(token)
+
+
+def watched() -> bool:
+    """Return whether somebody writes down what is computed now."""
+    return _watcher.get() is not None
 
 
 class Function:

@@ -1,6 +1,7 @@
 """Pages: one HTML file, complete in itself, in both languages, that asks nothing of the network.
 
-A page's template stands beside the code that fills it; its style, `data/page.css`, is one for all pages.
+A page's template stands beside the code that fills it; what is around it, `templates/page.html`, and the style,
+`data/page.css`, are one for all pages.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ def render(package: str, template: str, words: Words, facts: Mapping[str, Any], 
         return words[key][language() == 'zh'].format(**values)
 
     style = files('nailorch.drawing').joinpath('data/page.css').read_text(encoding='utf-8')
+    texts = {name: files(where).joinpath(f'templates/{name}').read_text(encoding='utf-8')
+             for where, name in (('nailorch.drawing', 'page.html'), (package, template))}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-                                     lstrip_blocks=True)
-    text = files(package).joinpath(f'templates/{template}').read_text(encoding='utf-8')
+                                     lstrip_blocks=True, loader=jinja2.DictLoader(texts))
     helpers = {'say': say, 'plain': plain, 'percent': percent, 'grouped': grouped, 'lang': language(),
                'style': markupsafe.Markup(style)}
     own = {name: markupsafe.Markup(part) for name, part in markup.items()}
-    page: str = environment.from_string(text).render({**facts, **own, **helpers})
+    page: str = environment.get_template(template).render({**facts, **own, **helpers})
     return page + '\n'
 
 

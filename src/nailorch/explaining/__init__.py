@@ -1,7 +1,8 @@
 """Explaining: every number that an operator computes, with the numbers that it was made of.
 
     model.py      what an explanation is: cells, their stages, the products in these
-    windows.py    convolution and its kind, pooling, im2col and col2im, and their gradients
+    windows.py    convolution and its kind, im2col and col2im, and their gradients
+    pools.py      the poolings and their gradients
     others.py     linear, softmax, batch norm, and their gradients
     asking.py     explain(op, x, ...): which of them is meant
     terminal.py   a cell drawn in the terminal, and stepping from cell to cell

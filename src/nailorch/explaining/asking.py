@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from nailorch.explaining import others, windows
+from nailorch.explaining import others, pools, windows
 from nailorch.explaining.model import Explanation
+from nailorch.messages import message
 
 __all__ = ['EXPLAINED', 'explain']
 
 EXPLAINED: dict[str, Callable[..., Explanation]] = {
-    'conv2d': windows.conv2d, 'deconv2d': windows.deconv2d, 'pooling': windows.pooling,
-    'average_pooling': windows.average_pooling, 'im2col': windows.im2col, 'col2im': windows.col2im,
+    'conv2d': windows.conv2d, 'deconv2d': windows.deconv2d, 'pooling': pools.pooling,
+    'average_pooling': pools.average_pooling, 'im2col': windows.im2col, 'col2im': windows.col2im,
     'linear': others.linear, 'softmax': others.softmax, 'batch_norm': others.batch_norm,
 }
 
@@ -50,7 +51,7 @@ def explain(op: str | Callable[..., Any], x: Any, *arguments: Any, **options: An
     name = ALIASES.get(name, name)
     if name not in EXPLAINED:
         near = difflib.get_close_matches(name, [*EXPLAINED, *ALIASES], 1)
-        meant = f'; did you mean {near[0]!r}?' if near else ''
-        raise ValueError(f'explain: no explanation of {name!r}{meant} There are {", ".join(EXPLAINED)}')
+        meant = message('explain.meant', near=near[0]) if near else ''
+        raise ValueError(message('explain.unknown', name=name, meant=meant, names=', '.join(EXPLAINED)))
     with np.errstate(invalid='ignore', over='ignore'):  # infinities give NaN, which the cells show
         return EXPLAINED[name](x, *arguments, **options)

@@ -284,10 +284,17 @@ def told_cell(texts: Catalogue, of: str, cell: Cell) -> str:
 def written_out(texts: Catalogue, told: Explanation, cells: Sequence[Cell]) -> str:
     """Return the formulas of all cells below each other, to be printed or read at one go."""
     lines = ''.join(f'<li>{escape(told.of)}[{", ".join(map(str, cell.index))}]: '
-                    f'{"<br>".join(map(escape, cell.formula.splitlines()))}</li>' for cell in cells[:WRITTEN_OUT])
+                    f'{"<br>".join(written_stage(texts, stage) for stage in cell.stages)}</li>'
+                    for cell in cells[:WRITTEN_OUT])
     rest = len(cells) - WRITTEN_OUT
     more = texts.element('p', (WORDS['more'][0].format(rest), WORDS['more'][1].format(rest))) if rest > 0 else ''
     return f'<details class="nx-all">{texts.element("summary", WORDS["all"])}<ul>{lines}</ul>{more}</details>'
+
+
+def written_stage(texts: Catalogue, stage: Stage) -> str:
+    """Return a stage's formula; before a mere number stands what it is."""
+    words = '' if ' = ' in stage.formula else f'{texts.element("span", stage.title)} '
+    return words + escape(stage.formula)
 
 
 def stage_data(texts: Catalogue, names: Sequence[str], stage: Stage) -> list[Any]:
@@ -303,7 +310,7 @@ def stage_data(texts: Catalogue, names: Sequence[str], stage: Stage) -> list[Any
         return [texts.number(stage.title), before, terms, f'{after} = {right}']
     reads = [read for term in stage.terms for read in reads_of(names, term)]
     terms = [['', left, False, reads, False]] if reads else []
-    return [texts.number(stage.title), '' if reads else left, terms, f' = {right}']
+    return [texts.number(stage.title), '' if reads else left, terms, f' = {right}' if left else right]
 
 
 def wordings(terms: Sequence[Term], left: str) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:

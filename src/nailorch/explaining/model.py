@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nailorch.messages import language
+from nailorch.messages import language, message
 from nailorch.shapes import Array
 
 __all__ = ['Cell', 'Explanation', 'Index', 'Read', 'Stage', 'Term', 'Words', 'added', 'in_words', 'summed', 'written']
@@ -73,7 +73,7 @@ class Stage:
         title: what it does, in both languages.
         formula: the step with its numbers.
         value: what comes of it.
-        terms: the products that it adds, or the numbers that it compares.
+        terms: the products that it adds, or the numbers that it compares; none where the title says why there are none.
     """
 
     title: Words
@@ -82,7 +82,7 @@ class Stage:
     terms: tuple[Term, ...] = ()
 
     def __str__(self) -> str:
-        return self.formula
+        return self.formula if ' = ' in self.formula else f'{in_words(self.title)}: {self.formula}'
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Cell:
     @property
     def formula(self) -> str:
         """The stages' formulas, one a line."""
-        return '\n'.join(stage.formula for stage in self.stages)
+        return '\n'.join(map(str, self.stages))
 
     def __str__(self) -> str:
         return self.formula
@@ -148,7 +148,7 @@ class Explanation:
         chosen: Any = index[0] if len(index) == 1 and isinstance(index[0], tuple | list) else index
         shape = self.output.shape
         if len(chosen) != len(shape) or not all(-n <= i < n for i, n in zip(chosen, shape, strict=True)):
-            raise IndexError(f'{self.of} has the shape {shape}: there is no cell {tuple(chosen)}')
+            raise IndexError(message('explain.cell', of=self.of, shape=shape, cell=tuple(chosen)))
         place = tuple(int(i) % n for i, n in zip(chosen, shape, strict=True))
         return Cell(place, tuple(self.stages(place)))
 

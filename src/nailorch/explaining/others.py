@@ -11,7 +11,8 @@ import nailorch.functions as F
 from nailorch.config import using_config
 from nailorch.core import Variable
 from nailorch.explaining.model import Explanation, Index, Read, Stage, Term, Words, added, written
-from nailorch.explaining.windows import Lifted, attributes_of, averaged, gradient, lifted, of_x, summed, together
+from nailorch.explaining.windows import Lifted, attributes_of, averaged, gradient, lifted, only_x, summed, together
+from nailorch.messages import message
 
 __all__ = ['batch_norm', 'linear', 'softmax']
 
@@ -37,7 +38,7 @@ def linear(x: Any, W: Any, b: Any = None, of: str = 'y', gy: Any = None) -> Expl
         return Explanation('linear', 'y', arrays, y.data.reshape(*lead, OUT), {}, ((rule, rule),), stages)
     names = [each.name for each in given]
     if of not in names:
-        raise ValueError(f'explain: linear has gradients of {", ".join(names)}, not of {of!r}')
+        raise ValueError(message('explain.gradient', op='linear', names=', '.join(names), of=of))
     slopes, computed = gradient(y, variables[names.index(of)], gy)
     up = Lifted('gy', slopes.reshape(*lead, OUT), slopes)
 
@@ -93,7 +94,7 @@ def softmax(x: Any, axis: int = -1, of: str = 'y', gy: Any = None) -> Explanatio
     if of == 'y':
         rule = 'y = exp(x) / sum of exp(x): positive, and they add up to 1', 'y = exp(x) / Σ exp(x)：都为正，加起来是 1'
         return Explanation('softmax', 'y', {'x': x.given}, result, {'axis': axis}, (rule,), stages)
-    of_x(of, 'softmax')
+    only_x(of, 'softmax')
     slopes, computed = gradient(y, variable, gy)
     slopes = slopes.reshape(full.shape)
 
@@ -167,7 +168,7 @@ def batch_norm(x: Any, gamma: Any = None, beta: Any = None, eps: float = 2e-5, o
         chinese = 'y = gamma · (x − 均值) / sqrt(方差 + eps) + beta，每个通道用自己的均值和方差'
         return Explanation('batch_norm', 'y', arrays, y.data, attributes, ((rule, chinese),), stages)
     if of not in variables:
-        raise ValueError(f'explain: batch_norm has gradients of {", ".join(variables)}, not of {of!r}')
+        raise ValueError(message('explain.gradient', op='batch_norm', names=', '.join(variables), of=of))
     slopes, computed = gradient(y, variables[of], gy)
     normals = np.empty_like(full)
     for c in range(C):

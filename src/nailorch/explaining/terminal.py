@@ -44,7 +44,7 @@ def screen(told: Explanation, cell: Cell, keys: bool = False) -> Group:
                         Text(f'{told.of}[{", ".join(map(str, cell.index))}]', 'bold green')]
     alone = len(cell.stages) == 1 and told.op not in ('im2col',)
     for stage in cell.stages:
-        lines.append(Text('  ' + (stage.formula if alone else f'{in_words(stage.title)}:  {stage.formula}')))
+        lines.append(Text('  ' + (str(stage) if alone else f'{in_words(stage.title)}:  {stage.formula}')))
     if keys:
         lines += [Text(), Text(in_words(HELP), 'dim')]
     return Group(*lines)

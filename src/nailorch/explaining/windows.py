@@ -11,9 +11,10 @@ import numpy as np
 import nailorch.functions as F
 from nailorch.core import Variable
 from nailorch.explaining.model import Explanation, Index, Read, Stage, Term, Words, added, written
+from nailorch.messages import message
 from nailorch.shapes import Array, Pair, Window
 
-__all__ = ['average_pooling', 'col2im', 'conv2d', 'deconv2d', 'im2col', 'pooling']
+__all__ = ['col2im', 'conv2d', 'deconv2d', 'im2col']
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,9 @@ class Lifted:
 def lifted(name: str, array: Any, least: int = 2, most: int = 4) -> Lifted:
     given = np.asarray(array.data if isinstance(array, Variable) else array)
     if not least <= given.ndim <= most:
-        raise ValueError(f'explain: {name} has {given.ndim} axes, {least} to {most} are understood; '
-                         f'{name}.shape={given.shape}')
+        raise ValueError(message('explain.axes', name=name, ndim=given.ndim, least=least, most=most, shape=given.shape))
     if given.dtype.kind not in 'iufb':
-        raise ValueError(f'explain: {name} holds {given.dtype}, no numbers')
+        raise ValueError(message('explain.numbers', name=name, dtype=given.dtype))
     return Lifted(name, given, given.astype(np.float64).reshape((1,) * (most - given.ndim) + given.shape))
 
 
@@ -92,8 +92,13 @@ def seers(window: Window, pixel: Sequence[int], places: Sequence[int]) -> Iterat
             yield kh, kw, far[0] // window.stride[0], far[1] // window.stride[1]
 
 
-def summed(title: Words, terms: Sequence[Term]) -> Stage:
-    """Return the stage that adds terms."""
+UNSEEN = 'no window sees this pixel', '没有窗口盖住这个像素'
+
+
+def summed(title: Words, terms: Sequence[Term], none: Words = UNSEEN) -> Stage:
+    """Return the stage that adds terms; where there are none, `none` says why."""
+    if not terms:
+        return Stage(none, '0', 0.0)
     value = float(sum(term.value for term in terms))
     return Stage(title, added(terms, value), value, tuple(terms))
 
@@ -148,12 +153,17 @@ def gradient(y: Variable, wanted: Variable, gy: Any) -> tuple[Array, Array]:
     """Return gy, ones if it is None, and what nailorch's backward gives for `wanted`."""
     given = np.ones(y.shape) if gy is None else np.asarray(gy, np.float64)
     if given.size != y.size:
-        raise ValueError(f'explain: gy has {given.size} numbers, the result has {y.size}; '
-                         f'gy.shape={given.shape}, y.shape={y.shape}')
+        raise ValueError(message('explain.gy', got=given.size, expected=y.size, gy=given.shape, y=y.shape))
     given = given.reshape(y.shape)
     y.backward(grad=Variable(given))
     assert wanted.grad is not None
     return given, wanted.grad.data
+
+
+def only_x(of: str, op: str) -> None:
+    """Raise ValueError unless the gradient that is asked for is that of x."""
+    if of != 'x':
+        raise ValueError(message('explain.gradient', op=op, names='x', of=of))
 
 
 def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1, groups: int = 1,
@@ -161,8 +171,7 @@ def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilati
     """Explain F.conv2d, or its gradient with respect to x, W or b."""
     x, W = lifted('x', x), lifted('W', W)
     if x.given.ndim == 3 and W.given.ndim == 2 and x.given.shape[0] > 1:
-        raise ValueError(f'explain: x has {x.given.shape[0]} channels, W one; x.shape={x.given.shape}, '
-                         f'W.shape={W.given.shape}: give W as (C, KH, KW)')
+        raise ValueError(message('explain.channels', channels=x.given.shape[0], x=x.given.shape, W=W.given.shape))
     arrays = {'x': x.given, 'W': W.given}
     bias = None
     if b is not None:
@@ -191,7 +200,7 @@ def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilati
 
     names = ['x', 'W', 'b'][:len(variables)]
     if of not in names:
-        raise ValueError(f'explain: conv2d has gradients of {", ".join(names)}, not of {of!r}')
+        raise ValueError(message('explain.gradient', op='conv2d', names=', '.join(names), of=of))
     given, computed = gradient(y, variables[names.index(of)], gy)
     up = Lifted('gy', out.shape(given), given)
 
@@ -258,107 +267,6 @@ def deconv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, outs
     arrays = {each.name: each.given for each in (x, W, bias) if each is not None}
     attributes = attributes_of(stride=stride, pad=pad, outsize=outsize, dilation=dilation, groups=groups)
     return Explanation('deconv2d', 'y', arrays, out.shape(y.data), attributes, (rule,), stages)
-
-
-def pooling(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1, ceil_mode: bool = False,
-            of: str = 'y', gy: Any = None) -> Explanation:
-    """Explain F.pooling, the maximum of every window, or its gradient."""
-    x = lifted('x', x)
-    variable = Variable(x.full)
-    y = F.pooling(variable, kernel_size, stride, pad, dilation, ceil_mode)
-    window = Window(kernel_size, stride, pad, dilation, ceil_mode).on(x.full.shape[2:])
-    size, places, out = x.full.shape[2:], y.shape[2:], shrunk(x)
-
-    def reads(n: int, c: int, oh: int, ow: int) -> list[Read]:
-        """What a window sees; padding never wins, so it is left out."""
-        return [x.read((n, c, h, w)) for _, _, h, w, inside in seen(window, (oh, ow), size) if inside]
-
-    def winner(found: list[Read]) -> int:
-        return int(np.argmax([read.value for read in found]))  # the first of equals, and NaN before all
-
-    def stages(index: Index) -> list[Stage]:
-        found = reads(*out.full(index))
-        best = winner(found)
-        formula = f'max({", ".join(written(read.value) for read in found)}) = {written(found[best].value)}'
-        return [Stage(('the largest in the window', '窗口里最大的'), formula, found[best].value,
-                      tuple(Term((read,), place == best) for place, read in enumerate(found)))]
-
-    attributes = attributes_of(kernel_size=kernel_size, stride=stride, pad=pad, dilation=dilation, ceil_mode=ceil_mode)
-    if of == 'y':
-        rule = 'every cell: the largest number in its window', '每个输出：窗口里最大的数'
-        return Explanation('pooling', 'y', {'x': x.given}, out.shape(y.data), attributes,
-                           (rule, *size_rules(window, size, places)), stages, window.pad)
-    of_x(of, 'pooling')
-    given, computed = gradient(y, variable, gy)
-
-    def back(index: Index) -> list[Stage]:
-        n, c, h, w = (0,) * (4 - len(index)) + index
-        terms = []
-        for _, _, oh, ow in seers(window, (h, w), places):
-            found = reads(n, c, oh, ow)
-            if found[winner(found)].index == index:
-                terms.append(Term((out.read('gy', given, (n, c, oh, ow)),), chosen=True))
-        return [summed(('the windows that it won', '它胜出的窗口'), terms)]
-
-    rule = ('a pixel of gx: gy of every window in which it was the largest',
-            'gx 的一个像素：凡它最大的窗口，其 gy 都归它')
-    return Explanation('pooling', 'gx', {'x': x.given, 'gy': out.shape(given)}, computed.reshape(x.given.shape),
-                       attributes, (rule,), back, window.pad)
-
-
-def average_pooling(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, ceil_mode: bool = False,
-                    count_include_pad: bool = True, of: str = 'y', gy: Any = None) -> Explanation:
-    """Explain F.average_pooling, or its gradient."""
-    x = lifted('x', x)
-    variable = Variable(x.full)
-    y = F.average_pooling(variable, kernel_size, stride, pad, ceil_mode, count_include_pad)
-    plain = Window(kernel_size, stride, pad, 1, ceil_mode)
-    window, asked = plain.on(x.full.shape[2:]), plain.pads(x.full.shape[2:])
-    size, places, out = x.full.shape[2:], y.shape[2:], shrunk(x)
-
-    def counted(h: int, w: int, inside: bool) -> bool:
-        """Is a cell of a window divided by? Pixels are; padding as the caller wants; what hangs over never is."""
-        return inside or (count_include_pad and all(
-            i < n + after for i, n, (_, after) in zip((h, w), size, asked, strict=True)))
-
-    def cells(oh: int, ow: int) -> list[tuple[int, int, bool]]:
-        return [(h, w, inside) for _, _, h, w, inside in seen(window, (oh, ow), size) if counted(h, w, inside)]
-
-    def stages(index: Index) -> list[Stage]:
-        n, c, oh, ow = out.full(index)
-        found = cells(oh, ow)
-        terms = [Term((x.read((n, c, h, w), inside),)) for h, w, inside in found]
-        return [averaged(('the average of the window', '窗口的平均值'), terms)]
-
-    attributes = attributes_of(kernel_size=kernel_size, stride=stride, pad=pad, ceil_mode=ceil_mode,
-                               count_include_pad=count_include_pad)
-    if of == 'y':
-        rule = 'every cell: the average of the numbers in its window', '每个输出：窗口里各数的平均值'
-        return Explanation('average_pooling', 'y', {'x': x.given}, out.shape(y.data), attributes,
-                           (rule, *size_rules(window, size, places)), stages, window.pad)
-    of_x(of, 'average_pooling')
-    given, computed = gradient(y, variable, gy)
-
-    def back(index: Index) -> list[Stage]:
-        n, c, h, w = (0,) * (4 - len(index)) + index
-        terms, parts = [], []
-        for _, _, oh, ow in seers(window, (h, w), places):
-            share = out.read('gy', given, (n, c, oh, ow))
-            terms.append(Term((share,)))
-            parts.append((share.value, len(cells(oh, ow))))
-        value = float(sum(value / count for value, count in parts))
-        formula = added([f'{written(value)}/{count}' for value, count in parts], value)
-        return [Stage(('its share of every window', '每个窗口分给它的一份'), formula, value, tuple(terms))]
-
-    rule = ('a pixel of gx: its share of the gy of every window that saw it',
-            'gx 的一个像素：每个盖住过它的窗口把 gy 平分给它')
-    return Explanation('average_pooling', 'gx', {'x': x.given, 'gy': out.shape(given)}, computed.reshape(x.given.shape),
-                       attributes, (rule,), back, window.pad)
-
-
-def of_x(of: str, op: str) -> None:
-    if of != 'x':
-        raise ValueError(f'explain: {op} has a gradient of x, not of {of!r}')
 
 
 def im2col(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1) -> Explanation:

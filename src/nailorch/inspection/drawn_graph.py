@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
-from nailorch.config import Config
 from nailorch.drawing import Box, Drawing, Item, Line, Rect, Scene, Text, framed
 from nailorch.drawing.fonts import measure
 from nailorch.graph import Graph, Node, resolve, trace
+from nailorch.inspection.examples import Shapes, examples
 from nailorch.inspection.folding import fold
 from nailorch.inspection.layering import Layout, layered
 from nailorch.layers import Layer
@@ -62,15 +60,16 @@ class Part:
         return 52.0 if self.detail else 34.0
 
 
-def draw_graph(model: Layer, input_shape: int | Sequence[int], depth: int | None = 2, lang: str | None = None,
+def draw_graph(model: Layer, input_shape: Shapes, depth: int | None = 2, lang: str | None = None,
                dtype: Any = None) -> Scene:
     """Draw what a model computes, from top to bottom.
 
     Args:
-        input_shape: of one item, without the batch axis: (C, H, W), or (features,).
+        input_shape: of one item, without the batch axis: (C, H, W), or (features,); for several inputs a list of them.
         depth: layers within layers are shown down to this level, 'layer1/0' being of level 2, and as one box below it;
             None: every operation.
         lang: of the few words in it, 'en' or 'zh'; None: `Config.lang`'s.
+        dtype: of the input, or a list with one for each; None: `Config.dtype`.
     Returns:
         a Scene: `nailorch.drawing.to_svg(scene)` and `to_png(scene)` write it.
     Raises:
@@ -78,8 +77,7 @@ def draw_graph(model: Layer, input_shape: int | Sequence[int], depth: int | None
     """
     if depth is not None:
         at_least(1, depth, 'depth')
-    shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
-    graph = trace(model, np.zeros((1, *shape), dtype or Config.dtype))
+    graph = trace(model, *examples('draw_graph', model, input_shape, dtype))
     return scene_of(graph, dict(model.named_layers()), depth, lang)
 
 
@@ -87,13 +85,14 @@ def scene_of(graph: Graph, layers: dict[str, Layer], depth: int | None = 2, lang
     """Draw a traced model; `layers` are its layers by path."""
     lang = lang or language()
     parts = parts_of(graph, layers, depth)
-    place = {node.name: index for index, part in enumerate(parts, 1) for node in part.nodes}
+    place = {node.name: index for index, part in enumerate(parts, len(graph.inputs)) for node in part.nodes}
     source = {id: place[node.name] for node in graph.nodes for id in node.outputs}
-    source |= dict.fromkeys(graph.inputs, 0)
+    source |= {id: index for index, id in enumerate(graph.inputs)}
     word = {name: texts[lang == 'zh'] for name, texts in WORDS.items()}
-    first = Part(word['input'], '', 'shade', shape=written(graph, graph.inputs[0]))
-    last = Part(word['output'], '', 'shade')
-    parts = [first, *parts, last]
+    several = len(graph.inputs) > 1
+    first = [Part(word['input'], graph.values[id].name if several else '', 'shade', shape=written(graph, id))
+             for id in graph.inputs]
+    parts = [*first, *parts, Part(word['output'], '', 'shade')]
     edges: dict[tuple[int, int], int] = {}
     for node in graph.nodes:
         for id in node.inputs:

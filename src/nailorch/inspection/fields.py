@@ -75,18 +75,22 @@ UNKNOWN = Field()
 
 
 def fields(graph: Graph, n: int = 1) -> dict[int, Field]:
-    """Return the field of every array of a Graph whose input is images (N, C, H, W), by the array's id."""
-    image = graph.values[graph.inputs[0]]
-    found: dict[int, Field] = {}
-    if len(image.shape) != 4:
-        return found
-    found[image.id] = Field((Axis(), Axis()))
+    """Return the field of every array of a Graph that reads images (N, C, H, W), by the array's id.
+
+    Of several inputs, those that are images are seen; a unit that reads two of them sees the wider part.
+    """
+    found = {image.id: Field((Axis(), Axis())) for image in images(graph)}
     for node in graph.nodes:
         given = [(graph.values[id], found[id]) for id in node.inputs if id in found]
         outputs = [graph.values[id] for id in node.outputs]
         for value in outputs if given else ():
             found[value.id] = field_of(node, given, value, graph, n)
     return found
+
+
+def images(graph: Graph) -> list[Value]:
+    """Return the inputs that are images."""
+    return [graph.values[id] for id in graph.inputs if len(graph.values[id].shape) == 4]
 
 
 def field_of(node: Node, given: list[tuple[Value, Field]], y: Value, graph: Graph, n: int) -> Field:
@@ -121,7 +125,7 @@ def repeated(field: Field, value: Value, y: Value, graph: Graph, n: int) -> Fiel
     """Return the field of an array as a result sees it: one number for all places sees the same in each."""
     if not field.axes or len(y.shape) != 4 or resolve(value.shape, n)[2:] == resolve(y.shape, n)[2:]:
         return field
-    pixels = resolve(graph.values[graph.inputs[0]].shape, n)[2:]
+    pixels = resolve(images(graph)[0].shape, n)[2:]
     return Field(whole=all(axis.low <= 0 and axis.high >= size - 1 and places == 1
                            for axis, size, places in zip(field.axes, pixels, resolve(value.shape, n)[2:], strict=True)))
 

@@ -16,6 +16,7 @@ from nailorch.graph import Graph, Node, resolve, trace
 from nailorch.inspection.maps import figure
 from nailorch.inspection.replaying import consumers, convolutions, images_of, node_of, replay
 from nailorch.layers import Layer
+from nailorch.messages import message
 from nailorch.session import Session
 from nailorch.shapes import Array, at_least
 
@@ -129,7 +130,7 @@ def cam_of(graph: Graph, images: Array, target: Targets = None, layer: str | Non
     place = node.outputs[0]
     shape = resolve(graph.values[place].shape, len(images))
     if len(shape) != 4:
-        raise ValueError(f'grad_cam: {layer} gives {shape}, which has no rows and columns')
+        raise ValueError(message('inspect.rows', who='grad_cam', layer=layer, shape=shape))
     kept: list[Variable] = []
 
     def watched(id: int, y: Variable) -> Variable:
@@ -179,7 +180,7 @@ def occlusion_of(graph: Graph, images: Array, target: Targets = None, size: int 
     for name, given in (('size', size), ('stride', stride), ('batch_size', batch_size)):
         at_least(1, given, name)
     if size > min(H, W):
-        raise ValueError(f'occlusion: a square of {size} pixels does not fit into an image of {H}x{W}')
+        raise ValueError(message('inspect.square', size=size, H=H, W=W))
     rows, columns = ([*range(0, extent - size, stride), extent - size] for extent in (H, W))
     places = [(row, column) for row in rows for column in columns]
     score = scores_of(graph, 'occlusion')
@@ -225,7 +226,7 @@ def last_maps(graph: Graph) -> Node:
 
     found = [node for node in convolutions(graph) if sizes(node.outputs[0])[2:] != (1, 1)]
     if not found:
-        raise ValueError(f'grad_cam: {graph.name} has no convolution; a layer that gives maps can be named')
+        raise ValueError(message('inspect.no_convolution', who='grad_cam', model=graph.name))
     node = found[-1]
     while True:
         after = consumers(graph, node.outputs[0])
@@ -238,8 +239,7 @@ def scores_of(graph: Graph, who: str) -> int:
     """Return the id of the scores (N, K): the output, or what goes into a softmax that ends the model."""
     id = graph.outputs[0]
     if len(graph.values[id].shape) != 2:
-        raise ValueError(f'{who}: scores have the axes (N, K), one number a class; {graph.name} gives '
-                         f'{graph.values[id].shape}')
+        raise ValueError(message('inspect.scores', who=who, model=graph.name, shape=graph.values[id].shape))
     last = next((node for node in graph.nodes if id in node.outputs), None)
     return last.inputs[0] if last is not None and last.op == 'Softmax' else id
 
@@ -249,7 +249,7 @@ def targets_of(who: str, scores: Array, target: Targets) -> tuple[int, ...]:
     N, K = scores.shape
     wanted = scores.argmax(axis=1) if target is None else np.broadcast_to(np.asarray(target), (N,))
     if wanted.dtype.kind not in 'iu' or wanted.min() < 0 or wanted.max() >= K:
-        raise ValueError(f'{who}: classes go from 0 to {K - 1}; target={target!r}')
+        raise ValueError(message('inspect.target', who=who, last=K - 1, target=target))
     return tuple(map(int, wanted))
 
 

@@ -15,6 +15,7 @@ from nailorch.drawing import pictures
 from nailorch.inspection.maps import figure
 from nailorch.inspection.metrics import accuracy, confident_mistakes, confusion_matrix, softmax
 from nailorch.layers import Layer
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['Confusion', 'Mistake', 'confusion']
@@ -98,7 +99,7 @@ def confusion(model: Layer, dataset: Any, classes: Sequence[str] | None = None, 
         for x, t in DataLoader(dataset, batch_size, shuffle=False):
             y = model(x).data
             if y.ndim != 2:
-                raise ValueError(f'confusion: scores have the axes (N, K), one a class; the model gives {y.shape}')
+                raise ValueError(message('inspect.scores', who='confusion', model=type(model).__name__, shape=y.shape))
             scores.append(y)
             labels.append(np.asarray(t))
     probabilities = softmax(np.concatenate(scores))

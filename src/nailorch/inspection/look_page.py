@@ -92,8 +92,8 @@ def show_cam(found: Look, graph: Graph, cam: HeatMap, photo: Array) -> None:
     node, (row, column) = node_of(graph, cam.layer), cam.peaks[0]
     found.pictures['grad_cam'] = cam.picture(0, photo)
     found.told['grad_cam'] = {'layer': cam.layer, 'height': cam.values.shape[1], 'width': cam.values.shape[2]}
-    found.box = box_of(graph, node, (row, column))
-    heat = heat_of(graph, node, cam.images, (None, row, column))
+    found.box = box_of(graph, node, (row, column), graph.inputs[0])
+    heat = heat_of(graph, node, [cam.images], (None, row, column), 0)
     most = np.quantile(heat, 0.99) or 1.0
     found.pictures['field'] = pictures.boxed(pictures.heat_over(photo, np.minimum(heat / most, 1)), found.box,
                                              max(1, min(photo.shape[:2]) // 100))

@@ -15,6 +15,7 @@ from nailorch.drawing import pictures
 from nailorch.graph import Graph, resolve, trace
 from nailorch.inspection.replaying import convolutions, images_of, node_of, replay
 from nailorch.layers import Layer
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['FeatureMaps', 'Filters', 'chosen_layers', 'feature_maps', 'filters', 'maps_of']
@@ -90,7 +91,7 @@ def maps_of(graph: Graph, images: Array, layers: Iterable[str]) -> list[FeatureM
     for layer, node in nodes:
         shape = resolve(graph.values[node.outputs[0]].shape, len(images))
         if len(shape) != 4:
-            raise ValueError(f'feature_maps: {layer} gives {shape}, which has no rows and columns')
+            raise ValueError(message('inspect.rows', who='feature_maps', layer=layer, shape=shape))
     if not nodes:
         return []
     with no_grad():
@@ -122,8 +123,9 @@ def filters(model: Layer, layer: str | None = None) -> Filters:
             kernels.setdefault(name.rpartition('/')[0] or name, parameter.data)
     chosen = next(iter(kernels), None) if layer is None else layer
     if chosen is None or chosen not in kernels:
-        said = ', '.join(list(kernels)[:8]) or 'none: a model that was never called does not know its sizes yet'
-        raise ValueError(f'filters: there is no convolution {"" if layer is None else repr(layer)}; there are {said}')
+        names = ', '.join(list(kernels)[:8])
+        raise ValueError(message('inspect.filters', layer=repr(layer), names=names) if names else
+                         message('inspect.no_filters'))
     return Filters(chosen, kernels[chosen])
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nailorch.messages import message
+
 __all__ = ['accuracy', 'class_accuracy', 'confident_mistakes', 'confusion_matrix', 'hardest_pair', 'softmax']
 
 Array = npt.NDArray[Any]
@@ -46,8 +48,8 @@ def confusion_matrix(predicted: Array, labels: Array, classes: int | None = None
     largest = int(max(predicted.max(), labels.max())) if labels.size else -1
     K = largest + 1 if classes is None else classes
     if labels.size and (min(predicted.min(), labels.min()) < 0 or largest >= K):
-        raise ValueError(f'confusion_matrix: classes go from 0 to {K - 1}, found '
-                         f'{int(min(predicted.min(), labels.min()))} to {largest}')
+        low = int(min(predicted.min(), labels.min()))
+        raise ValueError(message('metrics.classes', last=K - 1, low=low, high=largest))
     return np.bincount(labels * K + predicted, minlength=K * K).reshape(K, K)
 
 
@@ -109,5 +111,5 @@ def softmax(scores: Array) -> Array:
 def _pairs(predicted: Array, labels: Array) -> tuple[Array, Array]:
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     if predicted.shape != labels.shape:
-        raise ValueError(f'metrics: predictions and labels differ in shape: {predicted.shape}, {labels.shape}')
+        raise ValueError(message('metrics.shapes', predicted=predicted.shape, labels=labels.shape))
     return predicted, labels

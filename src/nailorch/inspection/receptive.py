@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from nailorch.graph import Graph, Node, Value, resolve, trace
 from nailorch.inspection.fields import WINDOWS, mixed_axes, window_of_node
 from nailorch.inspection.replaying import node_of, replay
 from nailorch.layers import Layer
+from nailorch.messages import message
 from nailorch.shapes import Array, integer
 
 __all__ = ['ReceptiveField', 'receptive_field']
@@ -67,14 +69,17 @@ class ReceptiveField:
         return f'ReceptiveField({self.layer} {self.unit}: {self.size[0]}x{self.size[1]} pixels, box {self.box})'
 
 
-def receptive_field(model: Layer, x: Any, layer: str, unit: tuple[int, ...] | None = None) -> ReceptiveField:
+def receptive_field(model: Layer, x: Any, layer: str, unit: tuple[int, ...] | None = None, *,
+                    seen: int = 0) -> ReceptiveField:
     """Return what a unit inside a model sees of the images x.
 
     Args:
         model: any layer on images; it runs in test mode and is left as it was.
-        x: images, (N, C, H, W) or (C, H, W): the gradient depends on them, the box on their size alone.
+        x: images, (N, C, H, W) or (C, H, W): the gradient depends on them, the box on their size alone. For a model of
+            several inputs a tuple of batches, one for each.
         layer: the layer's path, 'conv3_1' or 'layer2/0'; or a node's name in nailorch.graph.trace(model, x), 'Pooling'.
         unit: (row, column) in the layer's output, or (channel, row, column); None: the one in the middle.
+        seen: of several inputs, the number of the one whose pixels are asked for.
     Raises:
         ValueError: there is no such layer, it gives no images, or has no such unit.
     Example:
@@ -83,25 +88,30 @@ def receptive_field(model: Layer, x: Any, layer: str, unit: tuple[int, ...] | No
         >>> seen.box, seen.size
         ((0, 0, 5, 5), (5, 5))
     """
-    images = as_array(as_variable(x))
-    images = images[None] if images.ndim == 3 else images
-    if images.ndim != 4:
-        raise ValueError(f'receptive_field: images have the axes (N, C, H, W); x.shape={images.shape}')
-    graph = trace(model, images[:1])
+    inputs = [as_array(as_variable(each)) for each in (x if isinstance(x, tuple | list) else (x,))]
+    if not 0 <= seen < len(inputs):
+        raise ValueError(message('inspect.seen', who='receptive_field', seen=seen, count=len(inputs)))
+    if len(inputs) == 1 and inputs[0].ndim == 3:
+        inputs[0] = inputs[0][None]
+    if inputs[seen].ndim != 4:
+        raise ValueError(message('inspect.images', who='receptive_field', shape=inputs[seen].shape,
+                                 dtype=inputs[seen].dtype))
+    graph = trace(model, *(each[:1] for each in inputs))
     node = node_of(graph, layer)
     shape = resolve(graph.values[node.outputs[0]].shape, 1)
     if len(shape) != 4:
-        raise ValueError(f'receptive_field: {layer} gives {shape}, which has no rows and columns')
+        raise ValueError(message('inspect.rows', who='receptive_field', layer=layer, shape=shape))
     channel, row, column = unit_of(layer, unit, shape)
-    box = box_of(graph, node, (row, column))
-    return ReceptiveField(layer, (channel, row, column), box, heat_of(graph, node, images, (channel, row, column)))
+    box = box_of(graph, node, (row, column), graph.inputs[seen])
+    heat = heat_of(graph, node, inputs, (channel, row, column), seen)
+    return ReceptiveField(layer, (channel, row, column), box, heat)
 
 
 def unit_of(layer: str, unit: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int | None, int, int]:
     chosen = (shape[2] // 2, shape[3] // 2) if unit is None else tuple(unit)
     sizes = shape[4 - len(chosen):]
     if len(chosen) not in (2, 3) or not all(integer(i) and -n <= i < n for i, n in zip(chosen, sizes, strict=True)):
-        raise ValueError(f'receptive_field: {layer} gives {shape[1:]}; there is no unit {chosen}')
+        raise ValueError(message('inspect.unit', who='receptive_field', layer=layer, shape=shape[1:], unit=chosen))
     *channel, row, column = (i % n for i, n in zip(chosen, sizes, strict=True))
     return channel[0] if channel else None, row, column
 
@@ -109,7 +119,8 @@ def unit_of(layer: str, unit: tuple[int, ...] | None, shape: tuple[int, ...]) ->
 # the box: which rows and which columns reach the unit, walking the Graph backwards
 
 
-def box_of(graph: Graph, last: Node, unit: tuple[int, int]) -> tuple[int, int, int, int]:
+def box_of(graph: Graph, last: Node, unit: tuple[int, int], image: int) -> tuple[int, int, int, int]:
+    """Return the box of a unit of a node's output in an input, which is given by its id."""
     sizes = places(graph.values[last.outputs[0]])
     reached: dict[int, list[Array]] = {
         last.outputs[0]: [np.arange(size) == place for size, place in zip(sizes, unit, strict=True)]}
@@ -126,7 +137,7 @@ def box_of(graph: Graph, last: Node, unit: tuple[int, int]) -> tuple[int, int, i
             if id in reached:
                 seen = [one | other for one, other in zip(seen, reached[id], strict=True)]
             reached[id] = seen
-    rows, columns = map(np.flatnonzero, reached.get(graph.inputs[0], ((), ())))
+    rows, columns = map(np.flatnonzero, reached.get(image, ((), ())))
     if not len(rows) or not len(columns):  # a unit that sees nothing but padding
         return 0, 0, 0, 0
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
@@ -179,22 +190,19 @@ def sliced(node: Node, axis: int, size: int) -> Array | None:
 # the heat: the gradient of the unit
 
 
-def heat_of(graph: Graph, last: Node, images: Array, unit: tuple[int | None, int, int]) -> Array:
-    """Run the Graph up to a node on images, and return the mean absolute gradient of a unit, (H, W)."""
+def heat_of(graph: Graph, last: Node, inputs: Sequence[Array], unit: tuple[int | None, int, int], seen: int) -> Array:
+    """Run the Graph up to a node, and return a unit's mean absolute gradient along one of the inputs, (H, W)."""
     channel, row, column = unit
-    x = Variable(images.copy())
+    xs = [Variable(each.copy(), requires_grad=place == seen) for place, each in enumerate(inputs)]
     with using_config('train', False), using_config('enable_backprop', True):
-        y = run_to(graph, last, x)
+        y = replay(graph, xs, last)[last.outputs[0]]
         chosen = y[:, :, row, column] if channel is None else y[:, channel, row, column]
-        chosen.backward(grad=Variable(np.ones_like(chosen.data)))
-    if x.grad is None:
-        return np.zeros(images.shape[2:], images.dtype)
-    return np.abs(x.grad.data).sum(axis=1).mean(axis=0)
-
-
-def run_to(graph: Graph, last: Node, x: Variable) -> Variable:
-    """Return the output of a node, with its tape."""
-    return replay(graph, x, last)[last.outputs[0]]
+        if chosen.requires_grad:  # else the unit sees nothing of it
+            chosen.backward(grad=Variable(np.ones_like(chosen.data)))
+    gradient = xs[seen].grad
+    if gradient is None:
+        return np.zeros(inputs[seen].shape[2:], inputs[seen].dtype)
+    return np.abs(gradient.data).sum(axis=1).mean(axis=0)
 
 
 def central(profile: Array) -> int:

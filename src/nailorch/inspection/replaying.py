@@ -7,27 +7,30 @@ own mode is; parameters and averages enter as plain numbers, so no gradient and 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nailorch.core import Variable, as_array, as_variable
 from nailorch.graph import Graph, Node, resolve
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['consumers', 'convolutions', 'images_of', 'node_of', 'replay']
 
 
-def replay(graph: Graph, x: Variable, last: Node | None = None,
+def replay(graph: Graph, x: Variable | Sequence[Variable], last: Node | None = None,
            change: Callable[[int, Variable], Variable] | None = None) -> dict[int, Variable]:
     """Return every array that a Graph computes from x, by id, up to a node.
 
     Args:
+        x: its input, or a list of its inputs.
         change: may give another Variable for one that was computed, whom it is told by its id.
     """
-    n = len(x)
-    found: dict[int, Variable] = {graph.inputs[0]: x}
+    inputs = [x] if isinstance(x, Variable) else x
+    n = len(inputs[0])
+    found: dict[int, Variable] = dict(zip(graph.inputs, inputs, strict=True))
     for value in graph.values:
         if value.source is not None:
             array = value.array if value.kind != 'constant' else np.broadcast_to(value.array, resolve(value.shape, n))
@@ -46,8 +49,7 @@ def images_of(who: str, x: Any) -> Array:
     images = as_array(as_variable(x))
     images = images[None] if images.ndim == 3 else images
     if images.ndim != 4 or images.dtype.kind != 'f':
-        raise ValueError(f'{who}: images are floats with the axes (N, C, H, W) or (C, H, W); x.shape={np.shape(x)}, '
-                         f'{images.dtype}')
+        raise ValueError(message('inspect.images', who=who, shape=np.shape(x), dtype=images.dtype))
     return images
 
 
@@ -63,7 +65,7 @@ def node_of(graph: Graph, layer: str, who: str = 'receptive_field') -> Node:
         return found[-1]
     names = list(dict.fromkeys(name for node in graph.nodes for name in (node.layer, node.name) if name))
     near = difflib.get_close_matches(layer, names, 3, 0.4) or names[:8]
-    raise ValueError(f'{who}: no layer {layer!r} computes here; there are {", ".join(near)} ...')
+    raise ValueError(message('inspect.layer', who=who, layer=layer, names=', '.join(near)))
 
 
 def consumers(graph: Graph, id: int) -> list[Node]:

@@ -12,17 +12,16 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from nailorch.config import Config, using_config
+from nailorch.config import using_config
 from nailorch.core import Parameter
 from nailorch.graph import Graph, Node, Value, resolve, trace
 from nailorch.inspection.counting import multiply_adds
+from nailorch.inspection.examples import Shapes, examples
 from nailorch.inspection.fields import UNKNOWN, fields
 from nailorch.layers.base import Layer, unknown
 from nailorch.messages import message
 from nailorch.models import Model
-from nailorch.shapes import at_least, integer
+from nailorch.shapes import at_least
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -76,7 +75,7 @@ class Summary:
 
     Attributes:
         model: the model's class.
-        input_shape: with the batch axis.
+        input_shape: with the batch axis; for several inputs, the shapes of all.
         rows: in the order in which they run.
         learned, frozen: parameters that training changes, and those whose `requires_grad` is False.
         buffers: numbers saved with the weights but not learned, such as batch norm's averages.
@@ -88,7 +87,7 @@ class Summary:
     """
 
     model: str
-    input_shape: Shape
+    input_shape: Shape | tuple[Shape, ...]
     rows: tuple[Row, ...]
     learned: int
     frozen: int
@@ -116,12 +115,18 @@ class Summary:
         del told['lang'], told['collapse']
         return told
 
+    @property
+    def written_input(self) -> str:
+        """The shape, or those of several inputs."""
+        several = isinstance(self.input_shape[0], tuple)
+        return ', '.join(map(str, self.input_shape)) if several else str(self.input_shape)
+
     # the table
 
     def lines(self) -> tuple[str, list[str], list[list[str]], list[str]]:
         """Return title, headings, cells (the last row is the total) and what is said below, in the table's language."""
         with using_config('lang', self.lang) if self.lang else contextlib.nullcontext():
-            title = message('summary.title', model=self.model, shape=self.input_shape)
+            title = message('summary.title', model=self.model, shape=self.written_input)
             images = any(row.field or row.whole for row in self.rows)
             shown = COLUMNS if images else ALWAYS
             headings = [message(f'summary.{column}') for column in shown]
@@ -166,6 +171,7 @@ class Summary:
         from rich.text import Text
 
         title, headings, cells, below = self.lines()
+        cells = [[in_lines(name, max(20, options.max_width // 3 - 2)), *rest] for name, *rest in cells]
         shown = fitting([headings, *cells], options.max_width)
         if len(headings) == len(COLUMNS) and COLUMNS.index('field') not in shown:
             below.pop()  # the legend of columns that are not shown
@@ -201,7 +207,7 @@ class Summary:
                 f'<tfoot>{line("th", cells[-1])}</tfoot></table><p>{"<br>".join(map(escape, below))}</p>')
 
 
-def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int = 1, dtype: Any = None,
+def summary(model: Layer, input_shape: Shapes, *, batch_size: int = 1, dtype: Any = None,
             lang: str | None = None, collapse: bool = True) -> Summary:
     """Return a table of what happens in a model: layers, output shapes, parameters, multiply-adds, receptive fields.
 
@@ -210,9 +216,9 @@ def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int =
 
     Args:
         model: any layer.
-        input_shape: of one item, without the batch axis: (C, H, W), or (features,).
+        input_shape: of one item, without the batch axis: (C, H, W), or (features,); for several inputs a list of them.
         batch_size: N in the shapes that are shown.
-        dtype: of the input, 'int64' for ids; None: `Config.dtype`.
+        dtype: of the input, 'int64' for ids, or a list with one for each; None: `Config.dtype`.
         lang: 'en' or 'zh'; None: `Config.lang`'s.
         collapse: show blocks that follow one another and are alike as one; False shows each.
     Raises:
@@ -228,15 +234,14 @@ def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int =
         learned 2,410 · frozen 0 · buffers 0
         weights 0.01 MB · input 0.00 MB · outputs 0.00 MB
     """
-    shape = (int(input_shape),) if integer(input_shape) else tuple(input_shape)  # type: ignore[arg-type]
-    if not shape or not all(integer(size) and size > 0 for size in shape):
-        raise ValueError(message('summary.input', shape=input_shape))
+    given = examples('summary', model, input_shape, dtype)
     at_least(1, batch_size, 'batch_size')
     if lang not in (None, 'en', 'zh'):
         raise ValueError(f"summary: lang is 'en', 'zh' or None, not {lang!r}")
     try:
-        graph = trace(model, np.zeros((1, *shape), dtype or Config.dtype))
+        graph = trace(model, *given)
     except ValueError as error:
+        shape = given[0].shape[1:] if len(given) == 1 else ()
         if len(shape) == 4:
             raise ValueError(message('summary.batch', error=error, shape=shape, rest=shape[1:])) from error
         if len(shape) == 2:
@@ -249,10 +254,12 @@ def summary(model: Layer, input_shape: int | Sequence[int], *, batch_size: int =
     learned = [p for p in parameters.values() if p.requires_grad]
     frozen = [p for p in parameters.values() if not p.requires_grad]
     used = {id(value.source) for value in graph.values}
-    return Summary(type(model).__name__, (batch_size, *shape), tuple(rows_of(graph, parts, layers, batch_size)),
+    shapes = tuple((batch_size, *each.shape[1:]) for each in given)
+    return Summary(type(model).__name__, shapes if len(shapes) > 1 else shapes[0],
+                   tuple(rows_of(graph, parts, layers, batch_size)),
                    learned=elements(learned), frozen=elements(frozen), buffers=elements(buffers),
                    weight_bytes=sum(p.data.nbytes for p in (*learned, *frozen, *buffers) if not unknown(p)),
-                   input_bytes=memory(graph.values[0], batch_size),
+                   input_bytes=sum(memory(graph.values[id], batch_size) for id in graph.inputs),
                    output_bytes=sum(memory(value, batch_size) for value in outputs),
                    unused=tuple(name for name, p in parameters.items() if id(p) not in used),
                    lang=lang, collapse=collapse)
@@ -316,9 +323,19 @@ def repeated(rows: Sequence[Row]) -> Iterator[list[list[Row]]]:
 
 
 def numbered(layer: str) -> str:
-    """Return the part of a path up to its first number, 'layer1/0' of 'layer1/0/conv1'; '' where there is none."""
-    found = re.match(r'(.*?/)?\d+(?=/|$)', layer)
+    """Return the part of a path up to its first number, 'layer1/0' of 'layer1/0/conv1'; '' where there is none.
+
+    In names out of files, 'features.3.conv', points part the levels.
+    """
+    found = re.match(r'(.*?[/.])?\d+(?=[/.]|$)', layer)
     return found[0] if found else ''
+
+
+def level_of(prefix: str) -> tuple[str, str]:
+    """Part such a beginning in what stands before its number, and the number."""
+    number = re.search(r'\d+$', prefix)
+    assert number
+    return prefix[:number.start()], number[0]
 
 
 def signature(block: list[Row]) -> Any:
@@ -326,9 +343,8 @@ def signature(block: list[Row]) -> Any:
     prefix = numbered(block[0].layer)
     if not prefix:
         return id(block[0])
-    parent = prefix.rpartition('/')[0]
-    return parent, tuple((row.layer.removeprefix(prefix), row.type, row.shapes, row.parameters, row.shared)
-                         for row in block)
+    return level_of(prefix)[0], tuple((row.layer.removeprefix(prefix), row.type, row.shapes, row.parameters, row.shared)
+                                      for row in block)
 
 
 def fitting(table: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -345,8 +361,18 @@ def fitting(table: Sequence[Sequence[str]], width: int) -> list[int]:
 
 def spanned(first: str, last: str) -> str:
     """Write 'layer1/1…3/conv1' for the same layer of several blocks."""
-    begin, end = numbered(first), numbered(last)
-    return f'{begin}…{end.rpartition("/")[2]}{first.removeprefix(begin)}'
+    begin, (_, end) = numbered(first), level_of(numbered(last))
+    return f'{begin}…{end}{first.removeprefix(begin)}'
+
+
+def in_lines(name: str, width: int) -> str:
+    """Break a long name after '/', '.' or '_', so that each line fits into a width, those after the first indented."""
+    lines = ['']
+    for piece in re.findall(r'[^/._]*[/._]|[^/._]+', name):
+        if lines[-1].strip() and len(lines[-1] + piece) > width:
+            lines.append('  ')
+        lines[-1] += piece
+    return '\n'.join(lines)
 
 
 def across(sizes: tuple[float, float] | None) -> str:

@@ -122,8 +122,11 @@ class Model(Layer):
 
     # prints
 
-    def summary(self, input_shape: int | Sequence[int], batch_size: int = 1) -> Any:
-        """Print a table of layers, output shapes and parameters, for items of (C, H, W) or (features,); return it."""
+    def summary(self, input_shape: int | Sequence[int] | Sequence[Sequence[int]], batch_size: int = 1) -> Any:
+        """Print a table of layers, output shapes and parameters, for items of (C, H, W) or (features,); return it.
+
+        A model of several inputs is given a list with the shape of each.
+        """
         from nailorch.inspection import summary
         table = summary(self, input_shape, batch_size=batch_size)
         print(table)

@@ -18,7 +18,7 @@ from nailorch.onnx.common import onnx_package
 from nailorch.onnx.naming import clean, layer_name, role, short_name
 from nailorch.onnx.network import Network, Operation, Step, operation
 from nailorch.onnx.operators import Operator
-from nailorch.onnx.reading import OLDEST, Reader, first_line, shape_of
+from nailorch.onnx.reading import OLDEST, Reader, dtype_of, first_line, shape_of
 from nailorch.onnx.tensors import External, attribute
 from nailorch.shapes import Array
 
@@ -77,7 +77,7 @@ class Importer(Reader):
         self.give_each_norm_its_own()
         self.decide()
         net = Network(self.graph.name, [value.name for value in inputs], [shape_of(value) for value in inputs],
-                      [value.name for value in self.graph.output])
+                      [value.name for value in self.graph.output], [dtype_of(value) for value in inputs])
         self.names = set(dir(net))
         steps = [self.step(net, place) for place in range(len(self.calls))]
         steps += [self.given_back(net, name) for name in net.output_names if name in self.constants]

@@ -101,19 +101,21 @@ class Network(Model):
         title: the graph's name in the file.
         input_names, output_names: as in the file.
         input_shapes: as in the file, None for each size that is left open.
+        input_types: the dtypes, None where the file gives none that NumPy has.
         steps: the layers' calls, in order.
     """
 
     def __init__(self, title: str, input_names: Sequence[str], input_shapes: Sequence[tuple[int | None, ...] | None],
-                 output_names: Sequence[str]) -> None:
+                 output_names: Sequence[str], input_types: Sequence[Any] = ()) -> None:
         self.title = title
         self.input_names, self.output_names = tuple(input_names), tuple(output_names)
         self.input_shapes = tuple(input_shapes)
+        self.input_types = tuple(input_types) or (None,) * len(self.input_names)
         self.steps: tuple[Step, ...] = ()
 
     def forward(self, *inputs: Any) -> Any:
         if len(inputs) != len(self.input_names):
-            raise ValueError(message('session.count', model=self.title, expected=len(self.input_names),
+            raise ValueError(message('onnx.read.count', model=self.title, expected=len(self.input_names),
                                      names=', '.join(self.input_names), got=len(inputs)))
         values: dict[str, Any] = dict(zip(self.input_names, map(as_variable, inputs), strict=True))
         self.check_axes(values)

@@ -12,7 +12,7 @@ from nailorch.onnx.operators import Operator, find
 from nailorch.onnx.tensors import External, attribute, tensor
 from nailorch.shapes import Array
 
-__all__ = ['OLDEST', 'Reader', 'first_line', 'shape_of']
+__all__ = ['OLDEST', 'Reader', 'dtype_of', 'first_line', 'shape_of']
 
 OLDEST = 7  # before, attributes of the same names meant other things
 MOST_NODES = 100_000  # of functions written out
@@ -200,3 +200,11 @@ def shape_of(value: Any) -> tuple[int | None, ...] | None:
     if not kind.HasField('shape'):
         return None
     return tuple(dim.dim_value if dim.HasField('dim_value') and dim.dim_value > 0 else None for dim in kind.shape.dim)
+
+
+def dtype_of(value: Any) -> Any:
+    """Return the dtype that the file gives for a value; None if it gives none that NumPy has."""
+    try:
+        return onnx_package().helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    except (KeyError, ValueError):
+        return None

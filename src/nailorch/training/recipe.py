@@ -19,10 +19,10 @@ from nailorch.training.freezing import freeze
 from nailorch.training.inside import Inside, look_inside
 from nailorch.training.report import Answers, write_predictions
 from nailorch.training.runs import Run, writing
-from nailorch.training.settings import Settings, TrainingSettings, change, nearest
+from nailorch.training.settings import Settings, TrainingSettings, change, leaves, nearest, settings_to_dict
 from nailorch.training.trainer import Trainer
 
-__all__ = ['OPTIMIZERS', 'SCHEDULES', 'Recipe', 'build_model', 'conclude', 'model_names', 'resolve']
+__all__ = ['OPTIMIZERS', 'SCHEDULES', 'Recipe', 'build_model', 'conclude', 'edited', 'model_names', 'resolve']
 
 # Each optimiser, with the learning rate that is commonly tried first.
 OPTIMIZERS: dict[str, tuple[Callable[[], Any], float]] = {
@@ -36,6 +36,9 @@ OPTIMIZERS: dict[str, tuple[Callable[[], Any], float]] = {
     'adamw': (AdamW, 0.001),
 }
 LOOKED_AT = 7  # of the most confident mistakes
+# What may be changed in a run's config.toml before it goes on; all else would make it another training.
+CHANGEABLE = ('training.epochs', 'training.patience', 'training.label_smoothing', 'training.clip', 'data.workers',
+              'data.name')
 SCHEDULES = ('constant', 'step', 'cosine', 'onecycle', 'plateau')
 
 
@@ -72,7 +75,7 @@ class Recipe:
         """Return the Trainer that does what the settings say, and keeps it in `run`."""
         told = self.settings.training
         batches = -(-len(self.data.train) // told.batch_size)
-        run.record(classes=self.data.classes, shape=self.data.shape)
+        run.record(classes=self.data.classes, shape=self.data.shape, settings=settings_to_dict(self.settings))
         return Trainer(
             self.model, build_optimizer(told), self.data.train, self.data.valid,
             loss=partial(F.softmax_cross_entropy, label_smoothing=told.label_smoothing),
@@ -103,6 +106,23 @@ def resolve(settings: Settings) -> Settings:
     if is_folder(settings.data.name) and settings.data.size is None:
         open_ones['data.size'] = PRETRAINED_SIZE if settings.model.pretrained else FOLDER_SIZE
     return change(settings, open_ones)
+
+
+def edited(run: Run, settings: Settings) -> str:
+    """Return what was changed in a run's config.toml since its training began, as 'training.epochs: 3 -> 5'; or ''.
+
+    Raises:
+        ValueError: among it is what no training can go on with.
+    """
+    kept = run.result.get('settings')
+    was = dict(leaves(kept)) if isinstance(kept, dict) else {}
+    now = dict(leaves(settings_to_dict(settings)))
+    changes = {key: f'{key}: {was.get(key, "-")} -> {now.get(key, "-")}' for key in {**was, **now}
+               if was and was.get(key) != now.get(key)}
+    if fixed := [change for key, change in changes.items()
+                 if key not in CHANGEABLE and not key.startswith('augmentation.')]:
+        raise ValueError(message('resume.fixed', path=run.path / 'config.toml', changes=', '.join(fixed)))
+    return ', '.join(changes.values())
 
 
 def choose(key: str, value: str, known: Iterable[str]) -> None:

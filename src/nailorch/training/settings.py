@@ -30,6 +30,7 @@ __all__ = [
     'TrainingSettings',
     'all_settings',
     'change',
+    'leaves',
     'parse_assignment',
     'read_settings',
     'settings_from',

@@ -112,8 +112,8 @@ def positions(n: int, size: int, scale: float, corner: tuple[float, float], tran
         start, end = corner
         along = (end - start) * (n - 1) / 2 + new * 0 if length == 1 else new * ((end - start) * (n - 1) / (length - 1))
         return start * (n - 1) + along
-    if transform == 'pytorch_half_pixel' and length == 1:
-        return new * 0 - 0.5
+    if transform == 'pytorch_half_pixel' and size == 1:
+        return new * 0
     at = (new + 0.5) / scale - 0.5
     if transform == 'half_pixel_symmetric':
         at += n / 2 * (1 - size / length)

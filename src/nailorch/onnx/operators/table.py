@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nailorch.core import Function, Variable, as_array, as_variable
+from nailorch.core import Function, Parameter, Variable, as_array, as_variable, watched
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -106,7 +106,13 @@ def discrete(op: str, *xs: Any, **options: Any) -> Any:
 
 
 def host(x: Any) -> Array:
-    """Return an input that is a setting, such as a shape, as a plain array."""
+    """Return an input that is a setting, such as a shape, as a plain array.
+
+    Raises:
+        ValueError: it is computed from the model's inputs, and a Graph is being made, which would keep this one value.
+    """
+    if isinstance(x, Variable) and not isinstance(x, Parameter) and watched():
+        raise ValueError(message('onnx.read.setting'))
     return as_array(x)
 
 
