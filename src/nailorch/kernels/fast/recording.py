@@ -21,8 +21,8 @@ numbers, with nothing but NaN in the arena, and compares.
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numba import config
@@ -75,7 +75,7 @@ class Recording:
 
     def __init__(self, limit: int) -> None:
         self.threads, self.pool, self.jobs_alone = threads.count(), Arena(limit), True
-        self.jobs: list[tuple[int, Any, int]] = []
+        self.jobs: list[tuple[int, array[int], int]] = []
         self.kept: list[Array] = []
         self.verdicts: list[Array] = []
         self.table = np.empty((0, 3), np.int64)
@@ -97,12 +97,14 @@ class Recording:
         finally:
             recorder.reset(token)
 
-    def hear(self, array: Array, at: int) -> None:
+    def hear(self, known: Array, at: int) -> None:
         if not self.pool.holds(at):
-            self.kept.append(array)
+            self.kept.append(known)
 
-    def note(self, worker: int, words: Any, workers: int) -> None:
-        self.jobs.append((worker, words, workers))
+    def note(self, worker: int, words: array[int], workers: int) -> None:
+        own = array('q', words)  # its first word is the address of its counter, the next one
+        own[0] = own.buffer_info()[0] + 8
+        self.jobs.append((worker, own, workers))
 
     def attempt(self, call: Callable[[], tuple[Array, ...]]) -> tuple[tuple[Array, ...], bool]:
         """Return what a call returns, and whether its jobs alone will make the same of other numbers."""
@@ -117,12 +119,12 @@ class Recording:
 
     # arrays in the arena
 
-    def own(self, array: Array) -> Array:
+    def own(self, other: Array) -> Array:
         """Return a copy in the arena, in the same memory order."""
         with self.listening():
-            raw = octets(array.nbytes)
-        copy = np.ndarray(array.shape, array.dtype, raw, strides=np.empty_like(array).strides)
-        np.copyto(copy, array)
+            raw = octets(other.nbytes)
+        copy = np.ndarray(other.shape, other.dtype, raw, strides=np.empty_like(other).strides)
+        np.copyto(copy, other)
         return copy
 
     def pixels(self, image: Array) -> Array:
@@ -131,13 +133,13 @@ class Recording:
             copy = images(*image.shape)
         return copied(image, copy)
 
-    def window(self, array: Array) -> Array:
+    def window(self, known: Array) -> Array:
         """Return an array of the arena without holding on to its place there; any other as it is."""
-        at = address(array)
+        at = address(known)
         if not self.pool.holds(at):
-            return array
+            return known
         whole = self.pool.whole
-        return np.ndarray(array.shape, array.dtype, whole.memory, at - whole.begin, array.strides)
+        return np.ndarray(known.shape, known.dtype, whole.memory, at - whole.begin, known.strides)
 
     def spoil(self) -> None:
         """Make NaN of all numbers in the arena."""
@@ -145,12 +147,12 @@ class Recording:
 
     # again
 
-    def fill(self, copy: Array, array: Array) -> None:
+    def fill(self, copy: Array, other: Array) -> None:
         """Copy other numbers to where `own` or `pixels` copied some."""
-        if copy.strides == array.strides or copy.ndim != 4 or copy.strides[1] != copy.itemsize:
-            np.copyto(copy, array)
+        if copy.strides == other.strides or copy.ndim != 4 or copy.strides[1] != copy.itemsize:
+            np.copyto(copy, other)
         else:
-            copied(array, copy)
+            copied(other, copy)
 
     def run_again(self, first: int, last: int) -> None:
         """Run some of the jobs again, all of which have ended when this returns."""
