@@ -9,6 +9,7 @@ too, are fetched for many pixels.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,8 @@ from nailorch.shapes import Window
 PIXELS = 48  # of the result that are computed at a time, at least
 TALL = 12  # rows of the tiles for what is left of the channels
 MOST = 3 << 18  # bytes of rows between that a thread keeps: more would not stay in its second cache
-BANDS = 4  # of an image's rows to a thread, where it has many
+HIGH = 24  # rows of a band, at least, where rows are expanded: more bands would expand more of them twice
+BANDS = 4  # of an image's rows to a thread, at most
 
 
 def product(rows, vectors):
@@ -243,6 +245,12 @@ def gapless(image):
     return image if image.transpose(0, 2, 3, 1).flags.c_contiguous and image.flags.aligned else copied(image)
 
 
+def cut(N, rows, workers, high):
+    """Return into how many bands to cut each image, so that all threads have as many of them."""
+    least = workers // math.gcd(N, workers)
+    return min(least * max(min(BANDS * workers // (N * least), rows // (high * least)), 1), rows)
+
+
 def fused_bottleneck(image, expand, depthwise, project, window, added=None):
     """Convolve thrice: `expand` (or None), `depthwise` and `project` are each (weight, bias or None, activation)."""
     x, (N, C, H, W), (OH, OW) = gapless(image), image.shape, window.outsize(image.shape[2:])
@@ -257,7 +265,7 @@ def fused_bottleneck(image, expand, depthwise, project, window, added=None):
 
     workers, spread = threads.count(), (window.kernel_size[0] - 1) * window.dilation[0] + 1
     rows, together = min(-(-PIXELS // OW), OH), 1
-    bands = max(min(-(-BANDS * workers // N), OH // 8), min(-(-workers // N), OH))
+    bands = cut(N, OH, workers, HIGH if expand is not None else HIGH // 3)
     if bands == 1 and rows == OH:
         together = max(min(-(-2 * PIXELS // (OH * OW)), N // (2 * workers)), 1)
     while True:
