@@ -227,6 +227,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'batch_norm：每个通道只有一个值，没有方差可言；x.shape={x}。训练时每批应多于一个样本'
         '（DataLoader 可设 drop_last），预测时请放在 test_mode() 里',
     ),
+    'norm.added': (
+        'batch_norm: what is added has the shape of x; x.shape={x}, added.shape={added}',
+        'batch_norm：要加上的数组应与 x 形状相同；x.shape={x}，added.shape={added}',
+    ),
     'norm.last': (
         'layer_norm: gamma and beta need the shape of the last axes of x; x.shape={x}, gamma.shape={gamma}, '
         'beta.shape={beta}',

@@ -117,13 +117,23 @@ def test_rows_are_layers_and_the_functions_between_them():
     assert lines(net, 3) == [('l0', 'LayerNorm', (1, 3), 6), ('', 'ReLU', (1, 3), 0), ('l2', 'Linear', (1, 2), 8)]
 
 
-def test_functions_of_a_block_bear_its_name():
+def test_what_a_norm_does_besides_is_told():
     net = models.ResNet18(num_classes=2)
     rows = [(row.layer, row.type) for row in summary(net, (3, 32, 32)).rows]
     assert rows[:7] == [('conv1', 'Conv2d'), ('bn1', 'BatchNorm + ReLU'), ('', 'Pooling'),
                         ('layer1/0/conv1', 'Conv2d'), ('layer1/0/bn1', 'BatchNorm + ReLU'),
-                        ('layer1/0/conv2', 'Conv2d'), ('layer1/0/bn2', 'BatchNorm')]
-    assert ('layer1/0', 'Add') in rows
+                        ('layer1/0/conv2', 'Conv2d'), ('layer1/0/bn2', 'BatchNorm + Add + ReLU')]
+
+
+def test_functions_of_a_block_bear_its_name():
+    class Block(L.Layer):
+        def __init__(self):
+            self.l = L.Linear(3)
+
+        def forward(self, x):
+            return F.tanh(self.l(x))
+
+    assert lines(models.Sequential(Block()), 3) == [('l0/l', 'Linear', (1, 3), 12), ('l0', 'Tanh', (1, 3), 0)]
 
 
 def test_single_layer_is_a_model_too():

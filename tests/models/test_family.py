@@ -99,7 +99,7 @@ def test_a_step_of_training_lowers_the_loss(name):
         nailorch.rng.seed(0)  # dropout drops the same features both times
         return F.softmax_cross_entropy(net(x), t)
 
-    optimizer = nailorch.optimizers.SGD(1e-3).setup(net)
+    optimizer = nailorch.optimizers.SGD(1e-5).setup(net)  # batch norms over four images make steep losses
     before = loss()
     before.backward()
     assert all(np.isfinite(p.grad.data).all() for p in net.params())

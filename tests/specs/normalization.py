@@ -29,12 +29,22 @@ def trained(x, gamma, beta, eps=2e-5):
     return F.batch_norm(x, gamma, beta, np.zeros(x.shape[1]), np.ones(x.shape[1]), eps=eps)
 
 
-ACTIVATIONS = {'relu': lambda y: np.maximum(y, 0), 'relu6': lambda y: np.minimum(np.maximum(y, 0), 6)}
+ACTIVATIONS = {'': lambda y: y, 'relu': lambda y: np.maximum(y, 0), 'relu6': lambda y: np.minimum(np.maximum(y, 0), 6)}
 
 
 def rectified(x, gamma, beta, activation):
     """batch_norm and an activation while training."""
     return F.batch_norm(x, gamma, beta, np.zeros(x.shape[1]), np.ones(x.shape[1]), activation=activation)
+
+
+def joined(x, gamma, beta, added, activation=''):
+    """The end of a residual block while training."""
+    return F.batch_norm(x, gamma, beta, np.zeros(x.shape[1]), np.ones(x.shape[1]), activation=activation, added=added)
+
+
+def joined_in_test_mode(*args):
+    with nailorch.test_mode():
+        return F.batch_norm(*args[:5], activation='relu', added=args[5])
 
 
 def batch_norm(x, gamma, beta, *running, eps=2e-5):
@@ -109,6 +119,15 @@ SPECS = [
            [sample(normal(3, 2, 4, 3), *affine(2), 'relu'),
             sample(normal(9, 3), 6 * affine(3)[0], affine(3)[1], 'relu6')],
            errors=[(lambda: rectified(IMAGES, ONES, ONES, 'tanh'), ValueError, "there are '', 'relu', 'relu6'")]),
+    OpSpec('batch_norm', joined, lambda x, gamma, beta, added, activation='': ACTIVATIONS[activation](
+               batch_norm(x, gamma, beta) + added),
+           [sample(normal(3, 2, 4, 3), *affine(2), normal(3, 2, 4, 3, seed=4)),
+            sample(normal(3, 2, 4, 3), *affine(2), normal(3, 2, 4, 3, seed=4), 'relu'),
+            sample(normal(9, 3), 6 * affine(3)[0], affine(3)[1], normal(9, 3, seed=4), 'relu6')],
+           errors=[(lambda: joined(IMAGES, ONES, ONES, IMAGES[:1]), ValueError, 'added.shape=(1, 3, 4, 5)')]),
+    OpSpec('batch_norm', joined_in_test_mode, lambda x, gamma, beta, mean, var, added: ACTIVATIONS['relu'](
+               batch_norm(x, gamma, beta, mean, var) + added),
+           [sample(*FIXED[1].args, normal(*FIXED[1].args[0].shape, seed=9))]),
     OpSpec('layer_norm', F.layer_norm, layer_norm,
            [sample(normal(4, 5), *affine(5)), sample(normal(2, 3, 4) + 3, *affine(4), eps=0.1),
             sample(normal(2, 3, 2, 4), normal(3, 2, 4, seed=1), normal(3, 2, 4, seed=2)),

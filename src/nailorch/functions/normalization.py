@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,7 +24,7 @@ __all__ = ['BatchNorm', 'FixedBatchNorm', 'batch_norm', 'group_norm', 'layer_nor
 
 
 def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float = 0.9, eps: float = 2e-5,
-               activation: str = '') -> Variable:
+               activation: str = '', added: Any = None) -> Variable:
     """Normalise every channel over the batch, and remember the averages for when there is no batch.
 
     While training, a channel is normalised by its own mean and (biased) variance, and the running averages follow, in
@@ -37,8 +38,9 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
         decay: how much of the running averages stays; 1 - PyTorch's momentum.
         eps: added to the variance, so that a constant channel can be divided by.
         activation: 'relu' or 'relu6' follows, at no cost: a third less memory is read and written in training.
+        added: of x's shape; it is added before the activation. So ends a residual block, in one go as well.
     Returns:
-        (x - mean) / sqrt(var + eps) * gamma + beta, of x's shape.
+        activation((x - mean) / sqrt(var + eps) * gamma + beta + added), of x's shape.
     Raises:
         ValueError: sizes differ from x's channels, or training on one value a channel, which has no variance.
     Example:
@@ -57,14 +59,17 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
     check_channels('batch_norm', x, gamma=gamma, beta=beta, mean=mean, var=var)
     if activation not in ACTIVATIONS:
         raise ValueError(f'batch_norm: activation is {activation!r}; there are {", ".join(map(repr, ACTIVATIONS))}')
+    if added is not None and as_variable(added).shape != x.shape:
+        raise ValueError(message('norm.added', x=x.shape, added=as_variable(added).shape))
     if not Config.train:
-        return ACTIVATIONS[activation](FixedBatchNorm(eps)(x, gamma, beta, mean, var))
+        y = FixedBatchNorm(eps)(x, gamma, beta, mean, var)
+        return ACTIVATIONS[activation](y if added is None else y + added)
 
     count = x.size // x.shape[1]
     if count < 2:
         raise ValueError(message('norm.single', x=x.shape))
-    function = BatchNorm(eps, activation)
-    y = function(x, gamma, beta)
+    function = BatchNorm(eps, activation) if added is None else BatchNormAdd(eps, activation)
+    y = function(x, gamma, beta, *([] if added is None else [added]))
     for running, measured in (running_mean, function.mean), (running_var, function.var * (count / (count - 1))):
         running *= decay
         running += (1 - decay) * measured
@@ -72,10 +77,11 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
 
 
 ACTIVATIONS: dict[str, Any] = {'': lambda y: y, 'relu': relu, 'relu6': relu6}
+GRADIENTS = {'relu': ReLUGrad, 'relu6': ReLU6Grad}
 
 
 class BatchNorm(Function):
-    saves = 'x', 'gamma', 'beta', 'mean', 'var'
+    saves: ClassVar[tuple[str, ...]] = ('x', 'gamma', 'beta', 'mean', 'var')
 
     def __init__(self, eps: float = 2e-5, activation: str = '') -> None:
         self.eps, self.activation = eps, activation
@@ -85,20 +91,39 @@ class BatchNorm(Function):
         return y
 
     def backward(self, gy: Variable) -> Any:
-        x, gamma, beta, mean, var = self.saved
+        return self.gradients(self.saved, gy, self.activation)
+
+    def gradients(self, saved: Sequence[Any], gy: Variable, activation: str) -> Any:
+        """Return the gradients of x, gamma and beta from that of the norm's result, or the activation's."""
+        x, gamma, beta, mean, var = saved
         if not Config.enable_backprop:  # nobody will differentiate this again
-            return kernels.batch_norm_grad(x.data, gamma.data, beta.data, gy.data, mean, var, self.eps,
-                                           self.activation)
+            return kernels.batch_norm_grad(x.data, gamma.data, beta.data, gy.data, mean, var, self.eps, activation)
         axes = all_but_channels(x)
         distance = x - average(x, axes, keepdims=True)
         deviation = sqrt(average(distance * distance, axes, keepdims=True) + self.eps)
         xhat = distance / deviation
-        if self.activation:
-            y = ACTIVATIONS[self.activation](xhat.data * by_channel(gamma, x.ndim).data + by_channel(beta, x.ndim).data)
-            gy = (ReLUGrad if self.activation == 'relu' else ReLU6Grad)()(y.data, gy)
+        if activation:
+            y = ACTIVATIONS[activation](xhat.data * by_channel(gamma, x.ndim).data + by_channel(beta, x.ndim).data)
+            gy = GRADIENTS[activation]()(y.data, gy)
         along = gy * xhat
         gx = gy - average(gy, axes, keepdims=True) - xhat * average(along, axes, keepdims=True)
         return gx * by_channel(gamma, x.ndim) / deviation, sum(along, axes), sum(gy, axes)
+
+
+class BatchNormAdd(BatchNorm):
+    """Batch norm, an array that is added, an activation: the end of a residual block."""
+
+    saves: ClassVar[tuple[str, ...]] = (*BatchNorm.saves, 'y')
+
+    def forward(self, x: Array, gamma: Array, beta: Array, added: Array | None = None) -> Array:
+        y, self.mean, self.var = kernels.batch_norm(x, gamma, beta, self.eps, self.activation, added)
+        return y
+
+    def backward(self, gy: Variable) -> Any:
+        *saved, y = self.saved
+        if self.activation:
+            gy = GRADIENTS[self.activation]()(y.data, gy)
+        return *self.gradients(saved, gy, ''), gy
 
 
 class FixedBatchNorm(Function):

@@ -153,6 +153,7 @@ def single(graph: Graph, node: Node, layers: dict[str, Layer]) -> Part:
     groups = attributes.get('groups', 1)
     detail += f', {groups} groups' if groups > 1 else ''
     own = node.layer in layers and node.layer and len(list(layers[node.layer].named_layers())) == 1
+    own = own and node.op != 'Add'  # where ways meet, which a batch norm may see to
     fill = COLOURS.get(node.op, 'paper')
     return Part(node.layer, detail, fill, [node]) if own and node.layer != detail else Part(detail, '', fill, [node])
 

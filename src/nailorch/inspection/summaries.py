@@ -42,7 +42,7 @@ class Row:
 
     Attributes:
         layer: the layer's path, 'blocks/0/conv'; for a function, that of the layer or model around it.
-        type: the layer's class, or the function's; 'BatchNorm + ReLU' where one call is both.
+        type: the layer's class, or the function's; 'BatchNorm + Add + ReLU' where one call is all three.
         shapes: of what comes out, several where a function has several results.
         parameters: how many numbers it brings that no row above has; buffers are not among them.
         shared: whether it uses parameters of a row above.
@@ -283,7 +283,8 @@ def rows_of(graph: Graph, parts: list[list[Node]], layers: dict[str, Layer], n: 
         field = seen.get(last.outputs[0], UNKNOWN)
         axes = field.axes or ()
         name = type(layer).__name__ if is_simple(layer) else last.op
-        yield Row(last.layer, f'{name} + {last.op}' if getattr(layer, 'activation', '') and len(part) > 1 else name,
+        also = [node.op for node in part[1:]] if hasattr(layer, 'activation') else []
+        yield Row(last.layer, ' + '.join([name, *also]),
                   tuple(resolve(graph.values[id].shape, n) for id in last.outputs),
                   parameters=sum(graph.values[id].array.size for id in used - known), shared=bool(used & known),
                   multiply_adds=sum(multiply_adds(node, graph, n) for node in part),

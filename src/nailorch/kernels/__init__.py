@@ -143,9 +143,10 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     return engine().scale_channels(x, mean, scale, shift)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '') -> tuple[Array, Array, Array]:
-    """Normalise each channel (axis 1) by its own mean and variance; return activation(y), mean, var (biased)."""
-    return engine().batch_norm(x, gamma, beta, eps, activation)
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
+               added: Array | None = None) -> tuple[Array, Array, Array]:
+    """Normalise each channel (axis 1) by its own mean and variance; return activation(y + added), mean, var."""
+    return engine().batch_norm(x, gamma, beta, eps, activation, added)
 
 
 def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array, var: Array, eps: float,

@@ -314,14 +314,16 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     return (x - mean) * scale + shift
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '') -> tuple[Array, Array, Array]:
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
+               added: Array | None = None) -> tuple[Array, Array, Array]:
     m, dtype = x.size // x.shape[1], np.result_type(x, gamma)
     mean = channel_sum(x) / m
     distance = x - by_channel(mean, x.ndim)
     var = channel_sum(np.square(distance)) / m
     y = distance * by_channel(gamma / np.sqrt(var + eps), x.ndim)
     y += by_channel(beta, x.ndim)
-    return ACTIVATIONS[activation](y.astype(dtype, copy=False)), mean, var
+    y = y.astype(dtype, copy=False)
+    return ACTIVATIONS[activation](y if added is None else y + added), mean, var
 
 
 def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array, var: Array, eps: float,

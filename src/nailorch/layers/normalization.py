@@ -25,7 +25,8 @@ class BatchNorm(Layer):
         eps: added to the variance, so that a constant channel can be divided by.
         channels: C; None: what the first call brings.
         dtype: of the parameters; None: `Config.dtype`.
-        activation: 'relu' or 'relu6', which then follows in one go; '' for none.
+        activation: 'relu' or 'relu6', which then follows in one go; '' for none. An array of x's shape, given behind x
+            in a call, is added before it: a residual block's end.
     Attributes:
         gamma, beta: scale and shift, (C,), learned.
         avg_mean, avg_var: the running averages, (C,): saved, not learned.
@@ -59,12 +60,12 @@ class BatchNorm(Layer):
         fill(self.gamma, self.beta, (channels,), self.dtype)
         fill(self.avg_var, self.avg_mean, (channels,), self.dtype)
 
-    def forward(self, x: Any) -> Variable:
+    def forward(self, x: Any, added: Any = None) -> Variable:
         x = as_variable(x)
         if unknown(self.gamma):
             self.fill(channels_of('batch_norm', x))
         return F.batch_norm(x, self.gamma, self.beta, self.avg_mean, self.avg_var, self.decay, self.eps,
-                            self.activation)
+                            self.activation, added)
 
 
 class LayerNorm(Layer):

@@ -41,8 +41,8 @@ class ConvBN(L.Layer):
         self.conv = L.Conv2d(channels, kernel_size, stride, pad, nobias=True, groups=groups, W_init=L.HeNormal())
         self.bn = L.BatchNorm(decay, eps, activation='' if linear else 'relu6')
 
-    def forward(self, x: Any) -> Variable:
-        return self.bn(self.conv(x))
+    def forward(self, x: Any, *added: Any) -> Variable:
+        return self.bn(self.conv(x), *added)
 
 
 class InvertedResidual(L.Layer):
@@ -69,8 +69,7 @@ class InvertedResidual(L.Layer):
 
     def forward(self, x: Any) -> Variable:
         y = self.expand(x) if self.expand else x
-        y = self.project(self.depthwise(y))
-        return x + y if self.shortcut else y
+        return self.project(self.depthwise(y), *[x] * self.shortcut)
 
 
 class MobileNetV2(Model):

@@ -50,15 +50,15 @@ class Block(L.Layer):
     def build(self, channels: int, stride: int) -> None:
         raise NotImplementedError
 
-    def residual(self, x: Any) -> Variable:
-        """Return what the block adds."""
+    def join(self, x: Any, around: Any) -> Variable:
+        """Return relu(what the block learned of x + what came around it); the last batch norm does all three."""
         raise NotImplementedError
 
     def forward(self, x: Any) -> Variable:
-        y = self.residual(x)
+        around = x
         for layer in self.downsample:
-            x = layer(x)
-        return F.relu(y + x)
+            around = layer(around)
+        return self.join(x, around)
 
 
 class BasicBlock(Block):
@@ -70,11 +70,11 @@ class BasicBlock(Block):
         self.conv1 = convolution(channels, 3, stride)
         self.bn1 = batch_norm('relu')
         self.conv2 = convolution(channels, 3)
-        self.bn2 = batch_norm()
+        self.bn2 = batch_norm('relu')
 
-    def residual(self, x: Any) -> Variable:
+    def join(self, x: Any, around: Any) -> Variable:
         x = self.bn1(self.conv1(x))
-        return self.bn2(self.conv2(x))
+        return self.bn2(self.conv2(x), around)
 
 
 class Bottleneck(Block):
@@ -88,12 +88,12 @@ class Bottleneck(Block):
         self.conv2 = convolution(channels, 3, stride)
         self.bn2 = batch_norm('relu')
         self.conv3 = convolution(4 * channels, 1)
-        self.bn3 = batch_norm()
+        self.bn3 = batch_norm('relu')
 
-    def residual(self, x: Any) -> Variable:
+    def join(self, x: Any, around: Any) -> Variable:
         x = self.bn1(self.conv1(x))
         x = self.bn2(self.conv2(x))
-        return self.bn3(self.conv3(x))
+        return self.bn3(self.conv3(x), around)
 
 
 class ResNet(Model):

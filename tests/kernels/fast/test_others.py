@@ -203,8 +203,8 @@ def test_softmax_of_what_is_not_finite_is_the_references():
 
 @examples(60)
 @given(st.integers(1, 5), st.integers(1, 130), st.integers(2, 30), sizes, st.permutations(range(4)),
-       st.sampled_from([(0, 1), (1e4, 3), (-5, 0.1)]), st.sampled_from(['', 'relu', 'relu6']))
-def test_batch_norm_agrees_with_the_reference(N, C, H, W, axes, place, activation):
+       st.sampled_from([(0, 1), (1e4, 3), (-5, 0.1)]), st.sampled_from(['', 'relu', 'relu6']), st.booleans())
+def test_batch_norm_agrees_with_the_reference(N, C, H, W, axes, place, activation, joins):
     mean, deviation = place
     x = (mean + deviation * normal(0, N, C, H, W)).astype('f')
     gamma, beta, gy = normal(1, C), normal(2, C), normal(3, N, C, H, W)
@@ -215,6 +215,12 @@ def test_batch_norm_agrees_with_the_reference(N, C, H, W, axes, place, activatio
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=2 * np.abs(mine - want).max() + 1e-5)
     # The activation's decisions must not hang on rounding: y itself says what it let pass.
     passed = gy * ((y > 0) & (y < (6 if activation == 'relu6' else np.inf))) if activation else gy
+    if joins:
+        added = amid_nan(normal(4, N, C, H, W), axes)
+        y, *_ = same_twice(fast.batch_norm, amid_nan(x, axes), 4 * gamma, beta, 1e-3, activation, added)
+        want, *_ = reference.batch_norm(x.astype('d'), 4 * gamma, beta, 1e-3, activation, added)
+        mine, *_ = reference.batch_norm(x, 4 * gamma, beta, 1e-3, activation, added)
+        np.testing.assert_allclose(y, want, rtol=1e-5, atol=2 * np.abs(mine - want).max() + 1e-5)
     gradients = same_twice(fast.batch_norm_grad, amid_nan(x, axes), 4 * gamma, beta, amid_nan(gy, axes), m, v, 1e-3,
                            activation)
     arguments = [(4 * gamma, beta, passed.astype(kind), m.astype(kind), v, 1e-3) for kind in 'df']

@@ -196,9 +196,10 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     return served('scale_channels', 'normalization', covered, x, mean, scale, shift)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '') -> tuple[Array, Array, Array]:
-    covered = covers(x, gamma, beta) and 1 < x.ndim < 5
-    return served('batch_norm', 'normalization', covered, x, gamma, beta, eps, activation)
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
+               added: Array | None = None) -> tuple[Array, Array, Array]:
+    covered = covers(x, gamma, beta, added) and 1 < x.ndim < 5
+    return served('batch_norm', 'normalization', covered, x, gamma, beta, eps, activation, added)
 
 
 def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array, var: Array, eps: float,

@@ -26,7 +26,7 @@ BLOCK = 16  # rows that are added up in float32
 WIDE = 4  # vectors at a time
 MANY = 1 << 16  # numbers from which on two threads are worth it
 BEYOND = 1 << 22  # numbers: more than caches hold until they are wanted again
-TOTALS, MOMENTS, PRODUCTS, LINE, BACK, GATED_PRODUCTS, GATED_BACK = range(7)
+TOTALS, MOMENTS, PRODUCTS, LINE, ADDED_LINE, BACK, GATED_PRODUCTS, GATED_BACK = range(8)
 SUMS = TOTALS, MOMENTS, PRODUCTS, GATED_PRODUCTS
 RELU = {'': 0, 'relu': 1, 'relu6': 2}
 MOST = {'relu': math.inf, 'relu6': 6.0}  # that an activation lets pass
@@ -37,7 +37,7 @@ class Channels(NamedTuple):
 
     kind: int
     x: int
-    gy: int
+    gy: int  # or what is added
     out: int
     sums: int  # a piece's: two rows of float64, so many numbers each
     row: int
@@ -122,6 +122,7 @@ def through(formula, numbers):
 
 
 line = through(lambda m, x, gy, mean, scale, shift: m.fma(x - mean, scale, shift), 3)
+added_line = through(lambda m, x, added, mean, scale, shift: m.fma(x - mean, scale, shift) + added(), 3)
 
 
 def backward(m, x, gy, mean, inverse, of_gy, of_both, scale):
@@ -151,6 +152,8 @@ def walk(_, job):
         sums = g.sums + 16 * piece * g.row
         if g.kind == LINE:
             line(g.x + at, 0, g.out + at, count, g.width, g.known, g.row, g.streamed, g.relu)
+        elif g.kind == ADDED_LINE:
+            added_line(g.x + at, g.gy + at, g.out + at, count, g.width, g.known, g.row, g.streamed, g.relu)
         elif g.kind == BACK:
             back(g.x + at, g.gy + at, g.out + at, count, g.width, g.known, g.row, g.streamed, 0)
         elif g.kind == GATED_BACK:
@@ -195,7 +198,7 @@ def sum_over(x, axes):
     return run(TOTALS, as_images(x), [])[0].astype(np.float32)
 
 
-def batch_norm(x, gamma, beta, eps, activation):
+def batch_norm(x, gamma, beta, eps, activation, added=None):
     shape, x = x.shape, as_images(x)
     m = x.size // x.shape[1]
     first = x[0, :, 0, 0]
@@ -203,7 +206,7 @@ def batch_norm(x, gamma, beta, eps, activation):
     of_x, of_squares = run(MOMENTS, x, [first]) / m
     mean, var = (of_x + first).astype(np.float32), np.maximum(of_squares - of_x * of_x, 0).astype(np.float32)
     scale = gamma * inverse_deviation(var, eps)
-    return scaled(x, mean, scale, beta, RELU[activation]).reshape(shape), mean, var
+    return scaled(x, mean, scale, beta, RELU[activation], added).reshape(shape), mean, var
 
 
 def inverse_deviation(var, eps):
@@ -219,9 +222,12 @@ def scale_shift(x, scale, shift, activation):
     return scaled(as_images(x), np.zeros_like(scale), scale, shift, RELU[activation]).reshape(x.shape)
 
 
-def scaled(x, mean, scale, shift, relu=0):
+def scaled(x, mean, scale, shift, relu=0, added=None):
     y = images(*x.shape)
-    run(LINE, x, [mean, scale, shift], out=y, relu=relu)
+    if added is None:
+        run(LINE, x, [mean, scale, shift], out=y, relu=relu)
+    else:
+        run(ADDED_LINE, x, [mean, scale, shift], gy=as_images(added), out=y, relu=relu)
     return y
 
 
