@@ -9,6 +9,7 @@ import pytest
 import nailorch.functions as F
 from nailorch import Variable
 from nailorch.core import gradients
+from nailorch.functions import activation
 
 SMOOTH = ['sigmoid', 'sigmoid_simple', 'tanh', 'softplus', 'silu', 'gelu', 'hardswish', 'relu', 'leaky_relu', 'relu6']
 LARGEST = {np.float16: 65504.0, np.float32: 3e38, np.float64: 1e308}
@@ -101,3 +102,13 @@ def test_softmax_takes_masked_scores():
     np.testing.assert_allclose(y.data, [[-math.log(2), -np.inf, -math.log(2)]])
     gx, = gradients([y], [x], [np.array([[1.0, 0, 0]])])
     np.testing.assert_allclose(gx.data, [[0.5, 0, -0.5]])
+
+
+def test_gelu_of_large_images_keeps_their_memory_order_and_every_digit(monkeypatch):
+    monkeypatch.setattr(activation, 'BLOCK', 7)
+    x = np.random.default_rng(0).standard_normal((2, 4, 5, 3)).transpose(0, 3, 1, 2)
+    y = F.gelu(x).data
+    assert y.strides == x.strides
+    expected = [value * math.erfc(-value / math.sqrt(2)) / 2 for value in x.ravel().tolist()]
+    np.testing.assert_allclose(y.ravel(), expected, rtol=1e-14)
+    np.testing.assert_array_equal(F.gelu(x[:, ::2, 1:]).data, y[:, ::2, 1:])

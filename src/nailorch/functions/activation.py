@@ -347,13 +347,24 @@ ERFC = np.array([
 ])
 
 
+BLOCK = 2 ** 15  # numbers whose sixty intermediate results stay in the cache
+
+
 def normal_cdf(x: Array) -> Array:
     """Return the probability that a standard normal number lies below x, to the last digits of x's dtype."""
+    y = np.empty_like(x, np.result_type(x, np.float16))
+    given, found = x.ravel('K'), y.ravel('K')  # as they lie in memory
+    for start in range(0, x.size, BLOCK):
+        found[start:start + BLOCK] = cdf_of_block(given[start:start + BLOCK])
+    return y
+
+
+def cdf_of_block(x: Array) -> Array:
     dtype = np.result_type(x, np.float32)
     z = np.minimum(np.abs(x.astype(dtype)) * math.sqrt(0.5), 30)  # beyond, the tail is 0 in any dtype
     series = ERFC if dtype.itemsize > 4 else ERFC[:12].astype(dtype)
     tail = np.exp(-z * z) * chebval((z - 3) / (z + 3), series) / (2 + 4 * z)
-    return np.abs((x > 0) - tail).astype(np.result_type(x, np.float16))
+    return np.abs((x > 0) - tail)
 
 
 def density(x: Variable) -> Variable:
