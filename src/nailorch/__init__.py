@@ -1,11 +1,13 @@
 """nailorch: convolutional networks in Python that you can read, that run fast, and that show what they compute."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nailorch import cuda, functions, layers, models, optimizers
 from nailorch.config import Config, no_grad, test_mode, using_config
 from nailorch.core import Buffer, Function, Parameter, Variable, as_array, as_variable, grad
+from nailorch.hints import PACKAGE, missing
 from nailorch.layers import Layer
 from nailorch.models import Model
 from nailorch.rng import seed
@@ -38,4 +40,4 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f'nailorch.{name}')
     if name in LATER:
         return getattr(importlib.import_module(f'nailorch.{LATER[name]}'), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    raise missing(sys.modules[__name__], name, PACKAGE)

@@ -237,6 +237,44 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'layer_norm：gamma 与 beta 的形状应等于 x 的最后几个轴；x.shape={x}，gamma.shape={gamma}，beta.shape={beta}',
     ),
     # layers and weights
+    'hint.name': (
+        "{owner} has no {name!r}: PyTorch's {name} is {ours} here",
+        '{owner} 没有 {name!r}：PyTorch 的 {name} 在这里是 {ours}',
+    ),
+    'hint.argument': (
+        "{kind}: there is no argument {name!r}: PyTorch's {name} is {ours} here",
+        '{kind}：没有参数 {name!r}：PyTorch 的 {name} 在这里是 {ours}',
+    ),
+    'hint.order': (
+        '{kind}({given}, {name}=...): {name} is given twice. The number of filters comes first here, then the kernel; '
+        'the channels that come in are found at the first call, or given by name: '
+        '{kind}(16, kernel_size=3, in_channels=3)',
+        '{kind}({given}, {name}=...)：{name} 给了两次。这里第一个参数是卷积核的个数，然后是核的大小；'
+        '输入通道数在第一次调用时确定，也可以用名字给出：{kind}(16, kernel_size=3, in_channels=3)',
+    ),
+    'conv.order': (
+        '{kind}({out_channels}, {kernel_size}, {stride}) means out_channels={out_channels}, kernel_size={kernel_size}, '
+        'stride={stride}. Were these meant as in PyTorch (channels in, out, kernel)? Then write '
+        '{kind}({kernel_size}, {stride}): the channels that come in are found by themselves',
+        '{kind}({out_channels}, {kernel_size}, {stride}) 表示 out_channels={out_channels}、kernel_size={kernel_size}、'
+        'stride={stride}。是不是按 PyTorch 的顺序（输入通道、输出通道、核）写的？'
+        '若是，请写成 {kind}({kernel_size}, {stride})：输入通道数会自动确定',
+    ),
+    'layer.bytes': (
+        "{layer}: x holds uint8, numbers from 0 to {most}. Networks learn best from small numbers: "
+        "x.astype('float32') / 255",
+        "{layer}：x 是 uint8，数值从 0 到 {most}。网络更适合学习小的数：x.astype('float32') / 255",
+    ),
+    'layer.set': (
+        '{layer}.{name} is a set, which has no order: its layers could be neither trained nor saved. Use a list: [...]',
+        '{layer}.{name} 是集合，没有顺序：其中的层既不会被训练，也不会被保存。请用列表：[...]',
+    ),
+    'norm.decay': (
+        'BatchNorm: decay is how much of the old averages is kept, from 0 to 1; got {decay!r}. The channels are found '
+        'at the first call: BatchNorm(); or given by name: BatchNorm(channels=16)',
+        'BatchNorm：decay 是保留旧平均值的比例，在 0 到 1 之间，得到的是 {decay!r}。'
+        '通道数在第一次调用时确定：BatchNorm()；也可以用名字给出：BatchNorm(channels=16)',
+    ),
     'layer.double': (
         "{layer}: x is float64, the parameters are float32; all that follows is computed in float64, which is slower. "
         "Remedy: x.astype('float32')",
@@ -501,6 +539,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'axis: input_shape={grey}',
         '{error}\nsummary：input_shape={shape} 是一个样本的形状。'
         '若是 (H, W) 的灰度图，请添上通道轴：input_shape={grey}',
+    ),
+    'summary.last': (
+        '{error}\nsummary: input_shape={shape} is (C, H, W), channels first. If they stand last there: '
+        'input_shape={first}',
+        '{error}\nsummary：input_shape={shape} 是 (C, H, W)，通道在最前。若这里通道在最后，应为 input_shape={first}',
     ),
     'summary.title': ('{model}, input {shape}', '{model}，输入 {shape}'),
     'summary.layer': ('Layer', '层'),

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from nailorch import kernels
 from nailorch.core import Parameter, Variable
+from nailorch.hints import OPTIMIZER, check_arguments, missing
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -41,6 +42,14 @@ class Optimizer:
 
     keeps: ClassVar[tuple[str, ...]] = ()  # the arrays kept beside each parameter: move's last arguments
     settings: ClassVar[tuple[str, ...]] = ('lr',)  # the attributes that are saved with them
+
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        check_arguments(cls, given, named)
+        return super().__new__(cls)
+
+    if not TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name, OPTIMIZER)
 
     def __init__(self, lr: float = 0.01) -> None:
         self.lr = lr

@@ -52,6 +52,9 @@ def subject(options: argparse.Namespace) -> tuple[Any, list[tuple[int, ...]]]:
     if options.what.endswith('.onnx'):
         return in_file(options)
     asked = [shape_of(each) for each in options.input or ()]
+    for C, H, W in asked:
+        if W in (1, 3) and C not in (1, 3):
+            raise UsageError(text('summary.last', given=f'{C},{H},{W}', first=f'{W},{C},{H}'))
     if options.what in model_names():
         classes, shape = made_for(options.what)
         return build_model(options.what, options.classes or classes), asked or [shape]

@@ -145,6 +145,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     'train.default': (' (default: {value})', '（默认 {value}）'),
     'train.continue': ('Go on with: nailorch train --resume {run}', '继续训练：nailorch train --resume {run}'),
     'train.frozen': ('{frozen} of {size} parameters are frozen', '{size} 个参数中冻结了 {frozen} 个'),
+    'train.once': ('What they make of the {images} images is computed once ({size} MB)',
+                   '冻结部分对 {images} 张图像的输出只计算一次（{size} MB）'),
     'train.hardest': ('Hardest pair {true}→{answer} ({count})', '最易混淆：{true}→{answer}（{count} 次）'),
     'train.report': ('Report: {path}', '报告：{path}'),
     'root': ('the folder of all runs (default: runs)', '存放所有运行的文件夹（默认 runs）'),
@@ -366,6 +368,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         'mnistnet、lenet、mlp、vgg16、resnet18、squeezenet1_1、mobilenet_v2 等；ONNX 文件；'
         '或一次运行（名称或其一部分、路径，或 latest）',
     ),
+    'summary.last': ('--input {given} is C,H,W, channels first; should it be --input {first}?',
+                     '--input {given} 是 C,H,W，通道在最前；是不是应为 --input {first}？'),
     'summary.own_classes': ('{name} has the classes that it has: leave out --classes',
                             '{name} 的类别数是固定的：请去掉 --classes'),
     'summary.onnx_input': ('{file} leaves sizes of its input open: give them with --input C,H,W',

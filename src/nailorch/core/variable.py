@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 import nailorch
+from nailorch.hints import VARIABLE, missing
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -101,6 +102,10 @@ class Variable:
         if value and self.data is not None and self.data.dtype.kind != 'f':
             raise ValueError(f'requires_grad: only floats have derivatives, this Variable holds {self.data.dtype}')
         self.node.requires_grad = bool(value)
+
+    if not TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name, VARIABLE)
 
     def backward(self, retain_grad: bool = False, create_graph: bool = False, retain_graph: bool | None = None, *,
                  grad: Any = None) -> None:

@@ -5,6 +5,9 @@ two for (vertical, horizontal).
 """
 
 # ruff: noqa: F403
+import sys
+from typing import TYPE_CHECKING, Any
+
 from nailorch.functions import (
     activation,
     arithmetic,
@@ -31,9 +34,14 @@ from nailorch.functions.normalization import *
 from nailorch.functions.pools import *
 from nailorch.functions.reduction import *
 from nailorch.functions.shape import *
+from nailorch.hints import FUNCTIONS, missing
 from nailorch.shapes import get_conv_outsize, get_deconv_outsize, pair
 
 __all__ = ['get_conv_outsize', 'get_deconv_outsize', 'pair']
 __all__ += activation.__all__ + arithmetic.__all__ + columns.__all__ + convolution.__all__ + dense.__all__
 __all__ += indexing.__all__ + loss.__all__ + noise.__all__ + normalization.__all__ + pools.__all__
 __all__ += reduction.__all__ + shape.__all__
+
+if not TYPE_CHECKING:
+    def __getattr__(name: str) -> Any:
+        raise missing(sys.modules[__name__], name, FUNCTIONS)

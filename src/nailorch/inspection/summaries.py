@@ -246,6 +246,8 @@ def summary(model: Layer, input_shape: Shapes, *, batch_size: int = 1, dtype: An
             raise ValueError(message('summary.batch', error=error, shape=shape, rest=shape[1:])) from error
         if len(shape) == 2:
             raise ValueError(message('summary.grey', error=error, shape=shape, grey=(1, *shape))) from error
+        if len(shape) == 3 and shape[2] in (1, 3) and shape[0] not in (1, 3):
+            raise ValueError(message('summary.last', error=error, shape=shape, first=(shape[2], *shape[:2]))) from error
         raise
     layers = dict(model.named_layers())
     parts = parts_of(graph, layers)

@@ -14,12 +14,13 @@ import reprlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias
 
 import numpy as np
 
 from nailorch.config import Config, test_mode
 from nailorch.core import Buffer, Parameter, Variable, as_array
+from nailorch.hints import LAYER, check_arguments, missing
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -59,7 +60,17 @@ class Layer:
     keras_kind: Any = ''  # what Keras calls such a layer that has no name
     torch_extras: ClassVar[tuple[str, ...]] = ()  # arrays that are saved there and have no counterpart here
 
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        check_arguments(cls, given, named)
+        return super().__new__(cls)
+
+    if not TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name, LAYER)
+
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, set | frozenset) and any(isinstance(each, Layer | Variable) for each in value):
+            raise TypeError(message('layer.set', layer=type(self).__name__, name=name))
         array = isinstance(value, np.ndarray | Variable) and not isinstance(value, Parameter)
         if array and isinstance(vars(self).get(name), Parameter):
             raise TypeError(message('layer.parameter', layer=type(self).__name__, name=name))
@@ -447,13 +458,18 @@ def check_nobias(layer: Layer, nobias: Any, example: str) -> None:
         raise ValueError(message('layer.nobias', layer=type(layer).__name__, value=nobias, example=example))
 
 
-doubles_met = False  # said once: the same line a thousand times a second helps nobody
+doubles_met = bytes_met = False  # said once: the same line a thousand times a second helps nobody
 
 
 def warn_if_double(layer: Layer, x: Any, W: Variable) -> None:
-    """Warn, once, where float64 data would make a float32 layer compute in float64."""
-    global doubles_met
+    """Warn, once, where float64 data would make a float32 layer compute in float64, and where bytes of images come."""
+    global doubles_met, bytes_met
+    if x.dtype == W.dtype:
+        return
     if not doubles_met and x.dtype == np.float64 and W.dtype == np.float32:
         doubles_met = True
         text = message('layer.double', layer=type(layer).__name__)
         warnings.warn(text, stacklevel=4)  # the line that calls the layer
+    elif not bytes_met and x.dtype == np.uint8 and (most := x.data.max(initial=0)) > 1:
+        bytes_met = True
+        warnings.warn(message('layer.bytes', layer=type(layer).__name__, most=most), stacklevel=4)

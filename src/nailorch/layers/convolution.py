@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import nailorch.functions as F
@@ -72,8 +73,18 @@ class Filters(Layer):
         x = as_variable(x)
         check_images(self.op, x.data)
         if unknown(self.W):
+            self.check_order(x.shape[1])
             self.fill(x.shape[1])
         return x
+
+
+    def check_order(self, channels: int) -> None:
+        """Warn of numbers in PyTorch's order, (in, out, kernel): as many filters as channels, large, of even size."""
+        size, stride = self.kernel_size, self.stride
+        if (isinstance(size, int) and isinstance(stride, int) and self.out_channels == channels and self.groups == 1
+                and size >= 6 and size % 2 == 0 and stride >= 3 and stride % 2 == 1):
+            warnings.warn(message('conv.order', kind=type(self).__name__, out_channels=channels, kernel_size=size,
+                                  stride=stride), stacklevel=5)
 
 
 class Conv2d(Filters):

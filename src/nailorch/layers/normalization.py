@@ -44,6 +44,8 @@ class BatchNorm(Layer):
 
     def __init__(self, decay: float = 0.9, eps: float = 2e-5, channels: int | None = None, dtype: Any = None,
                  activation: str = '') -> None:
+        if not 0 <= decay <= 1:
+            raise ValueError(message('norm.decay', decay=decay))
         self.activation = activation
         self.decay, self.eps, self.channels, self.dtype = decay, eps, channels, float_dtype(dtype)
         self.gamma = Parameter(None, 'gamma', (channels,))
