@@ -10,7 +10,7 @@ import nailorch
 from nailorch import models
 from nailorch.cli import main
 from nailorch.models import MODELS
-from nailorch.training import TrainingInterrupted, freeze
+from nailorch.training import TrainingInterrupted, features, features_once, freeze
 from nailorch.training.data import IMAGENET, LITE, UNIT, to_numbers
 from nailorch.training.recipe import Recipe, resolve
 from nailorch.training.runs import Run
@@ -153,6 +153,79 @@ def test_resumed_training_of_a_pretrained_network_ends_in_the_same_bits(folder, 
     second = trainer('run')
     second.fit(resume=True)
     assert ends_in(second) == ends_in(whole)
+
+
+def training_of(folder, run, frozen='features', **more):
+    asked = {'data.name': str(folder), 'data.size': 32, 'training.epochs': 3, 'training.batch_size': 4, **more}
+    recipe = Recipe(change(told(name='mobilenet_v2', pretrained=True, freeze=frozen), asked))
+    return recipe, recipe.trainer(Run.at(run), 'none')
+
+
+def extracted(model, monkeypatch):
+    """Return a list that gets the number of images whenever features are extracted."""
+    counts, extract = [], model.extract
+    monkeypatch.setattr(model, 'extract', lambda x: counts.append(len(x)) or extract(x))
+    return counts
+
+
+def test_features_that_are_computed_once_lead_to_the_same_weights(folder, tmp_path, monkeypatch):
+    _, slow = training_of(folder, tmp_path / 'slow')
+    slow.fit()
+    recipe, quick = training_of(folder, tmp_path / 'quick')
+    assert not recipe.augmented
+    data, said, counts = quick.loader.dataset, [], extracted(quick.model, monkeypatch)
+    with features_once(quick, lambda *told: said.append(told)):
+        counts.clear()
+        quick.fit()
+        assert counts == []
+    assert said == [(18, 18 * 1280 * 4)]
+    assert quick.loader.dataset is data and 'forward' not in vars(quick.model)
+    for name, array in slow.model.state_dict().items():
+        np.testing.assert_allclose(quick.model.state_dict()[name], array, rtol=1e-4, atol=1e-5)
+    assert [len(part) for part in (quick.loader.dataset, quick.valid)] == [16, 2]
+
+
+def test_resumed_training_on_features_ends_in_the_same_bits(folder, tmp_path):
+    _, whole = training_of(folder, tmp_path / 'whole')
+    with features_once(whole):
+        whole.fit()
+    _, first = training_of(folder, tmp_path / 'run')
+    with features_once(first):
+        interrupt_after(first, 5)
+    _, second = training_of(folder, tmp_path / 'run')
+    with features_once(second):
+        second.fit(resume=True)
+    assert ends_in(second) == ends_in(whole)
+
+
+@pytest.mark.parametrize('why', ['learns', 'large', 'other'])
+def test_features_that_cannot_be_kept_are_computed_in_every_epoch(folder, tmp_path, monkeypatch, why):
+    _, training = training_of(folder, tmp_path / 'run', 'features/0' if why == 'learns' else 'features')
+    if why == 'large':
+        monkeypatch.setattr(features, 'MOST', 18 * 1280 * 4 - 1)
+    if why == 'other':
+        training.model = models.Sequential(nailorch.layers.Linear(2))
+    data, said = training.loader.dataset, []
+    with features_once(training, lambda *told: said.append(told)):
+        assert (training.loader.dataset is data, said, 'forward' in vars(training.model)) == (True, [], False)
+
+
+def test_the_model_is_whole_again_after_an_error(folder, tmp_path):
+    _, training = training_of(folder, tmp_path / 'run')
+    data = training.loader.dataset
+    with pytest.raises(ZeroDivisionError), features_once(training):
+        1 / 0  # noqa: B018
+    assert training.loader.dataset is data
+    assert training.model(np.zeros((1, 3, 32, 32), np.float32)).shape == (1, 2)
+
+
+def test_train_says_that_features_are_computed_once(folder, tmp_path, capsys):
+    asked = ['train', '--data', str(folder), '--model', 'mobilenet_v2', '--pretrained', '--freeze', 'features',
+             '--size', '32', '--epochs', '1', '--batch-size', '4', '--root', str(tmp_path / 'runs'), '--lang', 'en']
+    assert main(asked) == 0
+    assert 'What they make of the 18 images is computed once (0.1 MB)' in capsys.readouterr().out
+    assert main([*asked, '--flip']) == 0
+    assert 'computed once' not in capsys.readouterr().out
 
 
 def test_train_begins_with_trained_weights_and_evaluate_and_predict_know_it(folder, tmp_path, capsys):

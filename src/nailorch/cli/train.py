@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from dataclasses import Field
 from typing import Any
@@ -13,6 +14,7 @@ from nailorch.cli.parser import UsageError, add_root
 from nailorch.cli.texts import text
 from nailorch.inspection.metrics import confusion_matrix, hardest_pair
 from nailorch.messages import language
+from nailorch.training.features import features_once
 from nailorch.training.interrupts import TrainingInterrupted
 from nailorch.training.progress import grouped
 from nailorch.training.recipe import Recipe, conclude, edited, resolve
@@ -93,8 +95,11 @@ def train(settings: Settings, options: argparse.Namespace, old: Run | None = Non
     if recipe.frozen:
         size = sum(parameter.data.size for parameter in recipe.model.params())
         say(options, text('train.frozen', frozen=grouped(recipe.frozen), size=grouped(size)))
+    once = features_once(trainer, lambda images, size: say(options, text(
+        'train.once', images=grouped(images), size=f'{size / 1e6:.1f}')))
     try:
-        trainer.fit(resume=old is not None)
+        with once if recipe.frozen and not recipe.augmented else contextlib.nullcontext():
+            trainer.fit(resume=old is not None)
     except TrainingInterrupted as interruption:
         interruption.args = (f'{interruption} · ' + text('train.continue', run=as_argument(run.path)),)
         raise

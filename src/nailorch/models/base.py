@@ -15,7 +15,7 @@ from nailorch.models import loading
 from nailorch.models.keras_names import keras_loader
 from nailorch.shapes import Array
 
-__all__ = ['MLP', 'Model', 'Sequential']
+__all__ = ['MLP', 'Classifier', 'Model', 'Sequential']
 
 
 class Model(Layer):
@@ -131,6 +131,24 @@ class Model(Layer):
         table = summary(self, input_shape, batch_size=batch_size)
         print(table)
         return table
+
+
+class Classifier(Model):
+    """A network of two parts: what it sees in images, and which classes that speaks for.
+
+    Where the first part is frozen, its features can be computed once and used in every epoch.
+    """
+
+    def forward(self, x: Any) -> Variable:
+        return self.classify(self.extract(x))
+
+    def extract(self, x: Any) -> Variable:
+        """Return the features of images (N, C, H, W)."""
+        raise NotImplementedError
+
+    def classify(self, x: Any) -> Variable:
+        """Return the scores (N, K) of features."""
+        raise NotImplementedError
 
 
 class Sequential(Model):

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import nailorch.functions as F
 import nailorch.layers as L
 from nailorch.core import Variable
-from nailorch.models.base import Model
+from nailorch.models.base import Classifier
 from nailorch.models.mobilenet import ConvBN, InvertedResidual, multiple_of_8
 from nailorch.models.preprocessing import efficientnet_lite
 
@@ -29,7 +29,7 @@ __all__ = ['EfficientNetLite0']
 UNITS: dict[str, Any] = {'pad': 'same', 'decay': 0.99, 'eps': 1e-3}  # TensorFlow's
 
 
-class EfficientNetLite0(Model):
+class EfficientNetLite0(Classifier):
     """EfficientNet-Lite0: 4,652,008 parameters for 1000 classes; 400 million multiplications for a 224x224 image.
 
     Args:
@@ -71,11 +71,13 @@ class EfficientNetLite0(Model):
         self.features.append(ConvBN(1280, 1, **UNITS))
         self.classifier = L.Linear(num_classes)
 
-    def forward(self, x: Any) -> Variable:
+    def extract(self, x: Any) -> Variable:
         for block in self.features:
             x = block(x)
         x = F.global_average_pooling(x)
-        x = F.reshape(x, (x.shape[0], -1))
+        return F.reshape(x, (x.shape[0], -1))
+
+    def classify(self, x: Any) -> Variable:
         return self.classifier(F.dropout(x, self.dropout_ratio))
 
     def torch_name(self, path: str) -> str:

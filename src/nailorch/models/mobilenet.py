@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import nailorch.functions as F
 import nailorch.layers as L
 from nailorch.core import Variable
-from nailorch.models.base import Model
+from nailorch.models.base import Classifier
 from nailorch.models.preprocessing import torchvision
 
 __all__ = ['ConvBN', 'InvertedResidual', 'MobileNetV2', 'multiple_of_8']
@@ -72,7 +72,7 @@ class InvertedResidual(L.Layer):
         return self.project(self.depthwise(y), *[x] * self.shortcut)
 
 
-class MobileNetV2(Model):
+class MobileNetV2(Classifier):
     """MobileNetV2: 3,504,872 parameters for 1000 classes; 300 million multiplications for a 224x224 image.
 
     Args:
@@ -109,11 +109,13 @@ class MobileNetV2(Model):
         self.features.append(ConvBN(multiple_of_8(1280 * max(width, 1.0)), 1))
         self.classifier = L.Linear(num_classes)
 
-    def forward(self, x: Any) -> Variable:
+    def extract(self, x: Any) -> Variable:
         for block in self.features:
             x = block(x)
         x = F.global_average_pooling(x)
-        x = F.reshape(x, (x.shape[0], -1))
+        return F.reshape(x, (x.shape[0], -1))
+
+    def classify(self, x: Any) -> Variable:
         return self.classifier(F.dropout(x, self.dropout_ratio))
 
     def torch_name(self, path: str) -> str:

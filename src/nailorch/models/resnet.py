@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import nailorch.functions as F
 import nailorch.layers as L
 from nailorch.core import Variable
-from nailorch.models.base import Model
+from nailorch.models.base import Classifier
 from nailorch.models.preprocessing import torchvision
 
 __all__ = ['BasicBlock', 'Bottleneck', 'ResNet', 'ResNet18', 'ResNet34', 'ResNet50', 'ResNet101', 'ResNet152']
@@ -96,7 +96,7 @@ class Bottleneck(Block):
         return self.bn3(self.conv3(x), around)
 
 
-class ResNet(Model):
+class ResNet(Classifier):
     """What all ResNets share: conv1, bn1, the lists of blocks layer1 ... layer4, and fc.
 
     Args:
@@ -125,13 +125,16 @@ class ResNet(Model):
         first = self.block(channels, stride, project=stage > 0 or self.block.expansion > 1)
         return [first, *(self.block(channels, 1, project=False) for _ in range(1, self.depths[stage]))]
 
-    def forward(self, x: Any) -> Variable:
+    def extract(self, x: Any) -> Variable:
         x = self.bn1(self.conv1(x))
         x = F.pooling(x, 3, 2, 1)
         for block in (*self.layer1, *self.layer2, *self.layer3, *self.layer4):
             x = block(x)
         x = F.global_average_pooling(x)
-        return self.fc(F.reshape(x, (x.shape[0], -1)))
+        return F.reshape(x, (x.shape[0], -1))
+
+    def classify(self, x: Any) -> Variable:
+        return self.fc(x)
 
 
 class ResNet18(ResNet):

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import nailorch.functions as F
 import nailorch.layers as L
 from nailorch.core import Variable
-from nailorch.models.base import Model
+from nailorch.models.base import Classifier
 from nailorch.models.preprocessing import torchvision
 
 __all__ = ['Fire', 'SqueezeNet', 'SqueezeNet1_0', 'SqueezeNet1_1']
@@ -43,7 +43,7 @@ class Fire(L.Layer):
         return F.concat([F.relu(self.expand1x1(x)), F.relu(self.expand3x3(x))], axis=1)
 
 
-class SqueezeNet(Model):
+class SqueezeNet(Classifier):
     """What both SqueezeNets share: features (the stem, fires and pools, one after another) and classifier.
 
     Args:
@@ -76,9 +76,12 @@ class SqueezeNet(Model):
         """Return `channels` times the width, at least 1."""
         return max(1, round(channels * self.width))
 
-    def forward(self, x: Any) -> Variable:
+    def extract(self, x: Any) -> Variable:
         for layer in self.features:
             x = layer(x)
+        return x
+
+    def classify(self, x: Any) -> Variable:
         x = F.relu(self.classifier(F.dropout(x, self.dropout_ratio)))
         x = F.global_average_pooling(x)
         return F.reshape(x, (x.shape[0], -1))

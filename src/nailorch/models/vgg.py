@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 import nailorch.functions as F
 import nailorch.layers as L
 from nailorch.core import Variable
-from nailorch.models.base import Model
+from nailorch.models.base import Classifier
 from nailorch.models.preprocessing import caffe
 
 __all__ = ['VGG', 'VGG11', 'VGG11_BN', 'VGG13', 'VGG13_BN', 'VGG16', 'VGG16_BN', 'VGG19', 'VGG19_BN']
 
 
-class VGG(Model):
+class VGG(Classifier):
     """What all VGGs share: layers conv1_1 ... conv5_4 (and bn1_1 ...), fc6, fc7, fc8.
 
     Args:
@@ -53,7 +53,7 @@ class VGG(Model):
         self.fc7 = L.Linear(hidden, W_init=he)
         self.fc8 = L.Linear(num_classes)
 
-    def forward(self, x: Any) -> Variable:
+    def extract(self, x: Any) -> Variable:
         for block, depth in enumerate(self.depths, 1):
             for i in range(1, depth + 1):
                 x = getattr(self, f'conv{block}_{i}')(x)
@@ -61,7 +61,9 @@ class VGG(Model):
                     x = getattr(self, f'bn{block}_{i}')(x)
                 x = F.relu(x)
             x = F.pooling(x, 2, 2)
-        x = F.reshape(x, (x.shape[0], -1))
+        return F.reshape(x, (x.shape[0], -1))
+
+    def classify(self, x: Any) -> Variable:
         x = F.dropout(F.relu(self.fc6(x)), self.dropout_ratio)
         x = F.dropout(F.relu(self.fc7(x)), self.dropout_ratio)
         return self.fc8(x)

@@ -1,7 +1,7 @@
 """Training: the loop, what it measures, and what it keeps.
 
     trainer.py       the loop: epochs of batches
-    freezing.py      parts that do not learn
+    freezing.py      parts that do not learn; features.py: what they make of images, computed once
     stopping.py      which epoch is the best, and when to stop
     evaluation.py    a model on a dataset, in test mode
     progress.py      the bar, or one line an epoch
@@ -14,6 +14,7 @@
 
 from nailorch.training.checkpoints import CheckpointError, Checkpoints
 from nailorch.training.evaluation import Evaluation, NonFiniteLoss, evaluate
+from nailorch.training.features import features_once
 from nailorch.training.freezing import freeze
 from nailorch.training.history import History
 from nailorch.training.interrupts import TrainingInterrupted
@@ -31,6 +32,7 @@ __all__ = [
     'Trainer',
     'TrainingInterrupted',
     'evaluate',
+    'features_once',
     'freeze',
     'list_runs',
 ]

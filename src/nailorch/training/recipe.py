@@ -50,6 +50,7 @@ class Recipe:
         data: train, valid and test.
         model: with its weights drawn, by the seed, or pretrained but for the layer that knows the classes.
         frozen: how many of its numbers do not learn.
+        augmented: training images are varied at random.
     Raises:
         ValueError, FileNotFoundError: a name that means nothing, data that cannot be read, or images of a size that
             the model cannot take.
@@ -70,6 +71,7 @@ class Recipe:
             raise ValueError(message('data.model', model=name, shape=shape, error=error)) from error
         parts = [part.strip() for part in told.freeze.split(',') if part.strip()]
         self.frozen = freeze(self.model, *parts) if parts else 0
+        self.augmented = any(vars(self.settings.augmentation).values())
 
     def trainer(self, run: Run, progress: str = 'auto') -> Trainer:
         """Return the Trainer that does what the settings say, and keeps it in `run`."""
