@@ -75,7 +75,7 @@ def check_arguments(kind: type, given: tuple[Any, ...], named: Mapping[str, Any]
         for ours, told in ARGUMENTS.get(name, ()) if name not in taken else ():
             if ours in taken:
                 raise TypeError(message('hint.argument', kind=kind.__name__, name=name, ours=told))
-    if kind.__init__ is object.__init__ and (given or named):
+    if kind.__init__ is object.__init__ and (given or named):  # type: ignore[misc]
         raise TypeError(f'{kind.__name__}() takes no arguments')
 
 

@@ -241,7 +241,7 @@ def summary(model: Layer, input_shape: Shapes, *, batch_size: int = 1, dtype: An
     try:
         graph = trace(model, *given)
     except ValueError as error:
-        shape = given[0].shape[1:] if len(given) == 1 else ()
+        shape: Shape = given[0].shape[1:] if len(given) == 1 else ()
         if len(shape) == 4:
             raise ValueError(message('summary.batch', error=error, shape=shape, rest=shape[1:])) from error
         if len(shape) == 2:
