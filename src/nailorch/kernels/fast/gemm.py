@@ -26,7 +26,7 @@ from nailorch.kernels.fast.memory import address, apart, floats, images, strides
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
 
-PLACES = 96  # a piece of work: so many rows of the left matrix (their stretches stay in the second cache)
+PLACES, MOST = 96, 384  # rows of the left matrix to a piece of work (their stretches stay in the second cache)
 DEPTH = 512  # and so many columns of it at a time
 BEYOND = 1 << 21  # numbers of a result: with its sources, more than caches hold until they are wanted again
 SMALL = 1 << 17  # multiplications that one thread has done before two would have begun
@@ -85,28 +85,28 @@ def tall(rows, vectors):
 
 
 @jit
-def tile(rows, vectors, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-         gate, added, ahead, onward, streamed):
-    """Compute one tile."""
+def tiles(count, rows, vectors, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
+          part, relu, gated, gate, added, ahead, onward, streamed):
+    """Compute so many tiles, one below the other."""
     if vectors == WIDE:
         if rows == 6:
-            wide_6(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added, ahead, onward, streamed)
+            wide_6(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
+                   part, relu, gated, gate, added, ahead, onward, streamed)
         elif rows == 5:
-            wide_5(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added, ahead, onward, streamed)
+            wide_5(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
+                   part, relu, gated, gate, added, ahead, onward, streamed)
         else:
-            wide_4(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                   gate, added, ahead, onward, streamed)
+            wide_4(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
+                   part, relu, gated, gate, added, ahead, onward, streamed)
     elif vectors == 1:
-        narrow_1(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added, ahead, onward, streamed)
+        narrow_1(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
+                 part, relu, gated, gate, added, ahead, onward, streamed)
     elif vectors == 2:
-        narrow_2(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added, ahead, onward, streamed)
+        narrow_2(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
+                 part, relu, gated, gate, added, ahead, onward, streamed)
     else:
-        narrow_3(a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated,
-                 gate, added, ahead, onward, streamed)
+        narrow_3(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
+                 part, relu, gated, gate, added, ahead, onward, streamed)
 
 
 @jit
@@ -162,13 +162,15 @@ def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
                 offset = 4 * panel * wide
                 i = 0
                 while i < count:
-                    rows = tall(count - i, vectors)
+                    rows, alike = tall(count - i, vectors), 1
+                    while i + alike * rows < count and tall(count - i - alike * rows, vectors) == rows:
+                        alike += 1
                     to = outs + 8 * i
-                    tile(rows, vectors, a + a_step * cell + 8 * i, a_step, 4 * k, segments, depth, b,
-                         bias.ctypes.data if begin else to, offset, to, offset, part, g.relu * end,
-                         g.gated * end, g.gate, g.added * end, 0, 8 * rows * (panel == first_panel),
-                         g.streamed * end)
-                    i += rows
+                    tiles(alike, rows, vectors, a + a_step * cell + 8 * i, a_step, 4 * k, segments, depth, b,
+                          bias.ctypes.data if begin else to, 0 if begin else 8 * rows, offset, to, offset, part,
+                          g.relu * end, g.gated * end, g.gate, g.added * end, 0, 8 * rows * (panel == first_panel),
+                          g.streamed * end)
+                    i += alike * rows
             if together > 1:
                 break
 
@@ -204,12 +206,13 @@ def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=No
     pieces, enough = -(-total // PLACES) * groups, 6 * threads.count()
     shares = min(panels, -(-enough // pieces)) if pieces < enough else 1
     shares = panels if by_panels else shares
+    places = max(min(DEPTH // (depth * len(dy)) * PLACES, MOST, total // (2 * enough)), PLACES)
     bias = nothing if bias is None else np.ascontiguousarray(bias)
     threads.run(walk, Walk(
         address(out), *strides(out), N, *out.shape[2:], address(source), *strides(source), *source.shape[2:], *step,
         depth, address(weight), channels, groups, address(bias), int(relu), int(gate is not None),
         beside(gate if added is None else added, out), address(nothing), len(dy), address(dy), address(dx),
-        min(PLACES, total), -(-panels // shares), added=int(added is not None),
+        min(places, total), -(-panels // shares), added=int(added is not None),
         streamed=int(max(out.size, size) >= BEYOND and channels % LANES == 0), wide=wide),
         total * len(dy) * depth * channels * groups // SMALL)
 
@@ -367,8 +370,12 @@ def padded(image, window):
     x = images(N, C, H + top + bottom, W + left + right)
     for edge in (x[:, :, :top], x[:, :, top + H:], x[..., :left], x[..., left + W:]):
         edge[...] = 0
-    for c in range(C):
-        x[:, c, top:top + H, left:left + W] = image[:, c]
+    inside = x[:, :, top:top + H, left:left + W]
+    if image.strides[1] == 4:  # whole rows of pixels
+        inside.transpose(0, 2, 3, 1)[...] = image.transpose(0, 2, 3, 1)
+    else:
+        for c in range(C):
+            inside[:, c] = image[:, c]
     return x
 
 

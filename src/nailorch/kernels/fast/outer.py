@@ -5,7 +5,7 @@
 One matrix product a cell, with the places in the middle; its left matrix is again no more than a table of addresses.
 
 A kernel of one cell is a product of two matrices, and either may be the left one. With gy to the left, the sums come
-out in the order of the weights; and with the wider one there, more of what comes from memory is asked for in time.
+out in the order of the weights; to the right, no more of a vector's lanes should be empty than need be.
 """
 
 from __future__ import annotations
@@ -26,35 +26,43 @@ from nailorch.kernels.fast.tiles import HIGH, add_numbers, copy_rows, outer_tile
 PLACES = 192  # places at a time: their gy, for one panel, stays in the first cache
 PANEL = 2 * LANES
 SMALL = 1 << 20  # bytes of gW
+LINE = 16  # numbers that memory hands out together
 
 outer_8, outer_4, outer_2, outer_1 = (outer_tile(rows, 2) for rows in (HIGH, 4, 2, 1))
 narrow_8, narrow_1 = outer_tile(8, 1), outer_tile(1, 1)
 
 
 @jit
-def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step, numbers, ahead):
-    """Add a product to `rows` rows of out, tile by tile: the highest that still fits."""
+def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step, numbers, next_a, next_a_offset,
+          next_b, next_b_offset):
+    """Add a product to `rows` rows of out, tile by tile: the highest that still fits.
+
+    Of what two more tables name, as many numbers as there are rows are asked for: a line of each by two tiles, which
+    share the entries out, and look at one more than `count`.
+    """
     r = 0
     while r < rows:
-        left, at, first, to = rows - r, a_offset + 4 * r, start + r * start_step, out + r * out_step
+        left, at, first = rows - r, a_offset + 4 * r, start + r * start_step
+        to, odd, line = out + r * out_step, 8 * (r // HIGH % 2), 4 * (r - r % LINE)
+        la, lb, ao, bo = next_a + odd, next_b + odd, next_a_offset + line, next_b_offset + line
         if numbers <= LANES:
             if left >= 8:
-                narrow_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
+                narrow_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
                 r += 8
             else:
-                narrow_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
+                narrow_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
                 r += 1
         elif left >= HIGH:
-            outer_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
+            outer_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
             r += HIGH
         elif left >= 4:
-            outer_4(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
+            outer_4(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
             r += 4
         elif left >= 2:
-            outer_2(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
+            outer_2(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
             r += 2
         else:
-            outer_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, ahead)
+            outer_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
             r += 1
 
 
@@ -72,26 +80,25 @@ def collect(_, job):
             return
         part, group, share = work // (g.groups * shares), work // shares % g.groups, work % shares
         result = g.weight + 4 * (part * g.groups + group) * g.cells * g.depth * g.channels
-        begin, end = part * total // g.parts, (part + 1) * total // g.parts
-        now = 0
-        look_up(g, begin, min(PLACES, end - begin), group, stretch[0], out[0])
-        for first in range(begin, end, PLACES):
-            count, fresh, left, ahead, ahead_out = min(PLACES, end - first), first == begin, end - first - PLACES, 0, 0
-            if left > 0:  # the tables of the next places lie beside those of these
-                look_up(g, first + PLACES, min(PLACES, left), group, stretch[1 - now], out[1 - now])
-                ahead = (1 - 2 * now) * 8 * stretch[0].size * (left >= PLACES)
-                ahead_out = (1 - 2 * now) * 8 * out[0].size * (left >= PLACES)
-            a, outs, now = stretch[now].ctypes.data, out[now].ctypes.data, 1 - now
+        begin, end, now = part * total // g.parts, (part + 1) * total // g.parts, 0
+        each = max(-(-(end - begin) // max(-(-(end - begin) // PLACES), 1)), 1)
+        look_up(g, begin, min(each, end - begin), group, stretch[0], out[0])
+        for first in range(begin, end, each):
+            count, after, then = min(each, end - first), min(end - first - each, each), now
+            if after > 0:  # the next places' numbers are asked for while these are multiplied
+                then = 1 - now
+                look_up(g, first + each, after, group, stretch[then], out[then])
             for panel in range(share * g.panels_each, min(panels, (share + 1) * g.panels_each)):
-                numbers = min(PANEL, g.channels - panel * PANEL)
-                vectors, b = -(-numbers // LANES), right.ctypes.data
-                part_of_last = numbers - (vectors - 1) * LANES
-                copy_rows(outs, 4 * panel * PANEL, count, b, 4 * PANEL, vectors, part_of_last, ahead_out)
+                numbers, channel = min(PANEL, g.channels - panel * PANEL), 4 * panel * PANEL
+                vectors, b, turn = -(-numbers // LANES), right.ctypes.data, panel - share * g.panels_each
+                copy_rows(out[now].ctypes.data, channel, count, b, 4 * PANEL, vectors, numbers - (vectors - 1) * LANES)
+                next_a, next_b = then if turn == 0 else now, then if turn == 1 or g.panels_each == 1 else now
                 for cell in range(g.cells):
-                    to = result + cell * g.depth * row + 4 * panel * PANEL
-                    outer(a + 8 * cell * stretch.shape[2], 0, g.depth, count, b, 4 * PANEL,
-                          g.zeros if fresh else to, 0 if fresh else row, to, row, numbers,
-                          ahead * (g.cells == 1 and panel == share * g.panels_each))
+                    to = result + cell * g.depth * row + channel
+                    outer(stretch[now, cell].ctypes.data, 0, g.depth, count, b, 4 * PANEL,
+                          g.zeros if first == begin else to, 0 if first == begin else row, to, row, numbers,
+                          stretch[next_a, cell].ctypes.data, 0, out[next_b].ctypes.data, channel - 4 * PANEL * turn)
+            now = then
 
 
 class Delivery(NamedTuple):
@@ -142,6 +149,11 @@ def deliver(_, job):
         turn_rows(source, count, g.channels, g.out + 4 * (group * each + first), 4 * total, tables)
 
 
+def wide(numbers):
+    """Return how many numbers whole vectors have."""
+    return -(-numbers // LANES) * LANES
+
+
 def conv2d_weight_grad(image, gy, window, groups=1):
     """Return the gradient of conv2d's weights, (OC, C // groups, KH, KW), in C order, that of the weights."""
     C, (N, OC, OH, OW), (KH, KW) = image.shape[1], gy.shape, window.kernel_size
@@ -152,7 +164,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
     # stay in its second cache; or panels of gW, and then it reads all places for each.
     once = 2 * PLACES * workers <= N * OH * OW and 4 * groups * count <= SMALL
     turned = (KH, KW) == (1, 1) and window.pad == ((0, 0), (0, 0)) and (
-        channels >= depth if once else depth >= workers * PANEL)
+        (channels * wide(depth), depth) <= (depth * wide(channels), channels) if once else depth >= workers * PANEL)
     if turned:
         x, gy, depth, channels, step = gy, x[:, :, ::step[0], ::step[1]], channels, depth, (1, 1)
     parts, panels_each = (workers, -(-channels // PANEL)) if once else (1, 1)

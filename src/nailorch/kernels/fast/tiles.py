@@ -16,17 +16,24 @@ HIGH = 8 if REGISTERS == 32 else 4  # rows of a tile of outer products, two vect
 
 
 def row_tile(rows, vectors):
-    """Return the kernel of one tile: out[r] = relu(start[r] + sum over segments s and k of A[s][r][k] * B[s, k]).
+    """Return the kernel of tiles: out[r] = relu(start[r] + sum over segments s and k of A[s][r][k] * B[s, k]).
 
     `a`, `start` and `out` are tables of addresses: where A's rows lie is anybody's choice, so a convolution's windows
-    need not be copied into columns. From one segment to the next, a's table moves on `a_step` bytes, and B, a single
-    panel, by `depth` rows. The offsets, in bytes, are added to every address of a table. `part` numbers of the
-    last vector are real. `relu` is 0, 1, or 2 for ReLU6. If `gated` is 1, out is set to 0 where the number `gate` bytes
-    from it is not positive: ReLU's derivative. If `added` is 1, the number there is added before relu: a residual.
-    With each row of B, its first FETCHED vectors are asked for `ahead` bytes further on, into the second cache; and
-    with A's rows, those that stand `onward` bytes further on in the table. A `streamed` result, of whole vectors, goes
-    past the caches; and what is added to it, which has left them, is asked for first.
+    need not be copied into columns. The next tile's follow those of this one, in `start` `start_step` bytes further on.
+    From one segment to the next, a's table moves on `a_step` bytes, and B, a single panel, by `depth` rows. The
+    offsets, in bytes, are added to every address of a table. `part` numbers of the last vector are real. `relu` is 0,
+    1, or 2 for ReLU6. If `gated` is 1, out is set to 0 where the number `gate` bytes from it is not positive: ReLU's
+    derivative. If `added` is 1, the number there is added before relu: a residual. With each row of B, its first
+    FETCHED vectors are asked for `ahead` bytes further on, into the second cache; and with A's rows, those that stand
+    `onward` bytes further on in the table. A `streamed` result, of whole vectors, goes past the caches. Where
+    another one goes is asked for first, and so is what is added to a streamed one, which has left them.
     """
+
+    def several_tiles(m, tiles, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
+                      part, relu, gated, gate, added, ahead, onward, streamed):
+        m.loop(tiles, lambda t: tile(
+            m, a + t * (8 * rows), a_step, a_offset, segments, depth, b, start + t * start_step, start_offset,
+            out + t * (8 * rows), offset, part, relu, gated, gate, added, ahead, onward, streamed))
 
     def tile(m, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate,
              added, ahead, onward, streamed):
@@ -64,6 +71,7 @@ def row_tile(rows, vectors):
         starts = [m.word(start + 8 * r) + start_offset for r in range(rows)]
         outs = [m.word(out + 8 * r) + offset for r in range(rows)]
         m.loop(added * streamed, lambda _: ask_for(gate))
+        m.loop(1 - streamed, lambda _: ask_for(0))
         sums = m.loop(segments, segment, *(load(starts[r], v) for r, v in cells))
         sums = m.loop(added, lambda _, *sums: [
             x + load(outs[r] + gate, v) for (r, v), x in zip(cells, sums, strict=True)], *sums)
@@ -86,7 +94,7 @@ def row_tile(rows, vectors):
         m.loop(streamed, lambda _: write(True))
         m.loop(1 - streamed, lambda _: write(False))
 
-    return kernel(tile)
+    return kernel(several_tiles)
 
 
 def outer_tile(rows, vectors):
@@ -94,24 +102,30 @@ def outer_tile(rows, vectors):
 
     `a` is a table of addresses, one for every k, `b` a matrix whose rows are `b_step` bytes apart; start and out are
     matrices too (a start of zeros has step 0), of which `numbers` columns are real. This is the weight gradient: k runs
-    over pixels, and those that stand `ahead` bytes further on in the table are asked for.
+    over pixels. Meanwhile, what every second entry of the tables `next_a` and `next_b` names is asked for, and the next
+    tile's start.
     """
 
-    def tile(m, a, a_offset, count, b, b_step, start, start_step, out, out_step, numbers, ahead):
+    def tile(m, a, a_offset, count, b, b_step, start, start_step, out, out_step, numbers, next_a, next_a_offset, next_b,
+             next_b_offset):
         def several(steps):
             def body(i, *sums):
+                for k in range(0, steps, 2):
+                    m.prefetch(m.word(next_a + i * (8 * steps) + 8 * k) + next_a_offset)
+                    m.prefetch(m.word(next_b + i * (8 * steps) + 8 * k) + next_b_offset)
                 for k in range(steps):
-                    left = m.word(a + i * (8 * steps) + 8 * k) + a_offset
-                    m.prefetch(m.word(a + ahead + i * (8 * steps) + 8 * k) + a_offset)
+                    row = m.word(a + i * (8 * steps) + 8 * k) + a_offset
                     at = b + (i * steps + k) * b_step
                     right = [m.load(at + SIZE * v) for v in range(vectors)]
-                    column = [m.broadcast(left + 4 * r) for r in range(rows)]
+                    column = [m.broadcast(row + 4 * r) for r in range(rows)]
                     sums = [m.fma(column[r], right[v], sums[vectors * r + v]) for r, v in cells]
                 return sums
             return body
 
         cells = [(r, v) for r in range(rows) for v in range(vectors)]
         parts = [numbers - LANES * v for v in range(vectors)]
+        for r, v in cells:
+            m.prefetch(start + start_step * (rows + r) + SIZE * v)
         sums = [m.load_part(start + start_step * r + SIZE * v, parts[v]) for r, v in cells]
         for (r, v), x in zip(cells, rolled(m, count, several, *sums), strict=True):
             m.store_part(out + out_step * r + SIZE * v, x, parts[v])
@@ -120,15 +134,10 @@ def outer_tile(rows, vectors):
 
 
 @kernel
-def copy_rows(m, source, offset, count, out, out_step, vectors, part, ahead):
-    """Copy `count` rows from a table's addresses into a matrix: so many vectors each, `part` of the last one real.
-
-    What stands `ahead` bytes further on in the table is asked for.
-    """
+def copy_rows(m, source, offset, count, out, out_step, vectors, part):
+    """Copy `count` rows from a table's addresses into a matrix: so many vectors each, `part` of the last one real."""
     def row(k):
         at, to = m.word(source + 8 * k) + offset, out + k * out_step
-        after = m.word(source + ahead + 8 * k) + offset
-        m.loop(vectors, lambda v: m.prefetch(after + v * SIZE))
         m.loop(vectors - 1, lambda v: m.store(to + v * SIZE, m.load(at + v * SIZE)))
         last = (vectors - 1) * SIZE
         m.store(to + last, m.load_part(at + last, part))

@@ -21,7 +21,7 @@ import numpy as np
 
 from nailorch.kernels.fast import packs, repair, threads
 from nailorch.kernels.fast.emit import poke, take
-from nailorch.kernels.fast.gemm import SPARE, cell_addresses, pack_block, tall, tile
+from nailorch.kernels.fast.gemm import SPARE, cell_addresses, pack_block, tall, tiles
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
@@ -160,8 +160,8 @@ def multiply(g, first, count, V, M, rows, outs, nothing, table, gates, panel):
         i, ahead, once = 0, g.depth * width, 4 * FETCHED * LANES
         while i < count:
             high = tall(count - i, vectors)
-            tile(high, vectors, rows.ctypes.data + 8 * i, 0, p * g.V_plane, 1, g.depth, b + p * g.depth * width,
-                 nothing.ctypes.data, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0, ahead, 0, 0)
+            tiles(1, high, vectors, rows.ctypes.data + 8 * i, 0, p * g.V_plane, 1, g.depth, b + p * g.depth * width,
+                  nothing.ctypes.data, 0, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0, ahead, 0, 0)
             ahead = ahead + once if i == 0 else 0
             i += high
     for i in range(count):
@@ -380,8 +380,8 @@ def share_gradients(_, job):
 def accumulate(_, job):
     """Take points, by some rows of gU each, and add these tiles' products to gU: V[p]^T @ D[p]."""
     g = opened(job)
-    few, rows = 128, np.empty(g.total, np.int64)
-    for i in range(g.total):
+    few, rows = 128, np.empty(g.total + 1, np.int64)
+    for i in range(g.total + 1):
         rows[i] = g.V + i * g.V_row
     blocks = -(-g.depth // few)
     while True:
@@ -398,8 +398,9 @@ def add_products(g, rows, count, D, p, k, depth, sums, fresh):
     row = 4 * g.channels
     for channel in range(0, g.channels, 2 * LANES):
         to = sums + (p * g.depth + k) * row + 4 * channel
-        outer(rows.ctypes.data, p * g.V_plane + 4 * k, depth, count, D + p * g.D_plane + 4 * channel, g.D_row,
-              g.zeros if fresh else to, 0 if fresh else row, to, row, min(2 * LANES, g.channels - channel), 0)
+        a, at = rows.ctypes.data, p * g.V_plane + 4 * k
+        outer(a, at, depth, count, D + p * g.D_plane + 4 * channel, g.D_row, g.zeros if fresh else to,
+              0 if fresh else row, to, row, min(2 * LANES, g.channels - channel), a, at, a, at)
 
 
 @worker(Tiling)
@@ -407,8 +408,8 @@ def collect_tiles(number, job):
     """Take parts of the tiles, and carry them from pixels to a gU of the part's own, in the worker's own V and D."""
     g = opened(job)
     points, V, D = (g.m + 2)**2, g.V + number * g.size, g.D + number * g.size
-    table, rows = np.empty(points, np.int64), np.empty(g.tiles, np.int64)
-    for i in range(g.tiles):
+    table, rows = np.empty(points, np.int64), np.empty(g.tiles + 1, np.int64)
+    for i in range(g.tiles + 1):
         rows[i] = V + i * g.V_row
     while True:
         part = take(g.counter)
