@@ -58,11 +58,10 @@ class Configuration:
 
     def __getattr__(self, name: str) -> Any:
         overrides = _overrides.get(_NOTHING)
-        if name in overrides:
-            return overrides[name]
-        if name not in self._defaults:
+        settings = overrides if name in overrides else self._defaults
+        if name not in settings:
             self.check(name)
-        return self._defaults[name]
+        return settings[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.check(name)

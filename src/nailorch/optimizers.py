@@ -95,12 +95,12 @@ class Optimizer:
         try:
             for hook in self.hooks:
                 hook([p for p, _ in given])
-            named = {name: p for name, p in named.items() if p.grad is not None}
-            for name, p in named.items():
-                self.prepare(name, p)
-            kept = [[self.kept[kind][name] for name in named] for kind in self.keeps]
-            grads = [p.grad.data for p in named.values() if p.grad is not None]
-            self.move([p.data for p in named.values()], grads, [self.steps[name] for name in named], *kept)
+            grads = {name: p.grad.data for name, p in named.items() if p.grad is not None}
+            for name in grads:
+                self.prepare(name, named[name])
+            kept = [[self.kept[kind][name] for name in grads] for kind in self.keeps]
+            self.move([named[name].data for name in grads], [*grads.values()], [self.steps[name] for name in grads],
+                      *kept)
         finally:
             for p, grad in given:
                 p.grad = grad
@@ -121,7 +121,7 @@ class Optimizer:
         if p.grad is not None and p.grad.shape != shape:
             raise ValueError(message('optimizer.gradient', optimizer=type(self).__name__, name=name, got=p.grad.shape,
                                      expected=p.shape))
-        dtype = np.result_type(p.data.dtype, np.float32)
+        dtype = p.data.dtype if p.data.dtype.itemsize >= 4 else np.dtype(np.float32)
         known = [self.kept[kind].get(name) for kind in self.keeps]
         if any([array is None or array.shape != shape or array.dtype != dtype for array in known]):
             self.steps[name] = 0

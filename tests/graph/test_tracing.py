@@ -42,7 +42,7 @@ def test_graph_of_mnistnet():
     net = models.MNISTNet()
     graph = trace(net, images(1, 1, 28, 28))
     assert ops(graph) == [*['Conv2d', 'ReLU', 'Pooling'] * 2, 'Reshape', 'Linear', 'ReLU', 'Linear']
-    assert [node.layer for node in graph.nodes] == ['conv1', '', '', 'conv2', '', '', '', 'fc1', '', 'fc2']
+    assert [node.layer for node in graph.nodes] == [*['conv1'] * 3, *['conv2'] * 3, '', 'fc1', 'fc1', 'fc2']
     N, conv, reshape = Batch(), graph.nodes[0], graph.nodes[6]
     assert [graph.values[node.outputs[0]].shape for node in graph.nodes] == [
         (N, 16, 28, 28), (N, 16, 28, 28), (N, 16, 14, 14), (N, 32, 14, 14), (N, 32, 14, 14), (N, 32, 7, 7), (N, 1568),

@@ -14,20 +14,15 @@ from nailorch.inspection import summary
 
 TABLE = """\
 MNISTNet, input (1, 1, 28, 28)
-Layer  Type     Output shape     Parameters  Multiply-adds   Memory  Field  Jump  Start
-conv1  Conv2d   (1, 16, 28, 28)         160        112,896  50.2 kB      3     1      0
-       ReLU     (1, 16, 28, 28)                             50.2 kB      3     1      0
-       Pooling  (1, 16, 14, 14)                             12.5 kB      4     2    0.5
-conv2  Conv2d   (1, 32, 14, 14)       4,640        903,168  25.1 kB      8     2    0.5
-       ReLU     (1, 32, 14, 14)                             25.1 kB      8     2    0.5
-       Pooling  (1, 32, 7, 7)                               6.27 kB     10     4    1.5
-       Reshape  (1, 1568)                                   6.27 kB
-fc1    Linear   (1, 128)            200,832        200,704    512 B    all
-       ReLU     (1, 128)                                      512 B    all
-fc2    Linear   (1, 10)               1,290          1,280     40 B    all
-Total                               206,922      1,218,048   177 kB
+Layer  Type                     Output shape     Parameters  Multiply-adds   Memory  Field  Jump  Start
+conv1  Conv2d + ReLU + Pooling  (1, 16, 14, 14)         160        112,896  12.5 kB      4     2    0.5
+conv2  Conv2d + ReLU + Pooling  (1, 32, 7, 7)         4,640        903,168  6.27 kB     10     4    1.5
+       Reshape                  (1, 1568)                                   6.27 kB
+fc1    Linear + ReLU            (1, 128)            200,832        200,704    512 B    all
+fc2    Linear                   (1, 10)               1,290          1,280     40 B    all
+Total                                               206,922      1,218,048  25.6 kB
 learned 206,922 · frozen 0 · buffers 0
-weights 0.83 MB · input 0.00 MB · outputs 0.18 MB
+weights 0.83 MB · input 0.00 MB · outputs 0.03 MB
 Field: pixels of the image a unit sees · Jump: pixels from unit to unit · Start: middle of what the first sees"""
 
 

@@ -33,6 +33,11 @@ def deconv(N, C, H, W, OC, KH, KW, groups=1, bias=True):
     return normal(N, C, H, W), normal(C, OC // groups, KH, KW, seed=1), *([normal(OC, seed=2)] if bias else [])
 
 
+def conv2d_then(x, W, b=None, activation='', **how):
+    y = np.maximum(loops.conv2d(x, W, b, **how), 0)
+    return np.minimum(y, 6) if activation == 'relu6' else y
+
+
 PLAIN = [
     sample(*conv(1, 1, 3, 3, 1, 2, 2)),
     sample(*conv(2, 3, 5, 6, 4, 3, 2, bias=False)),
@@ -52,6 +57,27 @@ FURTHER = [
     sample(*conv(1, 2, 8, 8, 2, 2, 2), stride=3),
     sample(*conv(2, 2, 1, 9, 4, 2, 2, groups=2), stride=3, pad=(3, 0), dilation=(1, 2), groups=2),  # most is padding
     sample(*conv(1, 1, 9, 7, 1, 3, 3), pad='same', stride=2, dilation=2),
+]
+def pooled(x, W, b=None, activation='', pool=1, **how):
+    y = loops.conv2d(x, W, b, **how)
+    y = conv2d_then(x, W, b, activation, **how) if activation else y
+    KH, KW = loops.both(pool)
+    (N, C), OH, OW = y.shape[:2], y.shape[2] // KH, y.shape[3] // KW
+    return y[:, :, :OH * KH, :OW * KW].reshape(N, C, OH, KH, OW, KW).max(axis=(3, 5))
+
+
+POOLED = [
+    sample(*conv(2, 3, 5, 6, 4, 2, 3), activation='relu', pool=2),
+    sample(*conv(2, 1, 6, 8, 3, 3, 3), pad=1, activation='relu', pool=(2, 2)),
+    sample(*conv(2, 1, 4, 6, 3, 3, 3), pad=1, pool=2),
+    sample(*conv(2, 2, 7, 9, 3, 3, 3), pad=1, activation='relu6', pool=(3, 2)),
+    sample(*conv(1, 2, 6, 4, 4, 3, 3, groups=2, bias=False), pad='same', groups=2, activation='relu', pool=(1, 2)),
+]
+ACTIVATED = [
+    sample(*conv(2, 3, 5, 6, 4, 3, 2), activation='relu'),
+    sample(*conv(2, 1, 7, 5, 3, 3, 3), pad=1, activation='relu6'),
+    sample(*conv(2, 4, 5, 6, 6, 3, 2, groups=2, bias=False), groups=2, stride=(1, 2), activation='relu'),
+    sample(*conv(2, 2, 6, 7, 3, 3, 3), pad='same', dilation=2, activation='relu6'),
 ]
 BACK = [
     sample(*deconv(1, 1, 2, 2, 1, 2, 2)),
@@ -100,6 +126,14 @@ SPECS = [
         (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), stride=(1, 2, 3)), ValueError, 'two ints'),
         (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), pad=-1), ValueError, 'pad: -1 is too small'),
         (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), pad='full'), ValueError, "got 'full'"),
+    ]),
+    OpSpec('conv2d', F.conv2d, conv2d_then, ACTIVATED, errors=[
+        (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), activation='tanh'), ValueError,
+         "conv2d: activation is 'tanh'; there are '', 'relu', 'relu6'"),
+    ]),
+    OpSpec('conv2d', F.conv2d, pooled, POOLED, errors=[
+        (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), pool=7), ValueError, 'kernel, 7 pixels wide, does not fit into 6'),
+        (lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), pool=0), ValueError, '0 is too small'),
     ]),
     OpSpec('conv2d_simple', F.conv2d_simple, loops.conv2d, PLAIN, torch=torch_conv2d, errors=[
         (lambda: F.conv2d_simple(X, np.zeros((4, 2, 3, 3))), ValueError, 'x has 3 channels, W expects 2'),

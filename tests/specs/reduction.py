@@ -15,6 +15,10 @@ def logsumexp(x, axis=None, keepdims=False):
     return np.log(np.exp(x).sum(axis=axis, keepdims=keepdims))
 
 
+def linear_then(x, W, b=0, activation=''):
+    return np.clip(x @ W + b, 0, 6 if activation == 'relu6' else np.inf)
+
+
 SPECS = [
     OpSpec('sum', F.sum, np.sum, AXES, errors=[(lambda: F.sum(X, 3), ValueError, 'axis 3 is out of bounds'),
                                               (lambda: F.sum(X, (1, 1)), ValueError, 'repeated axis')]),
@@ -39,6 +43,11 @@ SPECS = [
                    (lambda: F.linear(np.zeros((0, 2, 3, 3)), np.zeros((18, 10))), ValueError, 'Flatten the images'),
                    (lambda: F.linear(np.zeros((2, 3)), np.zeros(3)), ValueError, 'two axes, (IN, OUT)'),
                    (lambda: F.linear(np.zeros((8, 4)), np.zeros((4, 10)), np.zeros(4)), ValueError, 'b has shape')]),
+    OpSpec('linear', F.linear, linear_then,
+           [sample(normal(4, 3), normal(3, 5), normal(5), activation='relu'),
+            sample(9 * normal(2, 4, 3), normal(3, 5), activation='relu6')],
+           errors=[(lambda: F.linear(np.zeros((8, 4)), np.zeros((4, 10)), activation='tanh'), ValueError,
+                    "linear: activation is 'tanh'")]),
     OpSpec('linear_simple', F.linear_simple, lambda x, W, b=None: x @ W + (0 if b is None else b),
            [sample(normal(2, 3), normal(3, 4), normal(4)), sample(normal(2, 3), normal(3, 4))]),
     OpSpec('embed_id', lambda W, ids: F.embed_id(ids, W), lambda W, ids: W[ids],

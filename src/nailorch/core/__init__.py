@@ -2,7 +2,7 @@
 
 from nailorch.core.function import Function, watched, watching
 from nailorch.core.tape import grad, gradients
-from nailorch.core.variable import Buffer, Node, Parameter, Variable, as_array, as_variable, operands, scalar_like
+from nailorch.core.variable import Buffer, Node, Parameter, Variable, as_array, as_variable, operands, own, scalar_like
 
 __all__ = ['Buffer', 'Function', 'Node', 'Parameter', 'Variable', 'as_array', 'as_variable', 'grad', 'gradients',
-           'operands', 'scalar_like', 'watched', 'watching']
+           'operands', 'own', 'scalar_like', 'watched', 'watching']

@@ -61,6 +61,7 @@ class Function:
     saves: ClassVar[tuple[str, ...] | None] = None
     parameters: ClassVar[tuple[str, ...]] = ()  # of forward
     places: ClassVar[tuple[int | None, ...]] = ()  # of saved inputs 0, 1 ..., of outputs -1, -2 ..., None of attributes
+    attributes: ClassVar[tuple[str, ...]] = ()  # those that are saved
 
     nodes: tuple[Node, ...] = ()  # the inputs' places on the tape
     _arrays: dict[int, Array] | None = None  # what backward needs, by place
@@ -75,6 +76,7 @@ class Function:
         cls.parameters = tuple(inspect.signature(cls.forward).parameters)[1:]
         known = {name: place for place, name in enumerate(cls.parameters)} | {'y': -1}
         cls.places = tuple(known.get(name) for name in cls.saves or ())
+        cls.attributes = tuple(name for name in cls.saves or () if name not in known)
 
     def forward(self, *xs: Array) -> Any:
         """Compute the output (or a tuple of them) from the inputs, which must not be modified."""
@@ -158,8 +160,8 @@ class Function:
     def saved(self) -> tuple[Any, ...]:
         """What `saves` names: inputs and output as Variables, attributes as they are."""
         arrays = self.alive()
-        return tuple(getattr(self, name) if place is None else self.variable(place) if place in arrays else None
-                     for name, place in zip(self.saves or (), self.places, strict=True))
+        return tuple([getattr(self, name) if place is None else self.variable(place) if place in arrays else None
+                      for name, place in zip(self.saves or (), self.places, strict=True)])
 
     @property
     def inputs(self) -> tuple[Variable, ...]:
@@ -179,10 +181,15 @@ class Function:
         """Return whether input `index` was given and wants a gradient; ask before costly work."""
         return index < len(self.nodes) and self.nodes[index].requires_grad
 
+    @property
+    def wanted(self) -> tuple[bool, ...]:
+        """Which parameters of forward were given and want a gradient."""
+        return tuple([self.needs(index) for index in range(len(self.parameters))])
+
     def free(self) -> None:
         """Let go of every saved array; the links stay."""
         self._arrays = None
-        for name in self.saves or ():
+        for name in self.attributes:
             vars(self).pop(name, None)
 
 

@@ -152,8 +152,8 @@ def input_gradients(function: Function, gys: list[Variable]) -> list[tuple[Node,
     if function.saves is None:  # a stranger's backward may write into what it is given
         gys = [Variable.at(gy.node, read_only(gy.data)) for gy in gys]
     gxs = function.backward(*gys)
-    gxs = gxs if isinstance(gxs, tuple | list) else (gxs,)
-    if any(node.requires_grad for node in function.nodes[len(gxs):]):
+    gxs = gxs if isinstance(gxs, tuple) else tuple(gxs) if isinstance(gxs, list) else (gxs,)
+    if len(gxs) < len(function.nodes) and any(node.requires_grad for node in function.nodes[len(gxs):]):
         raise ValueError(message('backward.count', function=type(function).__name__, got=len(gxs),
                                  expected=len(function.nodes)))
     arrived = []  # an optional input that was not given has no node

@@ -19,7 +19,7 @@ from nailorch.shapes import Array
 if TYPE_CHECKING:
     from nailorch.core.function import Function
 
-__all__ = ['Buffer', 'Node', 'Parameter', 'Variable', 'as_array', 'as_variable', 'operands', 'scalar_like']
+__all__ = ['Buffer', 'Node', 'Parameter', 'Variable', 'as_array', 'as_variable', 'operands', 'own', 'scalar_like']
 
 
 class Node:
@@ -364,6 +364,15 @@ def as_array(x: Any) -> Array:
 def as_variable(x: Any) -> Variable:
     """Return `x` itself if it is a Variable, else a Variable over it that needs no gradient."""
     return x if isinstance(x, Variable) else Variable(as_array(x), requires_grad=False)
+
+
+def own(array: Array | None) -> Variable | None:
+    """Return a new array, which nobody else holds, as a Variable that may hand it on to a leaf's gradient."""
+    if array is None:
+        return None
+    variable = Variable.at(Node(False), as_array(array))
+    variable.owned = True
+    return variable
 
 
 def plain(x: Any) -> Any:

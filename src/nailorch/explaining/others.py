@@ -22,7 +22,7 @@ def linear(x: Any, W: Any, b: Any = None, of: str = 'y', gy: Any = None) -> Expl
     x, W = lifted('x', x, 1, 2), lifted('W', W, 2, 2)
     given = [x, W] if b is None else [x, W, lifted('b', np.atleast_1d(b), 1, 1)]
     variables = [Variable(each.full) for each in given]
-    y = F.linear(*variables)
+    y = F.linear(variables[0], variables[1], variables[2] if len(variables) > 2 else None)
     arrays = {each.name: each.given for each in given}
     IN, OUT = W.full.shape
     lead = x.given.shape[:-1]

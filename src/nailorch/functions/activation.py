@@ -12,7 +12,8 @@ import numpy as np
 from numpy.polynomial.chebyshev import chebval
 
 from nailorch import kernels
-from nailorch.core import Function, Variable, as_variable
+from nailorch.config import Config
+from nailorch.core import Function, Variable, as_variable, own
 from nailorch.functions.arithmetic import clip, exp, where
 from nailorch.functions.reduction import max, sum
 from nailorch.functions.shape import sum_to
@@ -44,6 +45,8 @@ class ReLU(Function):
 
     def backward(self, gy: Variable) -> Any:
         y, = self.saved
+        if not Config.enable_backprop:  # nobody will differentiate this again
+            return own(kernels.relu_grad(y.data, gy.data))
         return ReLUGrad()(y.data, gy)
 
 
@@ -158,6 +161,8 @@ class ReLU6(Function):
 
     def backward(self, gy: Variable) -> Any:
         y, = self.saved
+        if not Config.enable_backprop:
+            return own(kernels.relu6_grad(y.data, gy.data))
         return ReLU6Grad()(y.data, gy)
 
 
@@ -172,6 +177,16 @@ class ReLU6Grad(Function):
     def backward(self, ggx: Variable) -> Any:
         gate, = self.saved
         return None, ReLU6Grad()(gate.data, ggx)
+
+
+# those that a layer computes in one go with what comes before them: by name, the function and its derivative
+ACTIVATIONS: dict[str, Any] = {'': lambda y: y, 'relu': relu, 'relu6': relu6}
+GATES: dict[str, type[Function]] = {'relu': ReLUGrad, 'relu6': ReLU6Grad}
+
+
+def check_activation(op: str, activation: str) -> None:
+    if activation not in ACTIVATIONS:
+        raise ValueError(f'{op}: activation is {activation!r}; there are {", ".join(map(repr, ACTIVATIONS))}')
 
 
 def sigmoid(x: Any) -> Variable:

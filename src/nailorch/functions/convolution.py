@@ -8,24 +8,28 @@ is made of the other two. That is all there is to double backpropagation.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nailorch import kernels
-from nailorch.core import Function, Variable, as_variable
+from nailorch.config import Config
+from nailorch.core import Function, Variable, as_variable, own, watched
+from nailorch.functions.activation import ACTIVATIONS, GATES, check_activation
 from nailorch.functions.columns import col2im, im2col
 from nailorch.functions.dense import matmul
+from nailorch.functions.pools import MaxScatter, pooling
 from nailorch.functions.reduction import sum
 from nailorch.functions.shape import reshape, transpose
 from nailorch.messages import message
 from nailorch.shapes import Array, Pair, Window, check_images, integer, pair, window_of
 
-__all__ = ['Conv2DGradW', 'Conv2d', 'Conv2dGradW', 'Deconv2d', 'conv2d', 'conv2d_simple', 'deconv2d', 'deconv2d_simple']
+__all__ = ['ActivatedConv2d', 'Conv2DGradW', 'Conv2d', 'Conv2dGradW', 'Deconv2d', 'PooledConv2d', 'conv2d',
+           'conv2d_simple', 'deconv2d', 'deconv2d_simple']
 
 
 def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
-           groups: int = 1) -> Variable:
+           groups: int = 1, activation: str = '', pool: Pair = 1) -> Variable:
     """Slide the filters W over the images x.
 
     This is cross-correlation, as in every framework: the filter is not flipped.
@@ -39,8 +43,10 @@ def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilati
             (none), or 'same' (as many as make OH = ceil(H / SH)).
         dilation: pixels from one cell of the filter to the next.
         groups: the channels are shared out among so many convolutions side by side; groups=C is depthwise.
+        activation: 'relu' or 'relu6' follows in one go, which saves reading and writing the images once more each way.
+        pool: max pooling by windows of so many pixels, side by side, follows too; 1 leaves the images as they are.
     Returns:
-        (N, OC, OH, OW) with OH = (H + top + bottom - KH) // SH + 1, OW likewise.
+        (N, OC, OH, OW) with OH = (H + top + bottom - KH) // SH + 1, OW likewise; of OH // pool, OW // pool pixels.
     Raises:
         ValueError: channels differ, an axis is missing, or the kernel exceeds the padded image.
     Example:
@@ -51,31 +57,104 @@ def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilati
 
     Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016, section 2.
     """
-    function = Conv2d(stride, pad, dilation, groups)
+    check_activation('conv2d', activation)
+    how, plain = (stride, pad, dilation, groups), pool == 1 or pair(pool, 'pool') == (1, 1)
+    if watched() and not (plain and activation == ''):  # whoever watches sees what is done, one after the other
+        y = ACTIVATIONS[activation](conv2d(x, W, b, *how))
+        return y if plain else pooling(y, pool, pool)
+    function = PooledConv2d(pool, activation, *how) if not plain else \
+        ActivatedConv2d(activation, *how) if activation else Conv2d(*how)
     return function(x, W) if b is None else function(x, W, b)
 
 
 class Conv2d(Function):
-    saves = 'x', 'W'
+    saves: ClassVar[tuple[str, ...]] = 'x', 'W'
 
     def __init__(self, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1, groups: int = 1) -> None:
         self.stride, self.pad, self.dilation, self.groups = stride, pad, dilation, groups
 
     def forward(self, x: Array, W: Array, b: Array | None = None) -> Array:
+        self.window = self.window_on(x, W, b)
+        return kernels.conv2d(x, W, b, self.window, self.groups)
+
+    def window_on(self, x: Array, W: Array, b: Array | None) -> Window:
+        """Return the window on these images; raise ValueError unless all fit together."""
         check_images('conv2d', x)
         check_filters('conv2d', W)
         check_channels('conv2d', x, W, W.shape[1] * self.groups, self.groups)
         check_bias('conv2d', b, W.shape[0])
-        self.window = window_of(W.shape[2:], self.stride, self.pad, self.dilation).on(x.shape[2:])
-        return kernels.conv2d(x, W, b, self.window, self.groups)
+        return window_of(W.shape[2:], self.stride, self.pad, self.dilation).on(x.shape[2:])
 
     def backward(self, gy: Variable) -> Any:
         x, W = self.saved
+        if not Config.enable_backprop:  # nobody will differentiate this again
+            gs = kernels.conv2d_grads(x.data, W.data, gy.data, self.window, self.groups, self.wanted)
+            return tuple(map(own, gs))
+        return self.gradients(x, W, gy)
+
+    def gradients(self, x: Variable, W: Variable, gy: Variable) -> Any:
         w, how = self.window, (self.window.stride, self.window.pad, self.window.dilation, self.groups)
         gx = Deconv2d(*how, outsize=x.shape[2:])(gy, W) if self.needs(0) else None
         gW = Conv2dGradW(w.kernel_size, *how)(x, gy) if self.needs(1) else None
         gb = sum(gy, axis=(0, 2, 3)) if self.needs(2) else None
         return gx, gW, gb
+
+
+class ActivatedConv2d(Conv2d):
+    """A convolution, and an activation, whose result tells where the gradient passes."""
+
+    saves = 'x', 'W', 'y'
+
+    def __init__(self, activation: str, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1, groups: int = 1) -> None:
+        super().__init__(stride, pad, dilation, groups)
+        self.activation = activation
+
+    def forward(self, x: Array, W: Array, b: Array | None = None) -> Array:
+        self.window = self.window_on(x, W, b)
+        return kernels.fused_conv2d(x, W, b, self.window, self.groups, self.activation)
+
+    def backward(self, gy: Variable) -> Any:
+        x, W, y = self.saved
+        if not Config.enable_backprop:
+            gs = kernels.conv2d_grads(x.data, W.data, gy.data, self.window, self.groups, self.wanted, y.data,
+                                      self.activation)
+            return tuple(map(own, gs))
+        return self.gradients(x, W, GATES[self.activation]()(y.data, gy))
+
+
+HALVES = Window(2, 2)
+
+
+class PooledConv2d(Conv2d):
+    """A convolution, perhaps an activation, and max pooling: of three results, only the small last one is kept.
+
+    For the maximum's gate is that of the pixel it was.
+    """
+
+    saves = 'x', 'W', 'y', 'index'
+
+    def __init__(self, pool: Pair, activation: str = '', stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
+                 groups: int = 1) -> None:
+        super().__init__(stride, pad, dilation, groups)
+        self.activation, self.pool = activation, pool
+
+    def forward(self, x: Array, W: Array, b: Array | None = None) -> Array:
+        self.window = self.window_on(x, W, b)
+        self.squares, self.size = window_of(self.pool, self.pool), self.window.outsize(x.shape[2:])
+        self.squares.outsize(self.size)  # raises where they do not fit
+        if not Config.enable_backprop and self.squares == HALVES:  # nobody will ask where the maxima stood
+            return kernels.fused_conv2d(x, W, b, self.window, self.groups, self.activation, pooled=True)
+        y, self.index = kernels.pooled_conv2d(x, W, b, self.window, self.groups, self.activation, self.squares)
+        return y
+
+    def backward(self, gy: Variable) -> Any:
+        x, W, y, index = self.saved
+        if not Config.enable_backprop:
+            gs = kernels.conv2d_grads(x.data, W.data, gy.data, self.window, self.groups, self.wanted, y.data,
+                                      self.activation, index, self.squares)
+            return tuple(map(own, gs))
+        gy = GATES[self.activation]()(y.data, gy) if self.activation else gy
+        return self.gradients(x, W, MaxScatter(self.size, self.squares)(gy, index))
 
 
 def deconv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, outsize: Pair | None = None,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from nailorch import kernels
-from nailorch.core import Function, Variable, as_variable
+from nailorch.config import Config
+from nailorch.core import Function, Variable, as_variable, own, watched
+from nailorch.functions.activation import ACTIVATIONS, GATES, check_activation
 from nailorch.functions.indexing import GetItemGrad
 from nailorch.functions.reduction import sum
 from nailorch.functions.shape import reshape, sum_to
 from nailorch.messages import message
 from nailorch.shapes import Array
 
-__all__ = ['EmbedID', 'Linear', 'MatMul', 'embed_id', 'linear', 'linear_simple', 'matmul']
+__all__ = ['ActivatedLinear', 'EmbedID', 'Linear', 'MatMul', 'embed_id', 'linear', 'linear_simple', 'matmul']
 
 
 def matmul(x: Any, W: Any) -> Variable:
@@ -64,13 +66,14 @@ class MatMul(Function):
         return gx if gx is None else sum_to(gx, x.shape), gW if gW is None else sum_to(gW, W.shape)
 
 
-def linear(x: Any, W: Any, b: Any = None) -> Variable:
+def linear(x: Any, W: Any, b: Any = None, activation: str = '') -> Variable:
     """Return x @ W + b: every output is a weighted sum of all inputs.
 
     Args:
         x: a batch of features, (N, IN); more axes in front are kept.
         W: weights, (IN, OUT).
         b: bias, (OUT,), or None.
+        activation: 'relu' or 'relu6' follows in one go.
     Returns:
         (N, OUT).
     Raises:
@@ -80,13 +83,22 @@ def linear(x: Any, W: Any, b: Any = None) -> Variable:
         variable([[4.]
                   [4.]])
     """
-    return Linear()(x, W) if b is None else Linear()(x, W, b)
+    check_activation('linear', activation)
+    if activation and watched():
+        return ACTIVATIONS[activation](linear(x, W, b))
+    function = ActivatedLinear(activation) if activation else Linear()
+    return function(x, W) if b is None else function(x, W, b)
 
 
 class Linear(Function):
-    saves = 'x', 'W'
+    saves: ClassVar[tuple[str, ...]] = 'x', 'W'
 
     def forward(self, x: Array, W: Array, b: Array | None = None) -> Array:
+        self.check(x, W, b)
+        return kernels.linear(x, W, b)
+
+    def check(self, x: Array, W: Array, b: Array | None) -> None:
+        """Raise ValueError unless all fit together."""
         if W.ndim != 2 or x.ndim == 0:
             raise ValueError(message('linear.axes', x=x.shape, W=W.shape))
         if x.shape[-1] != W.shape[0]:
@@ -94,15 +106,39 @@ class Linear(Function):
                                      remedy=remedy(x, W)))
         if b is not None and b.shape != W.shape[1:]:
             raise ValueError(message('linear.bias', b=b.shape, W=W.shape, expected=W.shape[1:]))
-        return kernels.linear(x, W, b)
 
     def backward(self, gy: Variable) -> Any:
         x, W = self.saved
+        if not Config.enable_backprop:  # nobody will differentiate this again
+            return tuple(map(own, kernels.linear_grads(x.data, W.data, gy.data, self.wanted)))
+        return self.gradients(x, W, gy)
+
+    def gradients(self, x: Variable, W: Variable, gy: Variable) -> Any:
         N = math.prod(x.shape[:-1])
         rows = reshape(gy, (N, W.shape[1]))
         return (reshape(MatMul(False, True)(rows, W), x.shape) if self.needs(0) else None,
                 MatMul(True, False)(reshape(x, (N, W.shape[0])), rows) if self.needs(1) else None,
                 sum(rows, axis=0) if self.needs(2) else None)
+
+
+class ActivatedLinear(Linear):
+    """A dense layer, and an activation whose result tells where the gradient passes."""
+
+    saves = 'x', 'W', 'y'
+
+    def __init__(self, activation: str) -> None:
+        self.activation = activation
+
+    def forward(self, x: Array, W: Array, b: Array | None = None) -> Array:
+        self.check(x, W, b)
+        return kernels.fused_linear(x, W, b, self.activation)
+
+    def backward(self, gy: Variable) -> Any:
+        x, W, y = self.saved
+        if not Config.enable_backprop:
+            gs = kernels.linear_grads(x.data, W.data, gy.data, self.wanted, y.data, self.activation)
+            return tuple(map(own, gs))
+        return self.gradients(x, W, GATES[self.activation]()(y.data, gy))
 
 
 def remedy(x: Array, W: Array) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nailorch import kernels
 from nailorch.config import Config
-from nailorch.core import Function, Variable, as_array, as_variable
+from nailorch.core import Function, Variable, as_array, as_variable, own
 from nailorch.functions.activation import log_softmax, sigmoid, softmax
 from nailorch.functions.arithmetic import astype, log, where
 from nailorch.functions.reduction import sum
@@ -203,8 +203,8 @@ class SoftmaxCrossEntropy(Function):
     def backward(self, gy: Variable) -> Any:
         x, t = self.saved
         if self.is_plain(x.data) and not Config.enable_backprop:  # nobody will differentiate this again
-            scale = np.broadcast_to(gy.data / divisor(self.reduction, len(t), len(t)), t.shape)
-            return kernels.cross_entropy_grad(x.data, t.data, scale), None
+            scale = np.full(t.shape, gy.data / divisor(self.reduction, len(t), len(t)))
+            return own(kernels.cross_entropy_grad(x.data, t.data, scale)), None
         shares = self.shares(x.data, t.data)  # made again: as large as x, they are not worth keeping
         if self.reduction == 'none':
             gy = expand_dims(gy, 1)
@@ -347,7 +347,7 @@ def checked_targets(op: str, x: Variable, t: Any, ignore_index: int | None) -> A
         raise ValueError(message('loss.targets', op=op, t=ids.shape, expected=expected, x=x.shape, remedy=remedy))
     if ids.dtype.kind not in 'iu':
         raise ValueError(message('loss.dtype', op=op, dtype=ids.dtype))
-    counted = ids[is_counted(ids, ignore_index)]
+    counted = ids if ignore_index is None else ids[is_counted(ids, ignore_index)]
     if counted.size and not 0 <= counted.min() <= counted.max() < x.shape[1]:
         raise ValueError(message('loss.range', op=op, classes=x.shape[1], low=counted.min(), high=counted.max()))
     return ids.astype(np.intp, copy=False)

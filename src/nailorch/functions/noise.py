@@ -8,7 +8,7 @@ import numpy as np
 
 from nailorch import kernels, rng
 from nailorch.config import Config
-from nailorch.core import Function, Variable, as_variable
+from nailorch.core import Function, Variable, as_variable, own
 from nailorch.kernels.reference import float_type
 from nailorch.messages import message
 from nailorch.shapes import Array
@@ -51,12 +51,13 @@ class Dropout(Function):
 
     def forward(self, x: Array) -> Array:
         draws = rng.generator().random(x.shape, np.float32)
-        kept = np.empty_like(x, bool)  # in x's memory order: the mask and the product then keep it
-        np.greater_equal(draws, self.dropout_ratio, out=kept)
-        scale = 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0
-        self.mask = kernels.select(kept, *np.array([scale, 0], float_type(x.dtype)))
+        self.mask = np.empty_like(x, float_type(x.dtype))  # in x's memory order: the product then keeps it
+        np.greater_equal(draws, self.dropout_ratio, out=self.mask)
+        self.mask *= 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0
         return kernels.elementwise(np.multiply, x, self.mask)
 
     def backward(self, gy: Variable) -> Any:
         mask, = self.saved
+        if not Config.enable_backprop:  # nobody will differentiate this again
+            return own(kernels.elementwise(np.multiply, gy.data, mask))
         return gy * mask

@@ -11,7 +11,7 @@ import numpy as np
 from nailorch import kernels
 from nailorch.config import Config
 from nailorch.core import Function, Variable, as_array, as_variable
-from nailorch.functions.activation import ReLU6Grad, ReLUGrad, relu, relu6
+from nailorch.functions.activation import ACTIVATIONS, GATES, check_activation
 from nailorch.functions.arithmetic import astype, sqrt
 from nailorch.functions.reduction import mean as average
 from nailorch.functions.reduction import sum
@@ -57,8 +57,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
     if x.ndim < 2:
         raise ValueError(message('norm.axes', op='batch_norm', x=x.shape))
     check_channels('batch_norm', x, gamma=gamma, beta=beta, mean=mean, var=var)
-    if activation not in ACTIVATIONS:
-        raise ValueError(f'batch_norm: activation is {activation!r}; there are {", ".join(map(repr, ACTIVATIONS))}')
+    check_activation('batch_norm', activation)
     if added is not None and as_variable(added).shape != x.shape:
         raise ValueError(message('norm.added', x=x.shape, added=as_variable(added).shape))
     if not Config.train:
@@ -74,10 +73,6 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
         running *= decay
         running += (1 - decay) * measured
     return y
-
-
-ACTIVATIONS: dict[str, Any] = {'': lambda y: y, 'relu': relu, 'relu6': relu6}
-GRADIENTS = {'relu': ReLUGrad, 'relu6': ReLU6Grad}
 
 
 class BatchNorm(Function):
@@ -104,7 +99,7 @@ class BatchNorm(Function):
         xhat = distance / deviation
         if activation:
             y = ACTIVATIONS[activation](xhat.data * by_channel(gamma, x.ndim).data + by_channel(beta, x.ndim).data)
-            gy = GRADIENTS[activation]()(y.data, gy)
+            gy = GATES[activation]()(y.data, gy)
         along = gy * xhat
         gx = gy - average(gy, axes, keepdims=True) - xhat * average(along, axes, keepdims=True)
         return gx * by_channel(gamma, x.ndim) / deviation, sum(along, axes), sum(gy, axes)
@@ -122,7 +117,7 @@ class BatchNormAdd(BatchNorm):
     def backward(self, gy: Variable) -> Any:
         *saved, y = self.saved
         if self.activation:
-            gy = GRADIENTS[self.activation]()(y.data, gy)
+            gy = GATES[self.activation]()(y.data, gy)
         return *self.gradients(saved, gy, ''), gy
 
 

@@ -25,7 +25,7 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Variable:
         (2, 12)
     """
     x = as_variable(x)
-    shape = (int(shape),) if np.isscalar(shape) else tuple(shape)  # type: ignore[arg-type]
+    shape = (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
     return x if x.shape == shape else Reshape(shape)(x)
 
 
@@ -37,6 +37,8 @@ class Reshape(Function):
 
     def forward(self, x: Array) -> Array:
         self.x_shape = x.shape
+        if x.ndim == 4 and not x.flags.c_contiguous and tuple(self.shape[:2]) != x.shape[:2]:  # NumPy would copy
+            x = kernels.in_c_order(x)
         return x.reshape(self.shape)
 
     def backward(self, gy: Variable) -> Any:

@@ -20,6 +20,7 @@ from nailorch.kernels.fast.dispatch import watch as watch
 from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
+Grads = tuple[Array | None, Array | None, Array | None]
 Layer = tuple[Array, Array | None, str]
 
 ENGINES: dict[str, ModuleType] = {'reference': reference, 'fast': fast}
@@ -46,6 +47,22 @@ def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Wind
 def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1) -> Array:
     """Return the gradient of conv2d's weights: each gy times the window it saw, summed over images and places."""
     return engine().conv2d_weight_grad(image, gy, window, groups)
+
+
+def pooled_conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int, activation: str,
+                  pool: Window) -> tuple[Array, Array]:
+    """Return the maxima of activation(conv2d) over the windows of `pool`, and the cells they stood in, as max_pool."""
+    return engine().pooled_conv2d(image, weight, bias, window, groups, activation, pool)
+
+
+def conv2d_grads(image: Array, weight: Array, gy: Array, window: Window, groups: int, wanted: Sequence[bool],
+                 y: Array | None = None, activation: str = '', index: Array | None = None,
+                 pool: Window | None = None) -> Grads:
+    """Return the gradients of conv2d's image, weight and bias, None for those that are not `wanted`.
+
+    With an activation and its result y, they are those of activation(conv2d); with the index too, of its maxima y.
+    """
+    return engine().conv2d_grads(image, weight, gy, window, groups, wanted, y, activation, index, pool)
 
 
 def max_pool(image: Array, window: Window) -> tuple[Array, Array]:
@@ -83,6 +100,12 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return engine().linear(x, weight, bias)
 
 
+def linear_grads(x: Array, weight: Array, gy: Array, wanted: Sequence[bool], y: Array | None = None,
+                 activation: str = '') -> Grads:
+    """Return the gradients of linear's x, weight and bias, of any number of axes, as conv2d_grads does."""
+    return engine().linear_grads(x, weight, gy, wanted, y, activation)
+
+
 def elementwise(ufunc: np.ufunc, a: Array, b: Array) -> Array:
     """Return ufunc(a, b): a sum, difference or product of large arrays takes as long as its memory does."""
     return engine().elementwise(ufunc, a, b)
@@ -111,6 +134,11 @@ def relu6_grad(y: Array, gy: Array) -> Array:
 def select(condition: Array, a: Array, b: Array) -> Array:
     """Return a where the condition holds, else b, broadcast against each other."""
     return engine().select(condition, a, b)
+
+
+def in_c_order(x: Array) -> Array:
+    """Return x with its numbers in the order of its axes: itself, or a copy."""
+    return engine().in_c_order(x)
 
 
 def sum_over(x: Array, axes: tuple[int, ...]) -> Array:

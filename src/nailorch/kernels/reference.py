@@ -17,6 +17,7 @@ from nailorch.messages import message
 from nailorch.shapes import Array, Pair, Window, check_images
 
 Arrays = Sequence[Array]
+Grads = tuple[Array | None, Array | None, Array | None]
 Layer = tuple[Array, Array | None, str]
 
 
@@ -143,6 +144,22 @@ def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1)
     return np.matmul(gy, column.swapaxes(2, 3)).sum(axis=0).reshape(OC, C, *window.kernel_size)
 
 
+def pooled_conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int, activation: str,
+                  pool: Window) -> tuple[Array, Array]:
+    return max_pool(fused_conv2d(image, weight, bias, window, groups, activation), pool)
+
+
+def conv2d_grads(image: Array, weight: Array, gy: Array, window: Window, groups: int, wanted: Sequence[bool],
+                 y: Array | None = None, activation: str = '', index: Array | None = None,
+                 pool: Window | None = None) -> Grads:
+    gy = gated(y, gy, activation)
+    if index is not None and pool is not None:
+        gy = max_pool_scatter(gy, index, window.outsize(image.shape[2:]), pool)
+    return (conv2d_data_grad(gy, weight, image.shape[2:], window, groups) if wanted[0] else None,
+            conv2d_weight_grad(image, gy, window, groups) if wanted[1] else None,
+            gy.sum(axis=(0, 2, 3)) if wanted[2] else None)
+
+
 # pooling
 
 
@@ -255,6 +272,11 @@ def relu6_grad(y: Array, gy: Array) -> Array:
     return select((y > 0) & (y < 6), gy, np.zeros((), gy.dtype))
 
 
+def gated(y: Array | None, gy: Array, activation: str) -> Array:
+    """Return the gradient that an activation with the result y lets pass."""
+    return gy if not activation or y is None else relu_grad(y, gy) if activation == 'relu' else relu6_grad(y, gy)
+
+
 # dense layers and normalisation
 
 
@@ -265,6 +287,18 @@ def matmul(a: Array, b: Array) -> Array:
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     y = np.matmul(x, weight)
     return y if bias is None else y + bias
+
+
+def linear_grads(x: Array, weight: Array, gy: Array, wanted: Sequence[bool], y: Array | None = None,
+                 activation: str = '') -> Grads:
+    rows, gys = x.reshape(-1, x.shape[-1]), gated(y, gy, activation).reshape(-1, weight.shape[1])
+    return (np.matmul(gys, weight.T).reshape(x.shape) if wanted[0] else None,
+            np.matmul(rows.T, gys) if wanted[1] else None,
+            gys.sum(axis=0) if wanted[2] else None)
+
+
+def in_c_order(x: Array) -> Array:
+    return np.ascontiguousarray(x)
 
 
 def sum_over(x: Array, axes: tuple[int, ...]) -> Array:

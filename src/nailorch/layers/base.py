@@ -288,18 +288,19 @@ THINGS = Layer, Parameter
 LOADERS = {'torch': 'load_torch', 'keras': 'load_keras', 'npz': 'load_weights', 'safetensors': 'load_weights'}
 LINES = 40  # of an error that lists what does not fit
 CONTAINERS = dict, list, tuple
+PLAIN = {int, float, bool, str, type(None)}  # what most attributes are
 
 
-def walk(layer: Layer) -> Iterator[tuple[str, Thing, Layer]]:
-    """Yield (name, layer or parameter, the layer that holds it), depth first, `layer` itself as ''; each thing once.
+def walk(layer: Layer) -> list[tuple[str, Thing, Layer]]:
+    """Return (name, layer or parameter, the layer that holds it), depth first, `layer` itself as ''; each thing once.
 
     Raises:
         ValueError: two things have one name.
     """
+    found: list[tuple[str, Thing, Layer]] = [('', layer, layer)]
     seen, names = {id(layer)}, set()
-    yield '', layer, layer
 
-    def inside(layer: Layer, path: str) -> Iterator[tuple[str, Thing, Layer]]:
+    def visit(layer: Layer, path: str) -> None:
         for key, thing in held(vars(layer)):
             if id(thing) in seen:
                 continue
@@ -308,17 +309,20 @@ def walk(layer: Layer) -> Iterator[tuple[str, Thing, Layer]]:
             if name in names:
                 raise ValueError(f'two parts of the model are called {name!r}; rename a key of a dict')
             names.add(name)
-            yield name, thing, layer
+            found.append((name, thing, layer))
             if isinstance(thing, Layer):
-                yield from inside(thing, f'{name}/')
+                visit(thing, f'{name}/')
 
-    yield from inside(layer, '')
+    visit(layer, '')
+    return found
 
 
 def held(items: dict[Any, Any] | Sequence[Any], path: str = '',
          around: tuple[int, ...] = ()) -> Iterator[tuple[str, Thing]]:
     """Yield the layers and parameters among `items`, and in the lists, tuples and dicts among them."""
     for key, item in items.items() if isinstance(items, dict) else enumerate(items):
+        if type(item) in PLAIN:
+            continue
         name = f'{path}{key}'
         if isinstance(item, THINGS):
             yield name, item

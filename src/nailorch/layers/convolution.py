@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import nailorch.functions as F
 from nailorch.core import Parameter, Variable, as_variable
+from nailorch.functions.activation import check_activation
 from nailorch.layers.base import Layer, check_nobias, float_dtype, unknown, warn_if_double
 from nailorch.layers.initializers import Init, initial
 from nailorch.messages import message
@@ -97,6 +98,8 @@ class Conv2d(Filters):
         dtype: of the parameters; None: `Config.dtype`.
         in_channels: C; None: what the first call brings.
         W_init, b_init: an initializer, a number or an array; for W None: LeCunNormal().
+        activation: 'relu' or 'relu6', which then follows in one go; '' for none.
+        pool: max pooling by windows of so many pixels, which then follows too; 1 for none.
     Attributes:
         W: (OC, C // groups, KH, KW).
         b: (OC,), or None.
@@ -109,6 +112,15 @@ class Conv2d(Filters):
 
     op = 'conv2d'
 
+    def __init__(self, out_channels: int, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, nobias: bool = False,
+                 dtype: Any = None, in_channels: int | None = None, dilation: Pair = 1, groups: int = 1,
+                 W_init: Init = None, b_init: Init = 0, activation: str = '', pool: Pair = 1) -> None:
+        check_activation('Conv2d', activation)
+        at_least(1, min(pair(pool, 'pool')), 'pool')
+        self.activation, self.pool = activation, pool
+        super().__init__(out_channels, kernel_size, stride, pad, nobias, dtype, in_channels, dilation, groups, W_init,
+                         b_init)
+
     def W_shape(self, in_channels: Any) -> tuple[Any, ...]:
         C = None if in_channels is None else in_channels // self.groups
         return self.out_channels, C, *pair(self.kernel_size)
@@ -116,7 +128,8 @@ class Conv2d(Filters):
     def forward(self, x: Any) -> Variable:
         x = self.meet(x)
         warn_if_double(self, x, self.W)
-        return F.conv2d(x, self.W, self.b, self.stride, self.pad, self.dilation, self.groups)
+        return F.conv2d(x, self.W, self.b, self.stride, self.pad, self.dilation, self.groups, self.activation,
+                        self.pool)
 
 
 class Deconv2d(Filters):

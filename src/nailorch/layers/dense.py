@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import nailorch.functions as F
 from nailorch.core import Parameter, Variable, as_variable
+from nailorch.functions.activation import check_activation
 from nailorch.layers.base import Layer, check_nobias, float_dtype, unknown, warn_if_double
 from nailorch.layers.initializers import Init, Normal, initial
 from nailorch.shapes import Array, at_least
@@ -22,6 +23,7 @@ class Linear(Layer):
         dtype: of the parameters; None: `Config.dtype`.
         in_size: features that go in; None: what the first call brings.
         W_init, b_init: an initializer, a number or an array; for W None: LeCunNormal().
+        activation: 'relu' or 'relu6', which then follows in one go; '' for none.
     Attributes:
         W: (IN, OUT).
         b: (OUT,), or None.
@@ -37,7 +39,9 @@ class Linear(Layer):
     keras_kind = 'dense'
 
     def __init__(self, out_size: int, nobias: bool = False, dtype: Any = None, in_size: int | None = None,
-                 W_init: Init = None, b_init: Init = 0) -> None:
+                 W_init: Init = None, b_init: Init = 0, activation: str = '') -> None:
+        check_activation('Linear', activation)
+        self.activation = activation
         at_least(1, out_size, 'out_size')
         check_nobias(self, nobias, 'Linear(10, in_size=784)')
         self.out_size, self.nobias, self.in_size = out_size, nobias, in_size
@@ -58,7 +62,7 @@ class Linear(Layer):
         if unknown(self.W):
             self.fill(x.shape[-1] if x.ndim else 0)
         warn_if_double(self, x, self.W)
-        return F.linear(x, self.W, self.b)
+        return F.linear(x, self.W, self.b, self.activation)
 
     def torch_layout(self, name: str, array: Array) -> Array:
         """PyTorch's W is (OUT, IN)."""

@@ -52,14 +52,13 @@ class MNISTNet(Model):
     def __init__(self, num_classes: int = 10, dropout_ratio: float = 0.5) -> None:
         super().__init__()
         self.num_classes, self.dropout_ratio = num_classes, dropout_ratio
-        self.conv1 = L.Conv2d(16, kernel_size=3, stride=1, pad=1)
-        self.conv2 = L.Conv2d(32, kernel_size=3, stride=1, pad=1)
-        self.fc1 = L.Linear(128)
+        self.conv1 = L.Conv2d(16, kernel_size=3, stride=1, pad=1, activation='relu', pool=2)
+        self.conv2 = L.Conv2d(32, kernel_size=3, stride=1, pad=1, activation='relu', pool=2)
+        self.fc1 = L.Linear(128, activation='relu')
         self.fc2 = L.Linear(num_classes)
 
     def forward(self, x: Any) -> Variable:
-        x = F.pooling(F.relu(self.conv1(x)), 2, 2)  # (N, 16, 14, 14)
-        x = F.pooling(F.relu(self.conv2(x)), 2, 2)  # (N, 32, 7, 7)
+        x = self.conv1(x)  # (N, 16, 14, 14): ReLU and max pooling follow in one go
+        x = self.conv2(x)  # (N, 32, 7, 7)
         x = F.reshape(x, (x.shape[0], -1))
-        x = F.relu(self.fc1(x))
-        return self.fc2(F.dropout(x, self.dropout_ratio))
+        return self.fc2(F.dropout(self.fc1(x), self.dropout_ratio))

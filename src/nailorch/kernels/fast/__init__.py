@@ -21,6 +21,7 @@ from nailorch.messages import message
 from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
+Grads = tuple[Array | None, Array | None, Array | None]
 Layer = tuple[Array, Array | None, str]
 FLOAT = np.dtype(np.float32)
 
@@ -80,6 +81,26 @@ def conv2d_weight_grad(image: Array, gy: Array, window: Window, groups: int = 1)
     return kernels.conv2d_weight_grad(image, gy, window, groups)
 
 
+def pooled_conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int, activation: str,
+                  pool: Window) -> tuple[Array, Array]:
+    kernels = generated()
+    if kernels is None or not covers(image, weight, bias) or math.prod(pool.kernel_size) > 256:
+        record('pooled_conv2d', 'reference')
+        return reference.pooled_conv2d(image, weight, bias, window, groups, activation, pool)
+    record('pooled_conv2d', 'convolution')
+    return kernels.pooled_conv2d(image, weight, bias, window, groups, activation, pool)
+
+
+def conv2d_grads(image: Array, weight: Array, gy: Array, window: Window, groups: int, wanted: Sequence[bool],
+                 y: Array | None = None, activation: str = '', index: Array | None = None,
+                 pool: Window | None = None) -> Grads:
+    kernels = generated()
+    covered = covers(image, weight, gy, y) and (index is None or index.dtype == np.uint8)
+    kernels = reference if kernels is None or not covered else kernels
+    record('conv2d_grads', 'reference' if kernels is reference else 'convolution')
+    return kernels.conv2d_grads(image, weight, gy, window, groups, wanted, y, activation, index, pool)
+
+
 def served(function: str, family: str, covered: bool, *args: Any) -> Any:
     """Call a generated kernel if there is one that covers the arguments, else the reference; and note which."""
     kernels = generated(family) if covered else None
@@ -120,6 +141,11 @@ def matmul(a: Array, b: Array) -> Array:
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return served('linear', 'dense', covers(x, weight, bias), x, weight, bias)
+
+
+def linear_grads(x: Array, weight: Array, gy: Array, wanted: Sequence[bool], y: Array | None = None,
+                 activation: str = '') -> Grads:
+    return served('linear_grads', 'dense', covers(x, weight, gy, y), x, weight, gy, wanted, y, activation)
 
 
 def elementwise(ufunc: np.ufunc, a: Array, b: Array) -> Array:
@@ -170,6 +196,11 @@ def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
     return served('sum_over', 'normalization', by_channel and x.size >= FEW and covers(x), x, axes)
 
 
+def in_c_order(x: Array) -> Array:
+    last = covers(x) and x.ndim == 4 and not x.flags.c_contiguous and x.transpose(0, 2, 3, 1).flags.c_contiguous
+    return served('in_c_order', 'layout', last and x.flags.aligned, x)
+
+
 def softmax(x: Array, axis: int) -> Array:
     return served('softmax', 'rows', covers(x), x, axis)
 
@@ -214,13 +245,18 @@ def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array,
 def updated(function: str, arrays: Sequence[Arrays], *settings: Any, each: Sequence[Any] = ()) -> None:
     """Call an update on the rows of params, grads, state ... that generated kernels cover, then on the other rows."""
     rows = list(zip(*arrays, strict=True))
-    covered = [covers(p, g, *state) and gapless(p) and
-               all([a.strides == p.strides or order(a) == order(p) for a in state]) and
-               all([a.flags.writeable and a.flags.aligned for a in (p, *state)]) for p, g, *state in rows]
+    covered = [covers(p, g, *state) and (all([a.flags.carray for a in (p, *state)]) or writable(p, *state))
+               for p, g, *state in rows]
     for kind in (True, False):
         chosen = [i for i, is_covered in enumerate(covered) if is_covered == kind]
         if chosen:
             served(function, 'updates', kind, *([column[i] for i in chosen] for column in (*arrays, *each)), *settings)
+
+
+def writable(p: Array, *state: Array) -> bool:
+    """Return whether all can be written to, and lie without gaps in one memory order."""
+    return (gapless(p) and all([a.strides == p.strides or order(a) == order(p) for a in state])
+            and all([a.flags.writeable and a.flags.aligned for a in (p, *state)]))
 
 
 def sgd_update(params: Arrays, grads: Arrays, lr: float) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
 
 from nailorch.config import Config
-from nailorch.kernels.fast import blocks, depthwise, few, gemm, grouped, outer, packs, pools, winograd
+from nailorch.kernels.fast import blocks, depthwise, few, gemm, grouped, normalization, outer, packs, pools, winograd
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.memory import apart
 from nailorch.kernels.fast.target import LANES
@@ -29,15 +30,19 @@ def side(window, groups, N, C, OC, size, afar=False):
         raise ValueError(f'Config.winograd is {Config.winograd!r}; there are {", ".join(SIDES)}') from None
     if window.kernel_size != (3, 3) or window.stride != (1, 1) or groups > 1 or min(C, OC) < LANES:
         return 0
+    return cheapest((0, *sides), N, C, OC, tuple(size), window.dilation, afar)
 
+
+@lru_cache(1024)
+def cheapest(sides, N, C, OC, size, dilation, afar):
     def cost(m):
         if not m:
             return 9 * (N * prod(size) + 8) * C * OC
         transform = 26 if afar and not winograd.own_sums(C, OC, m) else 13
-        tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, window.dilation, strict=True))
+        tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, dilation, strict=True))
         return (m + 2)**2 * ((tiles + 8) * C * OC + tiles * transform * (C + OC))
 
-    return min((0, *sides), key=cost)
+    return min(sides, key=cost)
 
 
 def one_each(groups, C, OC):
@@ -120,6 +125,8 @@ POOL = Window(2, 2)
 def fused_conv2d(image, weight, bias, window, groups, activation, added, pooled):
     """Convolve, add, rectify, and take maxima over 2x2 pixels: by Winograd's tiles in one go."""
     size = window.outsize(image.shape[2:])
+    if pooled and added is None and few.serves(image.shape[1], window, groups):
+        return pooled_conv2d(image, weight, bias, window, groups, activation, POOL)[0]
     m = side(window, groups, len(image), image.shape[1], weight.shape[0], size)
     if pooled and m and added is None and window.dilation == (1, 1) and min(size) > 1:
         y = winograd.conv2d(image, weight, bias, window, m, RELU[activation], pooled=True)
@@ -154,6 +161,39 @@ def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
     return by_groups(lambda *wide: gemm.conv2d_data_grad(gy, *wide, size, window, gate), weight, groups)
 
 
+def pooled_conv2d(image, weight, bias, window, groups, activation, pool):
+    """Return the maxima of activation(conv2d) over windows, and the cells they stood in."""
+    size = window.outsize(image.shape[2:])
+    if pools.in_squares(pool, size, pool.outsize(size)) and few.serves(image.shape[1], window, groups):
+        record('conv2d', 'few')
+        return few.conv2d(image, weight, bias, window, RELU[activation], pooled=True)
+    y = conv2d(image, weight, bias, window, groups, RELU[activation])
+    record('max_pool', 'pools')
+    return pools.max_pool(y, pool)
+
+
+def conv2d_grads(image, weight, gy, window, groups, wanted, y=None, activation='', index=None, pool=None):
+    """Return the gradients of activation(conv2d)'s image, weight and bias, those that are wanted.
+
+    With an index, y and gy are those of its maxima over windows.
+    """
+    (of_image, of_weight, of_bias), size = wanted, window.outsize(image.shape[2:])
+    whole = index is None or (activation and pools.in_squares(pool, size, gy.shape[2:]))
+    if whole and not of_image and few.serves_weight_grad(image.shape[1], gy.shape[1], window, groups):  # a first layer
+        record('conv2d_weight_grad', 'few')
+        return None, *few.conv2d_weight_grad(image, gy, window, y, activation, index)
+    gb = None
+    if activation:
+        gy, gb = normalization.passed(y, gy, activation)
+    elif of_bias:
+        gb = normalization.sum_over(gy, (0, 2, 3))
+    if index is not None:
+        record('max_pool_scatter', 'pools')
+        gy = pools.max_pool_scatter(gy, index, size, pool)
+    return (conv2d_data_grad(gy, weight, image.shape[2:], window, groups) if of_image else None,
+            conv2d_weight_grad(image, gy, window, groups) if of_weight else None, gb)
+
+
 def conv2d_weight_grad(image, gy, window, groups=1):
     """Return the weights' gradient."""
     C, OC = image.shape[1], gy.shape[1]
@@ -165,7 +205,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
         return grouped.conv2d_weight_grad(image, gy, window, groups)
     if few.serves_weight_grad(C, OC, window, groups):
         record('conv2d_weight_grad', 'few')
-        return few.conv2d_weight_grad(image, gy, window)
+        return few.conv2d_weight_grad(image, gy, window)[0]
     m = side(window, groups, len(image), C, OC, gy.shape[2:], afar=True)
     gW = winograd.conv2d_weight_grad(image, gy, window, m) if m else None
     record('conv2d_weight_grad', 'gemm' if gW is None else f'winograd{m}')

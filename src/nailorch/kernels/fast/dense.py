@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nailorch.kernels.fast import threads
+from nailorch.kernels.fast import normalization, threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
 from nailorch.kernels.fast.gemm import tall
 from nailorch.kernels.fast.jit import jit, opened, worker
@@ -268,13 +268,16 @@ def product(a, b, bias=None):
     if turned and not copied and a.strides[-1] != 4:
         apart()
         a = np.ascontiguousarray(a)
-    shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
+    shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim + b.ndim > 4 else ()
     work = M * N * K * math.prod(shape) // SMALL
     wanted = (2 if copied else 4) * threads.count() if work > 1 else 1
     parts = wanted if M < MANY and not turned and FEW * wanted <= K else 1
     out = new(*shape, parts, M, N)
-    each = zip(*(places(x, shape) for x in (a, b, out[..., 0, :, :])), strict=True)
-    table = np.array([at for row in each for at in row], np.int64)
+    if shape:
+        each = zip(*(places(x, shape) for x in (a, b, out[..., 0, :, :])), strict=True)
+        table = np.array([at for row in each for at in row], np.int64)
+    else:
+        table = np.array([address(a), address(b), address(out)], np.int64)
     products, panels = len(table) // 3, -(-N // PANEL)
 
     rows_each, panels_each = M, panels
@@ -295,6 +298,18 @@ def product(a, b, bias=None):
     if parts > 1:
         apart()
     return out.sum(axis=-3) if parts > 1 else out[..., 0, :, :]
+
+
+def linear_grads(x, weight, gy, wanted, y=None, activation=''):
+    """Return the gradients of activation(linear)'s x, weight and bias, those that are wanted."""
+    of_x, of_weight, of_bias = wanted
+    rows, gys, gb = x.reshape(-1, x.shape[-1]), gy.reshape(-1, weight.shape[1]), None
+    if activation:
+        gys, gb = normalization.passed(y.reshape(gys.shape), gys, activation)
+    elif of_bias:
+        gb = normalization.sum_over(gys, (0,))
+    return (product(gys, weight.T).reshape(x.shape) if of_x else None,
+            product(rows.T, gys) if of_weight else None, gb)
 
 
 def places(x, shape):

@@ -14,11 +14,13 @@ import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, take
-from nailorch.kernels.fast.gemm import pack_forward, panel_width
+from nailorch.kernels.fast.gemm import beside, pack_forward, panel_width
 from nailorch.kernels.fast.jit import jit, opened, worker
-from nailorch.kernels.fast.layout import channels_last
+from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, zeros
+from nailorch.kernels.fast.normalization import BELOW, as_images
 from nailorch.kernels.fast.outer import Delivery, deliver
+from nailorch.kernels.fast.pools import CORNERS, bytes_at, bytes_for, largest_of_four
 from nailorch.kernels.fast.target import LANES, REGISTERS
 from nailorch.kernels.fast.tiles import rectified
 from nailorch.kernels.fast.vectors import store, sweep
@@ -77,20 +79,51 @@ def line(whole):
 
 
 def cell_sums(KH, depth):
-    """Return the kernel of sums[kh, k] += the sum over a row of places of source[kh, k] * gy."""
-    def body(m, source, source_row, step, gy, gy_step, count, sums, sums_row, part):
-        cells = [(kh, k) for kh in range(KH) for k in range(depth)]
+    """Return the kernel of sums[kh, k] += the sum over a row of places of source[kh, k] * gy, and own += gy's sum.
 
-        def place(i, *totals):
-            right, at = m.load_part(gy + i * gy_step, part), source + i * step
-            return [m.fma(m.broadcast(at + kh * source_row + 4 * k), right, x)
-                    for (kh, k), x in zip(cells, totals, strict=True)]
+    `gated` 1, gy counts where the number `gate` bytes from it lies between 0 and what stands at `most`; and 2, there
+    and in that one of four places, a square's, which the byte at `index` names.
+    """
+    def body(m, source, source_row, step, gy, gy_step, count, sums, sums_row, own, part, gated, gate, most, index,
+             index_step):
+        cells, zero = [(kh, k) for kh in range(KH) for k in range(depth)], m.splat(0)
 
-        totals = m.loop(count, place, *(m.load_part(sums + i * sums_row, part) for i in range(len(cells))))
-        for i, x in enumerate(totals):
-            m.store_part(sums + i * sums_row, x, part)
+        def add(at, right, totals):
+            products = [m.fma(m.broadcast(at + kh * source_row + 4 * k), right, x)
+                        for (kh, k), x in zip(cells, totals, strict=False)]
+            return [*products, totals[-1] + right]
+
+        def plain(i, *totals):
+            return add(source + i * step, m.load_part(gy + i * gy_step, part), totals)
+
+        def passed(i):
+            result, highest = m.load_part(gy + i * gy_step + gate, part), m.broadcast(most)
+            right = m.load_part(gy + i * gy_step, part)
+            return m.below(zero, result, m.below(highest, result, zero, right), zero)
+
+        def behind_gate(i, *totals):
+            return add(source + i * step, passed(i), totals)
+
+        def in_square(i, *totals):
+            right, won = passed(i), bytes_at(m, index + i * index_step, part)
+            for corner, (down, across) in enumerate(CORNERS):
+                here = m.choose(m.equal(won, m.ints(corner)), right, zero)
+                totals = add(source + (2 * i + across) * step + down * source_row, here, totals)
+            return totals
+
+        outs = [*(sums + i * sums_row for i in range(len(cells))), own]
+        totals = [m.load_part(out, part) for out in outs]
+        for kind, place in enumerate((plain, behind_gate, in_square)):
+            totals = m.loop(count * is_equal(gated, kind), place, *totals)
+        for out, x in zip(outs, totals, strict=True):
+            m.store_part(out, x, part)
 
     return kernel(body)
+
+
+def is_equal(gated, kind):
+    """Return 1 if gated, one of 0, 1 and 2, is that kind, else 0."""
+    return (1 - gated) * (2 - gated) // 2 if kind == 0 else gated * (2 - gated) if kind == 1 else gated // 2
 
 
 line_whole, line_part = line(True), line(False)
@@ -128,6 +161,14 @@ class Few(NamedTuple):
     form: int = 0
     parts: int = 0
     sums: int = 0
+    own: int = 0  # gy's sums
+    gated: int = 0
+    gate: int = 0  # bytes from gy
+    most: int = 0
+    index: int = 0  # where in its square each of out's numbers stands, if out has one for every square: bytes
+    index_n: int = 0
+    index_h: int = 0
+    pooled: int = 0
 
 
 @jit
@@ -148,6 +189,8 @@ def convolve(_, job):
     g = opened(job)
     width, pieces, wide = g.before + g.row + g.after, -(-g.OH // g.rows), g.wide
     band = np.empty(((g.rows - 1) * g.step_h + g.KH) * width, np.float32)
+    pixel, row = 4 * g.channels, 4 * g.channels * g.OW
+    two = np.empty(g.pooled * 2 * g.OW * g.channels, np.float32)  # rows, whose maxima are taken while they are at hand
     while True:
         work = take(g.counter)
         if work >= g.N * pieces:
@@ -157,7 +200,7 @@ def convolve(_, job):
         fill(g, n, first, rows, band.ctypes.data)
         for r in range(rows):
             at = band.ctypes.data + 4 * r * g.step_h * width
-            out = g.out + n * g.out_n + (first + r) * g.out_h
+            out = two.ctypes.data + r % 2 * row if g.pooled else g.out + n * g.out_n + (first + r) * g.out_h
             for k in range(0, g.channels, LANES):
                 panel = k // wide * wide
                 weight_row = 4 * min(wide, -(-(g.channels - panel) // LANES) * LANES)
@@ -165,10 +208,14 @@ def convolve(_, job):
                 bias, part = g.bias + 4 * k, min(LANES, g.channels - k)
                 if part == LANES:
                     line_whole(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                               g.out_w, g.OW, part, g.relu)
+                               pixel, g.OW, part, g.relu)
                 else:
                     line_part(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                              g.out_w, g.OW, part, g.relu)
+                              pixel, g.OW, part, g.relu)
+            if g.pooled and r % 2:
+                square = (first + r) // 2
+                largest_of_four(two.ctypes.data, row, pixel, g.index + n * g.index_n + square * g.index_h,
+                                g.out + n * g.out_n + square * g.out_h, g.OW // 2, g.channels)
 
 
 @worker(Few)
@@ -177,27 +224,33 @@ def collect(_, job):
     g = opened(job)
     width, pieces, each = g.before + g.row + g.after, -(-g.OH // g.rows), g.KH * g.depth * g.channels
     band, row = np.empty(((g.rows - 1) * g.step_h + g.KH) * width, np.float32), 4 * g.channels
+    places = g.OW // (1 + g.pooled)
     while True:
         part = take(g.counter)
         if part >= g.parts:
             return
         sums = g.sums + 4 * part * each
+        own = g.own + 4 * part * g.channels
         pad_row(0, sums, each, 0, 0)
+        pad_row(0, own, g.channels, 0, 0)
         for work in range(part * g.N * pieces // g.parts, (part + 1) * g.N * pieces // g.parts):
             n, first = work // pieces, work % pieces * g.rows
             rows = min(g.rows, g.OH - first)
             fill(g, n, first, rows, band.ctypes.data)
-            for r in range(rows):
-                at = band.ctypes.data + 4 * r * g.step_h * width
-                gy = g.out + n * g.out_n + (first + r) * g.out_h
+            for r in range(0, rows, 1 + g.pooled):
+                at, row_of_y = band.ctypes.data + 4 * r * g.step_h * width, (first + r) // (1 + g.pooled)
+                gy, index = g.out + n * g.out_n + row_of_y * g.out_h, g.index + n * g.index_n + row_of_y * g.index_h
                 for k in range(0, g.channels, LANES):
                     to, numbers = sums + 4 * k, min(LANES, g.channels - k)
                     if g.form == 0:
-                        sums_1(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, g.OW, to, row, numbers)
+                        sums_1(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, places, to, row, own + 4 * k, numbers,
+                               g.gated, g.gate, g.most, index + k, g.channels)
                     elif g.form == 1:
-                        sums_2(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, g.OW, to, row, numbers)
+                        sums_2(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, places, to, row, own + 4 * k, numbers,
+                               g.gated, g.gate, g.most, index + k, g.channels)
                     else:
-                        sums_3(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, g.OW, to, row, numbers)
+                        sums_3(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, places, to, row, own + 4 * k, numbers,
+                               g.gated, g.gate, g.most, index + k, g.channels)
 
 
 def serves(C, window, groups):
@@ -224,32 +277,42 @@ def in_rows(image):
     return x if good(x) else np.ascontiguousarray(x)
 
 
-def job(x, y, window, **rest):
-    """Return what both directions share: x is (N, H, W, C), y or gy (N, OC, OH, OW)."""
-    (N, H, W, C), (_, OC, OH, OW), (KH, KW) = x.shape, y.shape, window.kernel_size
+def job(x, y, window, index=None, **rest):
+    """Return what both directions share: x is (N, H, W, C), y or gy (N, OC, OH, OW), or with an index half as large."""
+    (N, H, W, C), OC, (OH, OW), (KH, KW) = x.shape, y.shape[1], window.outsize(x.shape[1:3]), window.kernel_size
     (top, _), (left, right) = window.pad
     before, after, (SH, SW) = left * C, right * C, window.stride
     rows = min(BAND // (4 * SH * (before + W * C + after)), N * OH // (8 * threads.count()), OH)
+    squares = {} if index is None else {'index': address(index), 'index_n': index.strides[0],
+                                        'index_h': index.strides[2], 'pooled': 1}
     return Few(address(y), *strides(y), N, OH, OW, OC, address(x), *x.strides[:2], H, top, before, W * C, after,
-               KH, KW * C, SH, SW * C, max(rows, 1), **rest)
+               KH, KW * C, SH, SW * C, max(rows, 1) if index is None else max(rows // 2 * 2, 2), **squares, **rest)
 
 
-def conv2d(image, weight, bias, window, relu=0):
-    N, OC = len(image), weight.shape[0]
-    x, y = in_rows(image), images(N, OC, *window.outsize(image.shape[2:]))
+def conv2d(image, weight, bias, window, relu=0, pooled=False):
+    """Convolve; `pooled`, return the maxima of 2x2 places, and where in its square each stood."""
+    N, OC, (OH, OW) = len(image), weight.shape[0], window.outsize(image.shape[2:])
+    x, y = in_rows(image), images(N, OC, OH // 2, OW // 2) if pooled else images(N, OC, OH, OW)
+    index = bytes_for(y.shape) if pooled else None
     packed, bias = pack_forward(weight, 1), zeros(OC + LANES) if bias is None else np.ascontiguousarray(bias)
-    threads.run(convolve, job(x, y, window, weight=address(packed), bias=address(bias), relu=int(relu),
+    threads.run(convolve, job(x, y, window, index, weight=address(packed), bias=address(bias), relu=int(relu),
                           wide=panel_width(OC)),
-                y.size * weight[0].size // SMALL)
-    return y
+                N * OC * OH * OW * weight[0].size // SMALL)
+    return (y, index) if pooled else y
 
 
-def conv2d_weight_grad(image, gy, window):
+def conv2d_weight_grad(image, gy, window, y=None, activation='', index=None):
+    """Return the gradients of activation(conv2d)'s weights and bias; with an index, gy and y are its maxima's."""
     C, OC, size = image.shape[1], gy.shape[1], window.kernel_size
-    x, gy, parts = in_rows(image), channels_last(gy), min(8 * threads.count(), -(-len(gy) * gy.shape[2] // ROWS))
+    x, parts = in_rows(image), min(8 * threads.count(), -(-len(gy) * gy.shape[2] // ROWS))
+    y = None if y is None else as_images(y)
+    gy = channels_last(gy) if y is None else like(gy, y)
+    gate, most = beside(y, gy), np.full(1, BELOW.get(activation, 0), np.float32)
     each, work = prod(size) * C * OC, gy.size * prod(size) * C // SMALL
-    sums, gW = floats(parts * each), floats(each).reshape(OC, C, *size)
-    threads.run(collect, job(x, gy, window, weight=0, bias=0, form=FORMS.index((size[0], size[1] * C)), parts=parts,
-                             sums=address(sums)), work)
+    sums, gW = floats(parts * (each + OC)), floats(each).reshape(OC, C, *size)
+    own = sums[parts * each:]
+    threads.run(collect, job(x, gy, window, index, weight=0, bias=0, form=FORMS.index((size[0], size[1] * C)),
+                             parts=parts, sums=address(sums), own=address(own),
+                             gated=2 if index is not None else int(y is not None), gate=gate, most=address(most)), work)
     threads.run(deliver, Delivery(address(sums), parts, prod(size), C, OC, 1, address(gW)), sums.size // threads.TINY)
-    return gW
+    return gW, np.add.reduce(own.reshape(parts, OC))

@@ -351,12 +351,17 @@ def pack_forward(weight, groups):
 
 def forward_panels(weight, groups):
     weight = np.ascontiguousarray(weight)
-    cells = cell_addresses(weight, np.ndindex(*weight.shape[2:]))
+    cells = all_cells(weight)
     oc, c = weight.strides[:2]
     each = weight.shape[0] // groups
     packed = floats(panels_size(len(cells), weight.shape[1], each, groups))
     fill_panels(packed, cells, weight.shape[1], c, each, oc, groups, each * oc)
     return packed
+
+
+def all_cells(weight):
+    """Return the addresses of the cells of gapless weights, row by row."""
+    return np.arange(weight.shape[2] * weight.shape[3]) * 4 + address(weight)
 
 
 def cell_addresses(weight, cells):

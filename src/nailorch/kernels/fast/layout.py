@@ -14,7 +14,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address, apart, images, unwritten
+from nailorch.kernels.fast.memory import address, apart, images, new, unwritten
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import turn
 from nailorch.kernels.fast.vectors import save, sweep
@@ -125,6 +125,15 @@ def copied(image, y=None):
     else:
         apart()
         np.copyto(y, image)
+    return y
+
+
+def in_c_order(image):
+    """Return a copy of images whose channels lie side by side: whole planes."""
+    N, C, H, W = image.shape
+    y = new(N, C, H, W)
+    threads.run(turn_matrices, Turning(address(image), 4 * C * H * W, 4 * C, address(y), 4 * C * H * W, 4 * H * W,
+                                       N, H * W, C), y.size // SMALL)
     return y
 
 

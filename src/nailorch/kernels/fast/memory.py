@@ -10,9 +10,11 @@ from __future__ import annotations
 import bisect
 import contextvars
 import ctypes
+import functools
 import os
 import threading
 from collections import deque
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -162,27 +164,36 @@ if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=POOL.unlock)
 
 
-class Block:
-    """Memory on loan: an array made of it keeps it, and when the last one is gone, it returns to the pool."""
+def returned(block: Any) -> None:
+    block.give_back(block.raw)
 
-    def __init__(self, pool: Pool, raw: Array, count: int) -> None:
-        self.raw, self.give_back, start = raw, pool.give_back, address(raw)
-        self.__array_interface__ = {'version': 3, 'shape': (count,), 'typestr': '<f4',
-                                    'data': (-(-start // ALIGN) * ALIGN, False)}
 
-    def __del__(self) -> None:
-        self.give_back(self.raw)
+@functools.lru_cache(1024)
+def block_of(count: int) -> Any:
+    """Return the type of memory on loan, so many numbers.
+
+    An array made over such a block keeps it, and when the last one is gone, its `raw` memory returns to the pool.
+    """
+    return type('Block', (ctypes.c_float * count,), {'__del__': returned})
+
+
+def unfilled(shape: tuple[int, ...], strides: Sequence[int] | None = None) -> Array:
+    """Return float32 numbers, whatever they may be, that begin at a cache line."""
+    count, listener = prod(shape), recorder.get()
+    pool = POOL if listener is None else listener.pool
+    raw = pool.take(max(4 * count, 4) + ALIGN)
+    begin = word(id(raw) + HEAD).value
+    start = -begin % ALIGN
+    if raw.size < pool.least:
+        return np.ndarray(shape, np.float32, raw, start, strides)
+    block = block_of(count).from_address(begin + start)
+    block.raw, block.give_back = raw, pool.give_back
+    return np.ndarray(shape, np.float32, block, 0, strides)
 
 
 def floats(count: int) -> Array:
-    """Return `count` float32 numbers, whatever they may be, at the beginning of a cache line."""
-    size, listener = max(4 * count, 4), recorder.get()
-    pool = POOL if listener is None else listener.pool
-    raw = pool.take(size + ALIGN)
-    if raw.size >= pool.least:
-        return np.asarray(Block(pool, raw, count))
-    start = -address(raw) % ALIGN
-    return raw[start:start + size].view(np.float32)
+    """Return `count` unwritten numbers."""
+    return unfilled((count,))
 
 
 def octets(count: int) -> Array:
@@ -194,18 +205,17 @@ def new(*shape: int) -> Array:
     """Return an unwritten array; a large one lies in memory that was used before."""
     if 4 * prod(shape) < LARGE and recorder.get() is None:
         return np.empty(shape, np.float32)
-    return floats(prod(shape)).reshape(shape)
+    return unfilled(shape)
 
 
 def images(N: int, C: int, H: int, W: int) -> Array:
     """Return unwritten images (N, C, H, W) whose memory is (N, H, W, C)."""
-    return floats(N * C * H * W).reshape(N, H, W, C).transpose(0, 3, 1, 2)
+    return unfilled((N, C, H, W), (4 * H * W * C, 4, 4 * W * C, 4 * C))
 
 
 def unwritten(model: Array) -> Array:
     """Return unwritten numbers of a gapless array's shape and memory order."""
-    steps = [step * 4 // model.itemsize for step in model.strides]
-    return np.ndarray(model.shape, np.float32, floats(model.size), strides=steps)
+    return unfilled(model.shape, [step * 4 // model.itemsize for step in model.strides])
 
 
 def zeros(count: int) -> Array:

@@ -8,6 +8,7 @@ float64. Each piece of work leaves its own, which are added in order; how many p
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,17 +20,18 @@ from nailorch.kernels.fast.layout import copied
 from nailorch.kernels.fast.memory import address, images
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import rectified
-from nailorch.kernels.fast.vectors import load, save, sweep, sweep_wide
+from nailorch.kernels.fast.vectors import load, save, store, sweep, sweep_wide
 
 PIECE, PIECES = 1 << 14, 64  # numbers to a piece of work, at least; and pieces, at most
 BLOCK = 16  # rows that are added up in float32
 WIDE = 4  # vectors at a time
 MANY = 1 << 16  # numbers from which on two threads are worth it
 BEYOND = 1 << 22  # numbers: more than caches hold until they are wanted again
-TOTALS, MOMENTS, PRODUCTS, LINE, ADDED_LINE, BACK, GATED_PRODUCTS, GATED_BACK = range(8)
-SUMS = TOTALS, MOMENTS, PRODUCTS, GATED_PRODUCTS
+TOTALS, MOMENTS, PRODUCTS, LINE, ADDED_LINE, BACK, GATED_PRODUCTS, GATED_BACK, GATED = range(9)
+SUMS = TOTALS, MOMENTS, PRODUCTS, GATED_PRODUCTS, GATED
 RELU = {'': 0, 'relu': 1, 'relu6': 2}
 MOST = {'relu': math.inf, 'relu6': 6.0}  # that an activation lets pass
+BELOW = {'relu': np.float32(math.inf), 'relu6': np.nextafter(np.float32(6), np.float32(0))}  # its largest such result
 
 
 class Channels(NamedTuple):
@@ -96,6 +98,29 @@ def gated_pairs(m, x, gy, mean, scale, shift, most):
 
 totals, moments = summing(lambda m, x, gy, shift: [x], count=1), summing(distances)
 products, gated_products = summing(pairs), summing(gated_pairs, 4)
+
+
+@kernel
+def pass_gate(m, y, gy, out, rows, width, sums, most):
+    """Write gy where y lies between 0 and `most`, else 0, and add it up, column by column, over a few rows."""
+    def columns(c, parts):
+        highest, zero = m.broadcast(most), m.splat(0)
+
+        def step(i, *totals):
+            new = []
+            for v, part in enumerate(parts):
+                at = 4 * (i * width + c + v * LANES)
+                result, gradient = load(m, y + at, part), load(m, gy + at, part)
+                passed = m.below(zero, result, m.below(highest, result, zero, gradient), zero)
+                store(m, out + at, passed, part)
+                new.append(totals[v] + passed)
+            return new
+
+        for v, total in enumerate(m.loop(rows, step, *(m.splat(0) for _ in parts))):
+            at = sums + 8 * (c + v * LANES)
+            m.store_doubles(at, m.load_doubles(at) + m.double(total))
+
+    sweep_wide(m, width, WIDE, columns)
 
 
 def through(formula, numbers):
@@ -165,6 +190,8 @@ def walk(_, job):
                     totals(g.x + here, 0, few, g.width, g.known, sums, g.row)
                 elif g.kind == MOMENTS:
                     moments(g.x + here, 0, few, g.width, g.known, sums, g.row)
+                elif g.kind == GATED:
+                    pass_gate(g.x + here, g.gy + here, g.out + here, few, g.width, sums, g.known)
                 elif g.kind == PRODUCTS:
                     products(g.x + here, g.gy + here, few, g.width, g.known, sums, g.row)
                 else:
@@ -173,19 +200,27 @@ def walk(_, job):
 
 def run(kind, x, known, gy=None, out=None, relu=0):
     """Let the threads walk; return the sums, (2, C)."""
-    N, C, H, W = x.shape
-    pixels = N * H * W
-    together = math.gcd(pixels, 1 << max(WIDE * LANES // C, 1).bit_length() - 1)  # few channels: several pixels a row
-    rows, width = pixels // together, together * C
-    each, row = max(-(-PIECE // width), -(-rows // PIECES)), -(-width // LANES) * LANES
+    C = x.shape[1]
+    together, rows, width, each, row = pieces(x.size // C, C)
     numbers = np.zeros((max(len(known), 1), row), np.float32)
     for to, values in zip(numbers, known, strict=False):
-        to[:width] = np.tile(values, together)
+        to[:width] = np.tile(values, together) if np.ndim(values) and together > 1 else values
     sums = np.zeros((-(-rows // each), 2, row) if kind in SUMS else 0)
     threads.run(walk, Channels(
         kind, address(x), 0 if gy is None else address(gy), 0 if out is None else address(out), address(sums), row,
         address(numbers), rows, width, each, int(x.size >= BEYOND and width % LANES == 0), relu), x.size // MANY)
-    return sums.sum(axis=0)[:, :width].reshape(2, together, C).sum(axis=1) if kind in SUMS else None
+    if kind not in SUMS:
+        return None
+    sums = np.add.reduce(sums)[:, :width]
+    return sums if together == 1 else np.add.reduce(sums.reshape(2, together, C), 1)
+
+
+@lru_cache(256)
+def pieces(pixels, C):
+    """Return how many pixels make a row, how many rows there are, how wide, how many are taken at a time, and room."""
+    together = math.gcd(pixels, 1 << max(WIDE * LANES // C, 1).bit_length() - 1)  # few channels: several pixels a row
+    rows, width = pixels // together, together * C
+    return together, rows, width, max(-(-PIECE // width), -(-rows // PIECES)), -(-width // LANES) * LANES
 
 
 def as_images(x):
@@ -196,6 +231,14 @@ def as_images(x):
 
 def sum_over(x, axes):
     return run(TOTALS, as_images(x), [])[0].astype(np.float32)
+
+
+def passed(y, gy, activation):
+    """Return the gradient that an activation with the result y lets pass, and its sum for each channel."""
+    shape, y, gy = gy.shape, as_images(y), as_images(gy)
+    out = images(*y.shape)
+    sums = run(GATED, y, [BELOW[activation]], gy=gy, out=out)
+    return out.reshape(shape), sums[0].astype(np.float32)
 
 
 def batch_norm(x, gamma, beta, eps, activation, added=None):

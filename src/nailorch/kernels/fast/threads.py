@@ -34,6 +34,7 @@ from nailorch.kernels.fast.notice import announced
 
 AWAKE = 300e-6  # seconds that a helper looks out for work before it sleeps; waking it takes a tenth of that
 PROCESSORS = os.cpu_count() or 1
+INTERPRETED = bool(config.DISABLE_JIT)  # no compiler: one thread runs the workers as they are written
 TINY = 1 << 15  # numbers that one thread has copied before another would be of use
 ALL = 1 << 30  # more threads than there are
 OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many helpers are inside
@@ -46,7 +47,7 @@ forked = False
 
 def count() -> int:
     """Return the number of threads that the next kernel runs on; a forked child keeps to one, as its siblings do."""
-    return 1 if forked or config.DISABLE_JIT else thread_count()
+    return 1 if forked or INTERPRETED else thread_count()
 
 
 def run(worker, job, most=ALL) -> None:
@@ -61,7 +62,7 @@ def run(worker, job, most=ALL) -> None:
     words = array('q', (0, 0, *job))
     at = words.buffer_info()[0]
     words[0] = at + 8
-    if config.DISABLE_JIT:
+    if INTERPRETED:
         worker.body(0, SimpleNamespace(**dict(zip(worker.dtype.names, words, strict=True))))
         return
     asked = count()

@@ -123,10 +123,10 @@ def update(_, job):
 
 @functools.lru_cache(64)
 def pieces(sizes):
-    """Return, for every piece of arrays of these sizes: whose it is, where it begins there, and how long it is."""
+    """Return, for every piece of arrays of these sizes: whose it is, how many bytes in, and how long it is."""
     owner = np.repeat(np.arange(len(sizes)), [-(-size // PIECE) for size in sizes])
     offset = np.concatenate([np.arange(0, size, PIECE) for size in sizes])
-    return owner, offset, np.minimum(np.array(sizes)[owner] - offset, PIECE)
+    return owner, 4 * offset[:, None], np.minimum(np.array(sizes)[owner] - offset, PIECE)
 
 
 def run(rule, params, grads, state, constants):
@@ -134,11 +134,11 @@ def run(rule, params, grads, state, constants):
     grads = [in_order(g, p) for p, g in zip(params, grads, strict=True)]
     numbers = np.zeros((len(params), CONSTANTS), np.float32)
     numbers[:, :np.shape(constants)[-1]] = constants
-    nothing = [params] * (2 - len(state))
-    addresses = np.array([[*map(address, arrays)] for arrays in zip(params, grads, *state, *nothing, strict=True)])
+    columns = [params, grads, *state, *[params] * (2 - len(state))]
+    beginnings = np.array([[address(array) for array in column] for column in columns])
     owner, offset, count = pieces(tuple([p.size for p in params]))
     table = np.empty((len(owner), 6), np.int64)
-    table[:, :4] = addresses[owner] + 4 * offset[:, None]
+    table[:, :4] = beginnings.T[owner] + offset
     table[:, 4], table[:, 5] = count, address(numbers) + 4 * CONSTANTS * owner
     threads.run(update, Update(rule, address(table), len(table)), len(table))
 
@@ -164,5 +164,6 @@ def rmsprop_update(params, grads, square, lr, rho, eps):
 
 
 def adam_update(params, grads, mean, square, steps, lr, beta1, beta2, eps, weight_decay=0.0):
-    run(ADAM, params, grads, [mean, square], [
-        [1 - beta1, 1 - beta2, lr / (1 - beta1**t), 1 / (1 - beta2**t), eps, 1 - lr * weight_decay] for t in steps])
+    rows = {t: [1 - beta1, 1 - beta2, lr / (1 - beta1**t), 1 / (1 - beta2**t), eps, 1 - lr * weight_decay]
+            for t in {*steps}}
+    run(ADAM, params, grads, [mean, square], [rows[t] for t in steps] if len(rows) > 1 else rows[steps[0]])

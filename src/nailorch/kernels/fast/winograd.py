@@ -15,13 +15,14 @@ its own, interleaved, for each of which it is a plain kernel. Only the addresses
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from nailorch.kernels.fast import packs, repair, threads
 from nailorch.kernels.fast.emit import poke, take
-from nailorch.kernels.fast.gemm import SPARE, cell_addresses, pack_block, tall, tiles
+from nailorch.kernels.fast.gemm import SPARE, all_cells, pack_block, tall, tiles
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
@@ -210,27 +211,13 @@ def share_points(_, job):
         to_points(g, g.first + i, table, g.V + i * g.V_row, g.V_plane)
 
 
-def start(g, total):
-    """Convolve: return the numbers of the tiles whose results are not all finite."""
-    workers, points, row = threads.count(), (g.m + 2)**2, 4 * g.depth
-    finite, spoilt = verdict(), np.zeros(total, np.int64)
-    own = total >= 2 * PIECE * workers and g.depth * g.channels <= OWN_WEIGHTS
+@lru_cache(256)
+def shares(total, depth, channels, points, workers):
+    """Return whether each thread has a V of its own, the tiles of one V, those taken at a time, and bytes of planes."""
+    own = total >= 2 * PIECE * workers and depth * channels <= OWN_WEIGHTS
     shared = total if own else even(total, SHARED)
     each = even(shared, OWN, workers) if own else even(shared, PIECE)
-    M_plane, plane = 4 * ((each + SPARE) * PANEL + PADDING), (each if own else shared) * row + 4 * PADDING
-    size = points * (M_plane + plane * own)
-    scratch, V = floats(workers * size // 4), floats(0 if own else points * plane // 4)
-    g = g._replace(tiles=each, V=0 if own else address(V), V_row=row, V_plane=plane, M_plane=M_plane, size=size,
-                   scratch=address(scratch), finite=address(finite), spoilt=address(spoilt))
-    for first in range(0, total, shared):
-        g = g._replace(first=first, total=min(shared, total - first))
-        if not own:
-            threads.run(share_points, g)
-        threads.run(convolve_tiles, g, workers)  # the scratch is for no more
-    if finite[0]:
-        return NONE
-    apart()
-    return np.flatnonzero(spoilt)
+    return own, shared, each, 4 * ((each if own else shared) * depth + PADDING), 4 * ((each + SPARE) * PANEL + PADDING)
 
 
 def even(total, most, multiple=1):
@@ -244,7 +231,6 @@ def even(total, most, multiple=1):
 
 
 OWN_WEIGHTS = 256 * 256
-NONE = np.empty(0, np.int64)
 
 
 # filters
@@ -302,7 +288,7 @@ def pack_backward(weight, m):
 
 def panels(m, weight, depth, channel, order):
     """Return the filters' values at the points, in panels; `depth` and `channel` are axes of the weight."""
-    channels, cells = weight.shape[channel], cell_addresses(weight, list(np.ndindex(3, 3))[::order])
+    channels, cells = weight.shape[channel], np.ascontiguousarray(all_cells(weight)[::order])
     packed = floats((m + 2)**2 * weight.shape[depth] * -(-channels // LANES) * LANES)
     threads.run(pack, Packing(m, address(packed), 9, address(cells), weight.shape[depth], weight.strides[depth],
                               channels, weight.strides[channel], address(weight), 9), packed.size // threads.TINY)
@@ -319,9 +305,13 @@ def convolve(image, weight, packed, top, left, OH, OW, dilation, m, bias=None, r
     """Return a 3x3 convolution's result, or None if most of it is not finite: that is not the way to compute it."""
     x, (N, C, H, W), channels = channels_last(image), image.shape, weight.shape[0]
     TH, TW = tiles_along(OH, dilation[0], m), tiles_along(OW, dilation[1], m)
+    total, points, workers = N * TH * TW, (m + 2)**2, threads.count()
+    own, shared, each, V_plane, M_plane = shares(total, C, channels, points, workers)
     if pooled:
         OH, OW = OH // 2, OW // 2
     y, nothing, waste = images(N, channels, OH, OW), zeros(max(C, channels) + PANEL), floats(channels + PANEL)
+    size, V = points * (M_plane + V_plane * own), None if own else floats(points * V_plane // 4)
+    scratch, finite, spoilt = floats(workers * size // 4), verdict(), np.zeros(total, np.int64)
     bias = None if bias is None else np.ascontiguousarray(bias)
     beside = gate if added is None else added
     beside = None if beside is None else like(beside, y)
@@ -329,12 +319,21 @@ def convolve(image, weight, packed, top, left, OH, OW, dilation, m, bias=None, r
         address(y), *strides(y), OH, OW, channels, address(x), *strides(x), H, W, C, top, left, *dilation, TH, TW, m,
         address(packed), address(nothing if bias is None else bias), int(relu),
         0 if beside is None else address(beside), address(nothing), address(waste), int(added is not None),
-        int(pooled))
-    spoilt = start(g, N * TH * TW)
-    if 2 * spoilt.size > N * TH * TW:
+        int(pooled), 0, shared, each, 0 if V is None else address(V), 4 * C, V_plane, M_plane=M_plane,
+        scratch=address(scratch), size=size, finite=address(finite), spoilt=address(spoilt))
+    for first in range(0, total, shared):
+        if shared < total:
+            g = g._replace(first=first, total=min(shared, total - first))
+        if not own:
+            threads.run(share_points, g)
+        threads.run(convolve_tiles, g, workers)  # the scratch is for no more
+    if finite[0]:
+        return y
+    apart()
+    bad = np.flatnonzero(spoilt)
+    if 2 * bad.size > total:
         return None
-    if spoilt.size:
-        repair.convolve(g, spoilt, y, x, weight, bias, gate, added)
+    repair.convolve(g, bad, y, x, weight, bias, gate, added)
     return y
 
 
@@ -462,15 +461,12 @@ def conv2d_weight_grad(image, gy, window, m=4):
     x, gy, (N, C, H, W), (_, OC, OH, OW) = channels_last(image), channels_last(gy), image.shape, gy.shape
     ((top, _), (left, _)), points, finite = window.pad, (m + 2)**2, np.ones(1, np.int64)
     TH, TW = (tiles_along(size, d, m) for size, d in zip((OH, OW), window.dilation, strict=True))
-    nothing, total, workers, own = zeros(max(C, OC) + PANEL), N * TH * TW, threads.count(), own_sums(C, OC, m)
-    own = own and total >= 8 * PIECE
-    parts = min(total // (4 * PIECE), 16) if own else 1  # whatever the threads: so their number changes no result
-    sums, gW = floats(parts * points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
-    V_row, D_row = 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
-    most = (OWN_TILES if own else at_once(sums.nbytes)) // (points * (V_row + D_row))
-    shared = even(-(-total // parts), max(most, OWN)) if own else min(total, max(most, PIECE))
+    nothing, total, workers = zeros(max(C, OC) + PANEL), N * TH * TW, threads.count()
+    own = own_sums(C, OC, m) and total >= 8 * PIECE
+    parts, shared, V_row, D_row = portions(total, C, OC, points, own)
     V_plane, D_plane = shared * V_row + 4 * PADDING, shared * D_row + 4 * PADDING
     size = points * (V_plane + D_plane)
+    sums, gW = floats(parts * points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
     scratch = floats((workers if own else 1) * size // 4)
     g = Tiling(address(gy), *strides(gy), OH, OW, OC, address(x), *strides(x), H, W, C, top, left,
                *window.dilation, TH, TW, m, address(sums), address(nothing), 0, 0, address(nothing), 0, total=total,
@@ -485,6 +481,16 @@ def conv2d_weight_grad(image, gy, window, m=4):
                 threads.run(step, g)
     threads.run(finish, g, sums.size // threads.TINY)
     return gW if finite[0] or repair.weight_grad(gW, x, gy, window) else None
+
+
+@lru_cache(256)
+def portions(total, C, OC, points, own):
+    """Return how many parts of the tiles have a gU of their own, how many tiles are taken at a time, bytes of rows."""
+    parts = min(total // (4 * PIECE), 16) if own else 1  # whatever the threads: so their number changes no result
+    V_row, D_row = 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
+    most = (OWN_TILES if own else at_once(4 * points * C * OC)) // (points * (V_row + D_row))
+    shared = even(-(-total // parts), max(most, OWN)) if own else min(total, max(most, PIECE))
+    return parts, shared, V_row, D_row
 
 
 OWN_SUMS, OWN_TILES = 1 << 18, 3 << 17  # bytes of gU, and of V and D, that fit side by side into a second cache

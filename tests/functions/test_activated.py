@@ -1,0 +1,116 @@
+"""What follows a convolution or dense layer in one go, an activation and max pooling: the same as one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nailorch.functions as F
+import nailorch.layers as L
+from nailorch import Variable, kernels, no_grad, using_config
+from nailorch.core import watching
+from nailorch.shapes import Window
+
+HOW = [{'activation': 'relu'}, {'activation': 'relu6'}, {'pool': 2}, {'activation': 'relu', 'pool': 2},
+       {'activation': 'relu6', 'pool': (2, 3)}]
+
+
+def one_after_the_other(x, W, b, activation='', pool=1):
+    y = F.conv2d(x, W, b, 1, 1)
+    y = getattr(F, activation)(y) if activation else y
+    return y if pool == 1 else F.pooling(y, pool, pool)
+
+
+def gradients_of(f, dtype):
+    """Return f's result and gradients, and those of the sum of the squared gradients, for images with ties."""
+    rng = np.random.default_rng(0)
+    xs = [Variable(rng.integers(-2, 3, shape).astype(dtype)) for shape in ((2, 3, 6, 8), (4, 3, 3, 3), (4,))]
+    y = f(*xs)
+    (y * y).sum().backward(create_graph=True)
+    first = [x.grad for x in xs]
+    for x in xs:
+        x.cleargrad()
+    F.sum(sum((g * g).sum() for g in first)).backward()
+    return [y.data, *(g.data for g in first), *(x.grad.data for x in xs)]
+
+
+@pytest.mark.parametrize('how', HOW)
+@pytest.mark.parametrize('engine', kernels.ENGINES)
+def test_derivatives_are_those_of_one_after_the_other(how, engine):
+    with using_config('engine', engine):
+        got = gradients_of(lambda x, W, b: F.conv2d(x, W, b, 1, 1, **how), np.float64)
+        for a, b in zip(got, gradients_of(lambda *xs: one_after_the_other(*xs, **how), np.float64), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize('how', HOW)
+@pytest.mark.parametrize('shape', [(2, 1, 6, 8), (3, 1, 28, 28), (1, 3, 7, 9), (2, 16, 14, 14), (2, 5, 4, 3)])
+def test_float32_gradients_agree_with_float64(how, shape):
+    """One channel is a network's first layer, whose images want no gradient: it has kernels of its own."""
+    rng = np.random.default_rng(1)
+    x, W = rng.standard_normal(shape, np.float32), rng.standard_normal((20, shape[1], 3, 3), np.float32)
+    b, gy, found = rng.standard_normal(20, np.float32), None, []
+    for dtype in np.float32, np.float64:
+        params = [Variable(W.astype(dtype)), Variable(b.astype(dtype))]
+        y = F.conv2d(x.astype(dtype), *params, 1, 1, **how)
+        gy = rng.standard_normal(y.shape, np.float32) if gy is None else gy
+        y.backward(grad=gy.astype(dtype))
+        found.append([y.data, *(p.grad.data for p in params)])
+    for got, want in zip(*found, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
+
+
+def test_nothing_passes_where_a_result_is_not_a_number():
+    x = np.zeros((1, 1, 4, 4), np.float32)
+    x[0, 0, 0, 0], W, b = np.nan, np.ones((17, 1, 1, 1), np.float32), Variable(np.ones(17, np.float32))
+    for how in {'activation': 'relu'}, {'activation': 'relu', 'pool': 2}:
+        b.cleargrad()
+        y = F.conv2d(x, W, b, **how)
+        assert np.isnan(y.data[0, :, 0, 0]).all() and np.isfinite(y.data[0, :, 1:]).all()
+        F.sum(y).backward()
+        assert (b.grad.data == y.data[0, 0].size - 1).all()
+
+
+def test_without_a_tape_the_maxima_are_the_same():
+    x, W = (np.random.default_rng(2).standard_normal(s, np.float32) for s in ((2, 16, 12, 12), (32, 16, 3, 3)))
+    for images, filters in (x, W), (x[:, :1], W[:, :1]):
+        y = F.conv2d(images, Variable(filters), pad=1, activation='relu', pool=2)
+        with no_grad():
+            assert np.array_equal(F.conv2d(images, filters, pad=1, activation='relu', pool=2).data, y.data)
+
+
+def test_whoever_watches_sees_each_operation():
+    seen = []
+    with watching(lambda function, *rest: seen.append(type(function).__name__)):
+        x = L.Conv2d(4, 3, activation='relu', pool=2)(np.ones((1, 2, 6, 6), np.float32))
+        L.Linear(3, activation='relu6')(F.reshape(x, (1, -1)))
+    assert seen == ['Conv2d', 'ReLU', 'Pooling', 'Reshape', 'Linear', 'ReLU6']
+
+
+def test_a_gradient_kept_between_is_that_of_the_whole():
+    """What the user asked to keep is nobody else's to write to, nor to be given away."""
+    x, conv = np.ones((2, 1, 4, 4), np.float32), L.Conv2d(3, 3, pad=1, activation='relu', in_channels=1)
+    y = conv(x)
+    y.retain_grad()
+    gy = np.ones(y.shape, np.float32)
+    y.backward(grad=gy)
+    assert np.array_equal(y.grad.data, gy) and not np.shares_memory(conv.b.grad.data, gy)
+    assert conv.W.grad.data.flags.writeable
+
+
+def test_layers_name_their_mistakes():
+    with pytest.raises(ValueError, match="Conv2d: activation is 'tanh'; there are '', 'relu', 'relu6'"):
+        L.Conv2d(4, 3, activation='tanh')
+    with pytest.raises(ValueError, match="Linear: activation is 'tanh'"):
+        L.Linear(4, activation='tanh')
+    with pytest.raises(ValueError, match='pool: 0 is too small'):
+        L.Conv2d(4, 3, pool=0)
+
+
+def test_reference_keeps_what_it_is_given():
+    rng = np.random.default_rng(3)
+    image, weight, gy = (rng.standard_normal(s) for s in ((1, 2, 4, 4), (3, 2, 1, 1), (1, 3, 4, 4)))
+    y, before = np.abs(gy), gy.copy()
+    gx, gW, gb = kernels.reference.conv2d_grads(image, weight, gy, Window(1), 1, (True, False, True), y, 'relu')
+    assert gW is None and gx.shape == image.shape and np.allclose(gb, gy.sum(axis=(0, 2, 3)))
+    assert np.array_equal(gy, before)
