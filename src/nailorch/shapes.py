@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -129,6 +129,7 @@ class Window:
     pad: Any = 0
     dilation: Any = 1
     ceil_mode: bool = False
+    hash: ClassVar[int]
 
     def __post_init__(self) -> None:
         for name in ('kernel_size', 'stride', 'dilation'):
@@ -136,6 +137,11 @@ class Window:
             at_least(1, min(sizes), name)
             object.__setattr__(self, name, sizes)
         object.__setattr__(self, 'pad', normal_pad(self.pad))
+        fields = self.kernel_size, self.stride, self.pad, self.dilation, self.ceil_mode
+        object.__setattr__(self, 'hash', hash(fields))
+
+    def __hash__(self) -> int:
+        return self.hash  # computed once: every layer looks its window's places up at every call
 
     @property
     def spread(self) -> tuple[int, int]:

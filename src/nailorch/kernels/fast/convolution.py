@@ -21,8 +21,9 @@ def side(window, groups, N, C, OC, size, afar=False):
     """Return the side of Winograd's tiles for N results of a size, 4 or 2; 0 where none serves, or none pays.
 
     All ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point (26
-    where a weight gradient reads from `afar` what was transformed), and to fetch a weight from memory as long as 8: so
-    few small images of many channels are for tiles of side 2, which have fewer points, and weights.
+    where a weight gradient reads from `afar` what was transformed), and to fetch a weight from memory as long as 8; to
+    write its gradient and read it again, as 24. So few small images of many channels are for tiles of side 2, which
+    have fewer points, and weights.
     """
     try:
         sides = SIDES[Config.winograd]
@@ -35,12 +36,14 @@ def side(window, groups, N, C, OC, size, afar=False):
 
 @lru_cache(1024)
 def cheapest(sides, N, C, OC, size, dilation, afar):
+    memory = 24 if afar else 8
+
     def cost(m):
         if not m:
-            return 9 * (N * prod(size) + 8) * C * OC
+            return 9 * (N * prod(size) + memory) * C * OC
         transform = 26 if afar and not winograd.own_sums(C, OC, m) else 13
         tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, dilation, strict=True))
-        return (m + 2)**2 * ((tiles + 8) * C * OC + tiles * transform * (C + OC))
+        return (m + 2)**2 * ((tiles + memory) * C * OC + tiles * transform * (C + OC))
 
     return min(sides, key=cost)
 

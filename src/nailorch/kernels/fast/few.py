@@ -44,20 +44,27 @@ def pad_row(m, source, out, before, count, after):
     sweep(m, after, lambda i, part: store(m, end + 4 * i, zero, part))
 
 
-def line(whole):
+def line(whole, known=0):
     """Return the kernel of a row of places, for one vector of output channels, the first `part` of them if not whole.
 
     For every place, out = relu(bias + sum over kh and k of source[kh, k] * weight[kh, k]); from place to place, source
-    moves on `step` bytes, from kh to kh `source_row`.
+    moves on `step` bytes, from kh to kh `source_row`. Where it is `known` that KH and depth are so many and the step is
+    one number, all weights stay in registers, and a number is fetched once for all the places that see it.
     """
     def body(m, source, source_row, KH, depth, step, weight, weight_row, bias, out, out_step, count, part, relu):
         part = None if whole else part
         begin = m.load(bias) if whole else m.load_part(bias, part)
+        weights = [[m.load(weight + (kh * known + k) * weight_row) for k in range(known)] for kh in range(known)]
 
         def tiles(size, first):
             def tile(i):
                 place = first + i * size
                 rows = [source + (place + r) * step for r in range(size)]
+
+                def seen(kh, j, sums):
+                    pixel = m.broadcast(rows[0] + kh * source_row + 4 * j)
+                    return [m.fma(pixel, weights[kh][j - r], x) if 0 <= j - r < known else x
+                            for r, x in enumerate(sums)]
 
                 def row(kh, *sums):
                     def cell(k, *sums):
@@ -66,7 +73,10 @@ def line(whole):
                                 for r in range(size)]
                     return m.loop(depth, cell, *sums)
 
-                sums = rectified(m, relu, m.loop(KH, row, *[begin] * size))
+                sums = [begin] * size
+                for kh, j in np.ndindex(known, size + known - 1):
+                    sums = seen(kh, j, sums)
+                sums = rectified(m, relu, sums if known else m.loop(KH, row, *sums))
                 for r in range(size):
                     store(m, out + (place + r) * out_step, sums[r], part)
             return tile
@@ -81,11 +91,12 @@ def line(whole):
 def cell_sums(KH, depth):
     """Return the kernel of sums[kh, k] += the sum over a row of places of source[kh, k] * gy, and own += gy's sum.
 
-    `gated` 1, gy counts where the number `gate` bytes from it lies between 0 and what stands at `most`; and 2, there
-    and in that one of four places, a square's, which the byte at `index` names.
+    There are so many `plain` places; or `gated` ones, where gy counts if the number `gate` bytes from it lies between 0
+    and what stands at `most`; or squares of four, where besides it counts in the one that the byte at `index` names. In
+    `near` squares, whose places are one number apart, a number is fetched once for all that see it.
     """
-    def body(m, source, source_row, step, gy, gy_step, count, sums, sums_row, own, part, gated, gate, most, index,
-             index_step):
+    def body(m, source, source_row, step, gy, gy_step, plain, gated, squares, near, sums, sums_row, own, part, gate,
+             most, index, index_step):
         cells, zero = [(kh, k) for kh in range(KH) for k in range(depth)], m.splat(0)
 
         def add(at, right, totals):
@@ -93,7 +104,7 @@ def cell_sums(KH, depth):
                         for (kh, k), x in zip(cells, totals, strict=False)]
             return [*products, totals[-1] + right]
 
-        def plain(i, *totals):
+        def anywhere(i, *totals):
             return add(source + i * step, m.load_part(gy + i * gy_step, part), totals)
 
         def passed(i):
@@ -104,29 +115,36 @@ def cell_sums(KH, depth):
         def behind_gate(i, *totals):
             return add(source + i * step, passed(i), totals)
 
-        def in_square(i, *totals):
+        def by_corners(i):
             right, won = passed(i), bytes_at(m, index + i * index_step, part)
-            for corner, (down, across) in enumerate(CORNERS):
-                here = m.choose(m.equal(won, m.ints(corner)), right, zero)
+            return right, [m.choose(m.equal(won, m.ints(corner)), right, zero) for corner in range(4)]
+
+        def in_square(i, *totals):
+            for (down, across), here in zip(CORNERS, by_corners(i)[1], strict=True):
                 totals = add(source + (2 * i + across) * step + down * source_row, here, totals)
             return totals
 
+        def in_near_square(i, *carried):
+            (right, heres), totals = by_corners(i), [*carried]
+            for y, x in np.ndindex(KH + 1, depth + 1):
+                pixel = m.broadcast(source + y * source_row + 4 * x + 8 * i)
+                for (down, across), here in zip(CORNERS, heres, strict=True):
+                    kh, k = y - down, x - across
+                    if 0 <= kh < KH and 0 <= k < depth:
+                        totals[kh * depth + k] = m.fma(pixel, here, totals[kh * depth + k])
+            return [*totals[:-1], totals[-1] + right]
+
         outs = [*(sums + i * sums_row for i in range(len(cells))), own]
         totals = [m.load_part(out, part) for out in outs]
-        for kind, place in enumerate((plain, behind_gate, in_square)):
-            totals = m.loop(count * is_equal(gated, kind), place, *totals)
+        for count, place in ((plain, anywhere), (gated, behind_gate), (squares, in_square), (near, in_near_square)):
+            totals = m.loop(count, place, *totals)
         for out, x in zip(outs, totals, strict=True):
             m.store_part(out, x, part)
 
     return kernel(body)
 
 
-def is_equal(gated, kind):
-    """Return 1 if gated, one of 0, 1 and 2, is that kind, else 0."""
-    return (1 - gated) * (2 - gated) // 2 if kind == 0 else gated * (2 - gated) if kind == 1 else gated // 2
-
-
-line_whole, line_part = line(True), line(False)
+line_whole, line_part, line_of_3 = line(True), line(False), line(True, 3 if REGISTERS == 32 else 0)
 sums_1, sums_2, sums_3 = (cell_sums(*(*FORMS, FORMS[0], FORMS[0])[i]) for i in range(3))
 
 
@@ -162,7 +180,7 @@ class Few(NamedTuple):
     parts: int = 0
     sums: int = 0
     own: int = 0  # gy's sums
-    gated: int = 0
+    gated: int = 0  # 1: gy passes where the activation did
     gate: int = 0  # bytes from gy
     most: int = 0
     index: int = 0  # where in its square each of out's numbers stands, if out has one for every square: bytes
@@ -206,7 +224,10 @@ def convolve(_, job):
                 weight_row = 4 * min(wide, -(-(g.channels - panel) // LANES) * LANES)
                 weight = g.weight + 4 * g.KH * g.depth * panel + 4 * (k - panel)
                 bias, part = g.bias + 4 * k, min(LANES, g.channels - k)
-                if part == LANES:
+                if part == LANES and g.KH == 3 and g.depth == 3 and g.step_w == 1:
+                    line_of_3(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
+                              pixel, g.OW, part, g.relu)
+                elif part == LANES:
                     line_whole(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
                                pixel, g.OW, part, g.relu)
                 else:
@@ -224,7 +245,8 @@ def collect(_, job):
     g = opened(job)
     width, pieces, each = g.before + g.row + g.after, -(-g.OH // g.rows), g.KH * g.depth * g.channels
     band, row = np.empty(((g.rows - 1) * g.step_h + g.KH) * width, np.float32), 4 * g.channels
-    places = g.OW // (1 + g.pooled)
+    plain, gated = g.OW * (g.gated == 0), g.OW * (g.gated == 1 and not g.pooled)
+    squares, near = g.OW // 2 * (g.pooled and g.step_w > 1), g.OW // 2 * (g.pooled and g.step_w == 1)
     while True:
         part = take(g.counter)
         if part >= g.parts:
@@ -243,14 +265,14 @@ def collect(_, job):
                 for k in range(0, g.channels, LANES):
                     to, numbers = sums + 4 * k, min(LANES, g.channels - k)
                     if g.form == 0:
-                        sums_1(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, places, to, row, own + 4 * k, numbers,
-                               g.gated, g.gate, g.most, index + k, g.channels)
+                        sums_1(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, plain, gated, squares, near, to, row,
+                               own + 4 * k, numbers, g.gate, g.most, index + k, g.channels)
                     elif g.form == 1:
-                        sums_2(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, places, to, row, own + 4 * k, numbers,
-                               g.gated, g.gate, g.most, index + k, g.channels)
+                        sums_2(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, plain, gated, squares, near, to, row,
+                               own + 4 * k, numbers, g.gate, g.most, index + k, g.channels)
                     else:
-                        sums_3(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, places, to, row, own + 4 * k, numbers,
-                               g.gated, g.gate, g.most, index + k, g.channels)
+                        sums_3(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, plain, gated, squares, near, to, row,
+                               own + 4 * k, numbers, g.gate, g.most, index + k, g.channels)
 
 
 def serves(C, window, groups):
@@ -313,6 +335,6 @@ def conv2d_weight_grad(image, gy, window, y=None, activation='', index=None):
     own = sums[parts * each:]
     threads.run(collect, job(x, gy, window, index, weight=0, bias=0, form=FORMS.index((size[0], size[1] * C)),
                              parts=parts, sums=address(sums), own=address(own),
-                             gated=2 if index is not None else int(y is not None), gate=gate, most=address(most)), work)
+                             gated=int(y is not None), gate=gate, most=address(most)), work)
     threads.run(deliver, Delivery(address(sums), parts, prod(size), C, OC, 1, address(gW)), sums.size // threads.TINY)
     return gW, np.add.reduce(own.reshape(parts, OC))

@@ -35,31 +35,33 @@ class Turning(NamedTuple):
     N: int
     rows: int
     columns: int
+    each: int  # parts of a matrix to a piece of work
 
 
 @worker(Turning)
 def turn_matrices(_, job):
-    """Take pieces of work, LANES rows by some columns of a matrix."""
+    """Take pieces of work, parts of LANES rows by some columns of a matrix."""
     g = opened(job)
     sources, outs, steps = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     steps[:], waste = LANES * g.out_row, np.empty(LANES, np.float32)
     blocks, pieces = -(-g.rows // LANES), -(-g.columns // (FEW * LANES))
     while True:
-        work = take(g.counter)
-        if work >= g.N * pieces * blocks:
+        begin = take(g.counter) * g.each
+        if begin >= g.N * pieces * blocks:
             return
-        n, column, row = work // (pieces * blocks), work // blocks % pieces * FEW * LANES, work % blocks * LANES
-        rows, columns = min(LANES, g.rows - row), min(FEW * LANES, g.columns - column)
-        squares, rest = columns // LANES, columns % LANES
-        for i in range(LANES):
-            sources[i] = g.source + n * g.source_n + (row + min(i, rows - 1)) * g.source_row + 4 * column
-            outs[i] = g.out + n * g.out_n + (column + i) * g.out_row + 4 * row
-        turn(sources.ctypes.data, SIZE, LANES, outs.ctypes.data, steps.ctypes.data, rows, squares)
-        if rest:
+        for work in range(begin, min(begin + g.each, g.N * pieces * blocks)):
+            n, column, row = work // (pieces * blocks), work // blocks % pieces * FEW * LANES, work % blocks * LANES
+            rows, columns = min(LANES, g.rows - row), min(FEW * LANES, g.columns - column)
+            squares, rest = columns // LANES, columns % LANES
             for i in range(LANES):
-                sources[i] += squares * SIZE
-                outs[i] = outs[i] + squares * LANES * g.out_row if i < rest else waste.ctypes.data
-            turn(sources.ctypes.data, 0, rest, outs.ctypes.data, steps.ctypes.data, rows, 1)
+                sources[i] = g.source + n * g.source_n + (row + min(i, rows - 1)) * g.source_row + 4 * column
+                outs[i] = g.out + n * g.out_n + (column + i) * g.out_row + 4 * row
+            turn(sources.ctypes.data, SIZE, LANES, outs.ctypes.data, steps.ctypes.data, rows, squares)
+            if rest:
+                for i in range(LANES):
+                    sources[i] += squares * SIZE
+                    outs[i] = outs[i] + squares * LANES * g.out_row if i < rest else waste.ctypes.data
+                turn(sources.ctypes.data, 0, rest, outs.ctypes.data, steps.ctypes.data, rows, 1)
 
 
 class Clearing(NamedTuple):
@@ -107,6 +109,11 @@ def clear(image, streamed=False):
     threads.run(clear_rows, Clearing(address(image), n, h, w, N, H, W, C, int(past)), image.size // SMALL)
 
 
+def parts_each(columns):
+    """Return how many parts of matrices with so many columns a thread takes at a time: small ones together."""
+    return max(FEW * LANES // columns, 1)
+
+
 def channels_last(image):
     """Return the images with the channels of a pixel side by side: themselves, or a copy."""
     if image.flags.aligned and (image.shape[1] == 1 or image.strides[1] == 4):
@@ -120,8 +127,8 @@ def copied(image, y=None):
     n, c, h, w = image.strides
     y = images(N, C, H, W) if y is None else y
     if w == 4 and (h == 4 * W or H == 1) and image.flags.aligned:  # whole planes
-        threads.run(turn_matrices, Turning(address(image), n, c, address(y), y.strides[0], 4 * C, N, C, H * W),
-                    y.size // SMALL)
+        threads.run(turn_matrices, Turning(address(image), n, c, address(y), y.strides[0], 4 * C, N, C, H * W,
+                                           parts_each(H * W)), y.size // SMALL)
     else:
         apart()
         np.copyto(y, image)
@@ -133,7 +140,7 @@ def in_c_order(image):
     N, C, H, W = image.shape
     y = new(N, C, H, W)
     threads.run(turn_matrices, Turning(address(image), 4 * C * H * W, 4 * C, address(y), 4 * C * H * W, 4 * H * W,
-                                       N, H * W, C), y.size // SMALL)
+                                       N, H * W, C, parts_each(C)), y.size // SMALL)
     return y
 
 
@@ -144,8 +151,8 @@ def like(array, model):
 
 def in_order(array, model):
     """Return `array` with the memory order of a gapless `model`: itself, or a copy."""
-    if array.flags.aligned and all(n == 1 or here == there for n, here, there in
-                                   zip(model.shape, array.strides, model.strides, strict=True)):
+    if array.flags.aligned and (array.strides == model.strides or all(
+            n == 1 or here == there for n, here, there in zip(model.shape, array.strides, model.strides, strict=True))):
         return array
     if model.ndim == 4 and model.transpose(0, 2, 3, 1).flags.c_contiguous:
         return copied(array)

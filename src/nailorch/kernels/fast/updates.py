@@ -6,7 +6,7 @@ in a row, each with the addresses of the parameter, its gradient and what the op
 
 from __future__ import annotations
 
-import functools
+from array import array
 from typing import NamedTuple
 
 import numpy as np
@@ -86,25 +86,32 @@ apply_rmsprop, apply_adam = rule(rmsprop, 1), rule(adam, 2)
 SGD, MOMENTUM, NESTEROV, ADAGRAD, ADADELTA, RMSPROP, ADAM = range(7)
 
 
+ROW = 48  # bytes
+
+
 class Update(NamedTuple):
-    """Pieces: a table of rows p, g, a, b, count, constants; a and b are the state that the rule keeps."""
+    """A table of rows p, g, a, b, count, constants, one a parameter; a and b are the state that the rule keeps."""
 
     rule: int
     table: int
-    pieces: int
+    params: int
 
 
 @worker(Update)
 def update(_, job):
     """Take pieces until none is left."""
     job = opened(job)
+    row, end, before = job.table, job.table + ROW * job.params, 0  # pieces of the parameters before this row's
     while True:
-        piece = take(job.counter)
-        if piece >= job.pieces:
+        piece = take(job.counter) - before
+        while row < end and piece * PIECE >= peek(row + 32):
+            pieces = -(-peek(row + 32) // PIECE)
+            piece, before, row = piece - pieces, before + pieces, row + ROW
+        if row >= end:
             return
-        row = job.table + 48 * piece
-        p, g, a, b = peek(row), peek(row + 8), peek(row + 16), peek(row + 24)
-        count, constants = peek(row + 32), peek(row + 40)
+        at = 4 * PIECE * piece
+        p, g, a, b = peek(row) + at, peek(row + 8) + at, peek(row + 16) + at, peek(row + 24) + at
+        count, constants = min(peek(row + 32) - PIECE * piece, PIECE), peek(row + 40)
         if job.rule == SGD:
             apply_sgd(p, g, a, b, count, constants)
         elif job.rule == MOMENTUM:
@@ -121,49 +128,39 @@ def update(_, job):
             apply_adam(p, g, a, b, count, constants)
 
 
-@functools.lru_cache(64)
-def pieces(sizes):
-    """Return, for every piece of arrays of these sizes: whose it is, how many bytes in, and how long it is."""
-    owner = np.repeat(np.arange(len(sizes)), [-(-size // PIECE) for size in sizes])
-    offset = np.concatenate([np.arange(0, size, PIECE) for size in sizes])
-    return owner, 4 * offset[:, None], np.minimum(np.array(sizes)[owner] - offset, PIECE)
-
-
 def run(rule, params, grads, state, constants):
-    """Update all parameters; `constants` has a row for each, or one for all."""
+    """Update all parameters; `constants` has a row for each."""
     grads = [in_order(g, p) for p, g in zip(params, grads, strict=True)]
     numbers = np.zeros((len(params), CONSTANTS), np.float32)
-    numbers[:, :np.shape(constants)[-1]] = constants
-    columns = [params, grads, *state, *[params] * (2 - len(state))]
-    beginnings = np.array([[address(array) for array in column] for column in columns])
-    owner, offset, count = pieces(tuple([p.size for p in params]))
-    table = np.empty((len(owner), 6), np.int64)
-    table[:, :4] = beginnings.T[owner] + offset
-    table[:, 4], table[:, 5] = count, address(numbers) + 4 * CONSTANTS * owner
-    threads.run(update, Update(rule, address(table), len(table)), len(table))
+    numbers[:, :len(constants[0])] = constants
+    table, at = array('q'), address(numbers)
+    for i, row in enumerate(zip(params, grads, *state, *[params] * (2 - len(state)), strict=True)):
+        table.extend([*map(address, row), row[0].size, at + 4 * CONSTANTS * i])
+    pieces = sum([-(-p.size // PIECE) for p in params])
+    threads.run(update, Update(rule, table.buffer_info()[0], len(params)), pieces)
 
 
 def sgd_update(params, grads, lr):
-    run(SGD, params, grads, [], [lr])
+    run(SGD, params, grads, [], [[lr]] * len(params))
 
 
 def momentum_update(params, grads, velocity, lr, momentum, nesterov):
-    run(NESTEROV if nesterov else MOMENTUM, params, grads, [velocity], [lr, momentum])
+    run(NESTEROV if nesterov else MOMENTUM, params, grads, [velocity], [[lr, momentum]] * len(params))
 
 
 def adagrad_update(params, grads, square, lr, eps):
-    run(ADAGRAD, params, grads, [square], [lr, eps])
+    run(ADAGRAD, params, grads, [square], [[lr, eps]] * len(params))
 
 
 def adadelta_update(params, grads, square, change, lr, rho, eps):
-    run(ADADELTA, params, grads, [square, change], [lr, 1 - rho, eps])
+    run(ADADELTA, params, grads, [square, change], [[lr, 1 - rho, eps]] * len(params))
 
 
 def rmsprop_update(params, grads, square, lr, rho, eps):
-    run(RMSPROP, params, grads, [square], [lr, 1 - rho, eps])
+    run(RMSPROP, params, grads, [square], [[lr, 1 - rho, eps]] * len(params))
 
 
 def adam_update(params, grads, mean, square, steps, lr, beta1, beta2, eps, weight_decay=0.0):
     rows = {t: [1 - beta1, 1 - beta2, lr / (1 - beta1**t), 1 / (1 - beta2**t), eps, 1 - lr * weight_decay]
             for t in {*steps}}
-    run(ADAM, params, grads, [mean, square], [rows[t] for t in steps] if len(rows) > 1 else rows[steps[0]])
+    run(ADAM, params, grads, [mean, square], [rows[t] for t in steps])

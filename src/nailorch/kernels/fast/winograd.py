@@ -488,12 +488,14 @@ def portions(total, C, OC, points, own):
     """Return how many parts of the tiles have a gU of their own, how many tiles are taken at a time, bytes of rows."""
     parts = min(total // (4 * PIECE), 16) if own else 1  # whatever the threads: so their number changes no result
     V_row, D_row = 4 * (C + PADDING), 4 * (-(-OC // (2 * LANES)) * 2 * LANES + PADDING)
-    most = (OWN_TILES if own else at_once(4 * points * C * OC)) // (points * (V_row + D_row))
+    sums = 4 * points * C * OC
+    most = (min(OWN_TILES, SECOND - sums) if own else at_once(sums)) // (points * (V_row + D_row))
     shared = even(-(-total // parts), max(most, OWN)) if own else min(total, max(most, PIECE))
     return parts, shared, V_row, D_row
 
 
-OWN_SUMS, OWN_TILES = 1 << 18, 3 << 17  # bytes of gU, and of V and D, that fit side by side into a second cache
+# Bytes of gU, of V and D, and of all together, that fit side by side into a second cache.
+OWN_SUMS, OWN_TILES, SECOND = 5 << 17, 3 << 17, 7 << 17
 
 
 def own_sums(C, OC, m):
