@@ -22,8 +22,8 @@ def side(window, groups, N, C, OC, size, afar=False):
 
     All ways are counted in multiply-adds. A vector of the tiles' transforms takes as long as 13 of them a point (26
     where a weight gradient reads from `afar` what was transformed), and to fetch a weight from memory as long as 8; to
-    write its gradient and read it again, as 24. So few small images of many channels are for tiles of side 2, which
-    have fewer points, and weights.
+    write a gradient that fits into no second cache, and read it again, as 24. So few small images of many channels are
+    for tiles of side 2, which have fewer points, and weights.
     """
     try:
         sides = SIDES[Config.winograd]
@@ -36,7 +36,7 @@ def side(window, groups, N, C, OC, size, afar=False):
 
 @lru_cache(1024)
 def cheapest(sides, N, C, OC, size, dilation, afar):
-    memory = 24 if afar else 8
+    memory = 24 if afar and not winograd.own_sums(C, OC, 4) else 8
 
     def cost(m):
         if not m:
