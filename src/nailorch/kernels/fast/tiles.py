@@ -97,6 +97,38 @@ def row_tile(rows, vectors):
     return kernel(several_tiles)
 
 
+def plain_tile(rows, vectors):
+    """Return the kernel of tiles of a plain product: out[r] = sum over k of A[r, k] * B[k], all of whole vectors.
+
+    Rows of A and out are `a_row` and `out_row` bytes apart, and the next tile's follow those of this one. With each row
+    of B, the first FETCHED vectors of a widest tile are asked for `ahead` bytes further on, into the second cache.
+    """
+    fetched = FETCHED if vectors == WIDE else 0  # narrow ones have no time for it
+
+    def several_tiles(m, tiles, a, a_row, depth, b, out, out_row, ahead):
+        def tile(t):
+            def several(steps):
+                def body(i, *sums):
+                    for k in range(steps):
+                        at = b + (i * steps + k) * (SIZE * vectors)
+                        right = [m.load(at + SIZE * v) for v in range(vectors)]
+                        for v in range(fetched):
+                            m.prefetch(at + ahead + SIZE * v)
+                        left = [m.broadcast(row + i * (4 * steps) + 4 * k) for row in lefts]
+                        sums = [m.fma(left[r], right[v], sums[vectors * r + v]) for r, v in cells]
+                    return sums
+                return body
+
+            lefts = [a + (t * rows + r) * a_row for r in range(rows)]
+            for (r, v), x in zip(cells, rolled(m, depth, several, *[m.splat(0)] * len(cells)), strict=True):
+                m.store(out + (t * rows + r) * out_row + SIZE * v, x)
+
+        m.loop(tiles, tile)
+
+    cells = [(r, v) for r in range(rows) for v in range(vectors)]
+    return kernel(several_tiles)
+
+
 def outer_tile(rows, vectors):
     """Return the kernel of one tile of a sum of outer products: out[r] = start[r] + sum over k of A[k][r] * B[k].
 

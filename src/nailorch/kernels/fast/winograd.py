@@ -22,13 +22,13 @@ import numpy as np
 
 from nailorch.kernels.fast import packs, repair, threads
 from nailorch.kernels.fast.emit import poke, take
-from nailorch.kernels.fast.gemm import SPARE, all_cells, pack_block, tall, tiles
+from nailorch.kernels.fast.gemm import NARROW, SPARE, all_cells, pack_block, tall
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
 from nailorch.kernels.fast.outer import outer, turn_rows
 from nailorch.kernels.fast.target import LANES
-from nailorch.kernels.fast.tiles import FETCHED, WIDE, add_numbers
+from nailorch.kernels.fast.tiles import FETCHED, WIDE, add_numbers, plain_tile
 from nailorch.kernels.fast.transforms import cook_toom, transform, transposed
 
 PANEL = WIDE * LANES  # output channels that are computed together
@@ -39,6 +39,8 @@ PADDING = 16  # numbers between planes: powers of two apart they would compete f
 
 BT, G, AT = cook_toom(['0', '3/4', '-3/4', '3/2', '-3/2'])
 BT_2, G_2, AT_2 = cook_toom(['0', '1', '-1'])
+wide_6, wide_5, wide_4 = plain_tile(6, WIDE), plain_tile(5, WIDE), plain_tile(4, WIDE)
+narrow_1, narrow_2, narrow_3 = plain_tile(NARROW, 1), plain_tile(NARROW, 2), plain_tile(NARROW, 3)
 image_4, image_2 = transform(BT, from_table=True), transform(BT_2, from_table=True)
 gradient_4, gradient_2 = transform(transposed(AT), from_table=True), transform(transposed(AT_2), from_table=True)
 filter_4, filter_2 = transform(G), transform(G_2)
@@ -147,24 +149,42 @@ def from_points(g, t, table, gates, source, plane, first, channels):
 
 
 @jit
-def multiply(g, first, count, V, M, rows, outs, nothing, table, gates, panel):
+def product(tiles, rows, vectors, a, a_row, depth, b, out, out_row, ahead):
+    """Compute tiles of a product, one below the other."""
+    if vectors == WIDE:
+        if rows == 6:
+            wide_6(tiles, a, a_row, depth, b, out, out_row, ahead)
+        elif rows == 5:
+            wide_5(tiles, a, a_row, depth, b, out, out_row, ahead)
+        else:
+            wide_4(tiles, a, a_row, depth, b, out, out_row, ahead)
+    elif vectors == 1:
+        narrow_1(tiles, a, a_row, depth, b, out, out_row, ahead)
+    elif vectors == 2:
+        narrow_2(tiles, a, a_row, depth, b, out, out_row, ahead)
+    else:
+        narrow_3(tiles, a, a_row, depth, b, out, out_row, ahead)
+
+
+@jit
+def multiply(g, first, count, V, M, table, gates, panel):
     """Compute `count` tiles for one panel of output channels: the products at every point, and the way back."""
     numbers = min(PANEL, g.channels - panel * PANEL)
     vectors = -(-numbers // LANES)
     width = 4 * vectors * LANES
-    for i in range(count + SPARE):
-        rows[i], outs[i] = V + min(i, count - 1) * g.V_row, M + i * width
     points = (g.m + 2)**2
     b = g.weight + 4 * points * g.depth * panel * PANEL
     for p in range(points):
         # While the first two tiles read this point's filters, they fetch the next point's, each a half of every row.
+        # The last tile may be higher than what is left: there is room for as many rows more.
         i, ahead, once = 0, g.depth * width, 4 * FETCHED * LANES
         while i < count:
             high = tall(count - i, vectors)
-            tiles(1, high, vectors, rows.ctypes.data + 8 * i, 0, p * g.V_plane, 1, g.depth, b + p * g.depth * width,
-                  nothing.ctypes.data, 0, 0, outs.ctypes.data + 8 * i, p * g.M_plane, LANES, 0, 0, 0, 0, ahead, 0, 0)
+            together = 1 if vectors == WIDE else -(-count // high)
+            product(together, high, vectors, V + p * g.V_plane + i * g.V_row, g.V_row, g.depth, b + p * g.depth * width,
+                    M + p * g.M_plane + i * width, width, ahead)
             ahead = ahead + once if i == 0 else 0
-            i += high
+            i += together * high
     for i in range(count):
         if not from_points(g, first + i, table, gates, M + i * width, g.M_plane, panel * PANEL, numbers):
             poke(g.finite, 0)
@@ -179,8 +199,7 @@ def convolve_tiles(number, job):
     """
     g = opened(job)
     points, panels = (g.m + 2)**2, -(-g.channels // PANEL)
-    rows, outs = np.empty(g.tiles + SPARE, np.int64), np.empty(g.tiles + SPARE, np.int64)
-    nothing, table, gates = np.full(SPARE, g.zeros), np.empty(points, np.int64), np.empty(points, np.int64)
+    table, gates = np.empty(points, np.int64), np.empty(points, np.int64)
     shares = panels if g.V else 1
     M = g.scratch + number * g.size
     own = M + points * g.M_plane
@@ -191,12 +210,12 @@ def convolve_tiles(number, job):
             break
         first, count = g.first + begin, min(g.tiles, g.total - begin)
         if g.V:
-            multiply(g, first, count, g.V + begin * g.V_row, M, rows, outs, nothing, table, gates, panel)
+            multiply(g, first, count, g.V + begin * g.V_row, M, table, gates, panel)
         else:
             for i in range(count):
                 to_points(g, first + i, table, own + i * g.V_row, g.V_plane)
             for panel in range(panels):
-                multiply(g, first, count, own, M, rows, outs, nothing, table, gates, panel)
+                multiply(g, first, count, own, M, table, gates, panel)
 
 
 @worker(Tiling)
@@ -310,7 +329,8 @@ def convolve(image, weight, packed, top, left, OH, OW, dilation, m, bias=None, r
     if pooled:
         OH, OW = OH // 2, OW // 2
     y, nothing, waste = images(N, channels, OH, OW), zeros(max(C, channels) + PANEL), floats(channels + PANEL)
-    size, V = points * (M_plane + V_plane * own), None if own else floats(points * V_plane // 4)
+    size = points * M_plane + (points * V_plane + 4 * SPARE * C) * own
+    V = None if own else floats(points * V_plane // 4 + SPARE * C)
     scratch, finite, spoilt = floats(workers * size // 4), verdict(), np.zeros(total, np.int64)
     bias = None if bias is None else np.ascontiguousarray(bias)
     beside = gate if added is None else added
