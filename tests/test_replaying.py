@@ -289,10 +289,10 @@ session = nailorch.compile(models.VGG11_BN(num_classes=5, width=16, hidden=32), 
 expected = [session(x) for _ in range(4)][-1]
 begun, forked, call = threading.Event(), threading.Event(), replaying.Replay.__call__
 
-def slow(self, arrays):
+def slow(self, *args):
     begun.set()
     forked.wait(10)
-    return call(self, arrays)
+    return call(self, *args)
 
 replaying.Replay.__call__ = slow
 found = []

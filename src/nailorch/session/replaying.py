@@ -12,8 +12,10 @@ differs, where a batch is large, or while another thread uses the recording, the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ['Replay', 'Replays']
 
+Result = TypeVar('Result')
+Settings = Callable[[], AbstractContextManager[None]]
 LIMIT = 64 << 20  # bytes of results and scratch; with more of them to compute, Python's share is small
 AFTER = 2  # runs, before one is written down
 
@@ -91,16 +95,37 @@ class Replay:
             self.recording.fill(copy, array)
         self.recording.begin()
 
-    def __call__(self, arrays: Sequence[Array]) -> Found | None:
-        """Return the outputs for other inputs, as arrays of their own; None where kernels alone do not find them."""
+    def __call__(self, arrays: Sequence[Array], settings: Settings) -> Found | None:
+        """Return the outputs for other inputs, as arrays of their own; None where kernels alone do not find them.
+
+        The session's settings are in force where steps are called.
+        """
         self.fill(arrays)
         for part in self.stretches:
-            self.recording.run_again(part.first, part.last)
-            if not self.recording.is_good():
+            if not self.run(part, settings):
                 return None
-            if not part.alone:
-                copy_all(part.call(), part.outputs)
         return {id: y.copy(order='K') for id, y in self.outputs.items()}
+
+
+    def run(self, part: Part, settings: Settings) -> bool:
+        """Run a part again; return whether all results so far are to be used."""
+        self.recording.run_again(part.first, part.last)
+        if not self.recording.is_good():
+            return False
+        if not part.alone:
+            with settings():
+                copy_all(part.call(), part.outputs)
+        return True
+
+    def timed(self, arrays: Sequence[Array], settings: Settings) -> list[float]:
+        """Return how many seconds each step takes."""
+        self.fill(arrays)
+        seconds = list[float]()
+        for part in self.parts:
+            start = time.perf_counter()
+            self.run(part, settings)
+            seconds.append(time.perf_counter() - start)
+        return seconds
 
 
 class Replays:
@@ -118,8 +143,8 @@ class Replays:
     def bytes(self) -> int:
         return sum(replay.recording.bytes for replay in list(self.idle))
 
-    def run(self, weights: Weighted, arrays: Sequence[Array]) -> Found | None:
-        """Return the outputs, or None where the plan has to run."""
+    def use(self, weights: Weighted, run: Callable[[Replay], Result]) -> Result | None:
+        """Return what is made of the recording; None where there is none for these weights, or somebody has it."""
         try:
             replay = self.idle.pop()
         except IndexError:
@@ -127,7 +152,7 @@ class Replays:
         if replay.weights is not weights or not replay.recording.fits():
             return None
         try:
-            return replay(arrays)
+            return run(replay)
         finally:
             self.idle.append(replay)
 

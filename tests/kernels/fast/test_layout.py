@@ -10,7 +10,8 @@ pytest.importorskip('numba')
 from nailorch.kernels.fast.layout import channels_last, copied, like
 
 
-@pytest.mark.parametrize('shape', [(1, 1, 1, 1), (2, 3, 5, 7), (2, 17, 3, 16), (3, 16, 1, 1), (1, 33, 20, 14)])
+@pytest.mark.parametrize('shape', [(1, 1, 1, 1), (2, 3, 5, 7), (2, 17, 3, 16), (3, 16, 1, 1), (1, 33, 20, 14),
+                                   (2, 3, 20, 31)])
 @pytest.mark.parametrize('view', ['whole', 'flipped images', 'some rows', 'every second column', 'one pixel repeated'])
 def test_copied_has_the_same_numbers_with_channels_side_by_side(shape, view):
     x = np.random.default_rng(7).standard_normal(shape).astype(np.float32)

@@ -394,6 +394,9 @@ class Interpreter:
     def transpose(self, rows):
         return list(np.array(rows).T)
 
+    def shuffle(self, a, b, order):
+        return np.concatenate([a, b])[order]
+
     def finite(self, a):
         return int(np.isfinite(a).all())
 

@@ -20,6 +20,7 @@ from nailorch.kernels.fast.tiles import turn
 from nailorch.kernels.fast.vectors import save, sweep
 
 FEW = 16  # squares to a piece of work
+COLOURS = 3  # planes of a picture, which have a kernel of their own
 SMALL = 1 << 16  # numbers that one thread has turned before two would have begun
 
 
@@ -38,6 +39,26 @@ class Turning(NamedTuple):
     each: int  # parts of a matrix to a piece of work
 
 
+@kernel
+def weave(m, source, source_row, out, count):
+    """Lay the numbers of COLOURS rows side by side, `count` of each: a square would be almost empty."""
+    def woven(load, store):
+        def step(i):
+            rows = [load(source + c * source_row + SIZE * i) for c in range(COLOURS)]
+            for k in range(COLOURS):
+                places = [divmod(k * LANES + lane, COLOURS) for lane in range(LANES)]  # number, row
+                mixed = m.shuffle(rows[0], rows[1], [number + LANES * (row == 1) for number, row in places])
+                mixed = m.shuffle(mixed, rows[2], [
+                    LANES + number if row == 2 else lane for lane, (number, row) in enumerate(places)])
+                store(out + SIZE * (COLOURS * i + k), mixed, k)
+        return step
+
+    whole, rest = count // LANES, count % LANES
+    m.loop(whole, woven(m.load, lambda at, x, k: m.store(at, x)))
+    last = woven(lambda at: m.load_part(at, rest), lambda at, x, k: m.store_part(at, x, rest * COLOURS - k * LANES))
+    m.loop((rest + LANES - 1) // LANES, lambda i: last(whole + i))
+
+
 @worker(Turning)
 def turn_matrices(_, job):
     """Take pieces of work, parts of LANES rows by some columns of a matrix."""
@@ -53,6 +74,10 @@ def turn_matrices(_, job):
             n, column, row = work // (pieces * blocks), work // blocks % pieces * FEW * LANES, work % blocks * LANES
             rows, columns = min(LANES, g.rows - row), min(FEW * LANES, g.columns - column)
             squares, rest = columns // LANES, columns % LANES
+            if g.rows == COLOURS and g.out_row == 4 * COLOURS:
+                weave(g.source + n * g.source_n + 4 * column, g.source_row, g.out + n * g.out_n + column * g.out_row,
+                      columns)
+                continue
             for i in range(LANES):
                 sources[i] = g.source + n * g.source_n + (row + min(i, rows - 1)) * g.source_row + 4 * column
                 outs[i] = g.out + n * g.out_n + (column + i) * g.out_row + 4 * row
