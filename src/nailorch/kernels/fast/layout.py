@@ -21,6 +21,7 @@ from nailorch.kernels.fast.vectors import save, sweep
 
 FEW = 16  # squares to a piece of work
 COLOURS = 3  # planes of a picture, which have a kernel of their own
+AHEAD = 1 << 11  # bytes
 SMALL = 1 << 16  # numbers that one thread has turned before two would have begun
 
 
@@ -41,9 +42,15 @@ class Turning(NamedTuple):
 
 @kernel
 def weave(m, source, source_row, out, count):
-    """Lay the numbers of COLOURS rows side by side, `count` of each: a square would be almost empty."""
+    """Lay the numbers of COLOURS rows side by side, `count` of each: a square would be almost empty.
+
+    A picture often comes from memory: what lies AHEAD is asked for, in rows and in out.
+    """
     def woven(load, store):
         def step(i):
+            for c in range(COLOURS):
+                m.prefetch(source + c * source_row + SIZE * i + AHEAD)
+                m.prefetch(out + SIZE * (COLOURS * i + c) + COLOURS * AHEAD)
             rows = [load(source + c * source_row + SIZE * i) for c in range(COLOURS)]
             for k in range(COLOURS):
                 places = [divmod(k * LANES + lane, COLOURS) for lane in range(LANES)]  # number, row
