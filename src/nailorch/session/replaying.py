@@ -1,7 +1,7 @@
 """A plan's run, written down: for small batches, where Python between the kernels takes a good part of the time.
 
-When a plan has run a few times with the same weights and as many threads, it runs once more in memory of its own, and
-what it tells the kernels is noted (kernels/fast/recording.py says how that can be right). From then on a call copies
+When a plan has run twice with the same weights and as many threads, it runs once more in memory of its own, and what it
+tells the kernels is noted (kernels/fast/recording.py says how that can be right). From then on a call copies
 its inputs there, has all jobs run again, and copies the results out. Steps that are more than jobs, a user's Function
 for one, are called between them as ever, and what they return is copied to where it lay when it was noted.
 
@@ -80,10 +80,18 @@ class Replay:
         others = [other_numbers(x) for x in self.inputs.values()]
         self.recording.spoil()
         self.fill(others)
+        try:
+            with np.errstate(all='ignore'):
+                return self.agrees()
+        except Exception:  # a user's Function, which does not take these numbers
+            return False
+
+    def agrees(self) -> bool:
         for part in self.parts:
             expected = part.call()
             if not part.alone:
-                copy_all(expected, part.outputs)
+                if not copy_all(expected, part.outputs):
+                    return False
                 continue
             self.recording.run_again(part.first, part.last)
             if any(bits(y) != bits(out) for y, out in zip(expected, part.outputs, strict=True)):
@@ -112,10 +120,10 @@ class Replay:
         self.recording.run_again(part.first, part.last)
         if not self.recording.is_good():
             return False
-        if not part.alone:
-            with settings():
-                copy_all(part.call(), part.outputs)
-        return True
+        if part.alone:
+            return True
+        with settings():
+            return copy_all(part.call(), part.outputs)
 
     def timed(self, arrays: Sequence[Array], settings: Settings) -> list[float]:
         """Return how many seconds each step takes."""
@@ -172,11 +180,10 @@ class Replays:
             return
         try:
             replay = Replay(recording, plan, weights, inputs, outputs)
-            with np.errstate(all='ignore'):
-                if recording.jobs and replay.is_right():
-                    self.idle.append(replay)
         except MemoryError:
-            pass
+            return
+        if recording.jobs and replay.is_right():
+            self.idle.append(replay)
 
 
 def joined(parts: Sequence[Part]) -> list[Part]:
@@ -191,9 +198,13 @@ def joined(parts: Sequence[Part]) -> list[Part]:
     return stretches
 
 
-def copy_all(arrays: Sequence[Array], places: Sequence[Array]) -> None:
+def copy_all(arrays: Sequence[Array], places: Sequence[Array]) -> bool:
+    """Copy results to where they are looked for, if they have the same shapes and types as then."""
+    if [(y.shape, y.dtype) for y in arrays] != [(place.shape, place.dtype) for place in places]:
+        return False
     for array, place in zip(arrays, places, strict=True):
         np.copyto(place, array)
+    return True
 
 
 def bits(array: Array) -> bytes:
@@ -201,7 +212,7 @@ def bits(array: Array) -> bytes:
 
 
 def other_numbers(x: Array) -> Array:
-    """Return x's finite numbers in another order: what follows can take them. Of a single number, some around it."""
+    """Return x's finite numbers in another order, of a single one some below it: most of what follows takes them."""
     rng = np.random.default_rng(0)
     mixed = rng.permutation(x.ravel()).reshape(x.shape)
     if x.dtype.kind != 'f':

@@ -16,7 +16,7 @@ from nailorch.core import as_array
 from nailorch.graph import Graph, resolve, trace
 from nailorch.messages import message
 from nailorch.session.fusion import Fusion
-from nailorch.session.replaying import AFTER, Replays
+from nailorch.session.replaying import AFTER, LIMIT, Replays
 from nailorch.session.steps import Bottleneck, Convolution, Weights
 from nailorch.session.tables import Profile, ProfileRow, plan_table
 from nailorch.shapes import Array, at_least
@@ -48,6 +48,8 @@ def compile(model: Any, *examples: Any) -> Session:
     graph = trace(model, *examples)
     session = Session(graph)
     session(*examples)  # now kernels are compiled, weights are packed, and the plan can be shown
+    if session.plans[session.latest].peak <= LIMIT:
+        session(*examples)  # and what is small is written down
     return session
 
 

@@ -121,6 +121,8 @@ class Recording:
 
     def own(self, other: Array) -> Array:
         """Return a copy in the arena, in the same memory order."""
+        if other.dtype.hasobject:
+            raise Full('Python objects are no numbers')
         with self.listening():
             raw = octets(other.nbytes)
         copy = np.ndarray(other.shape, other.dtype, raw, strides=np.empty_like(other).strides)
