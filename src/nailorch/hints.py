@@ -35,7 +35,7 @@ LAYERS = {
 FUNCTIONS = {
     'max_pool2d': 'F.pooling', 'avg_pool2d': 'F.average_pooling', 'conv_transpose2d': 'F.deconv2d',
     'adaptive_avg_pool2d': 'F.adaptive_average_pooling', 'adaptive_max_pool2d': 'F.adaptive_max_pooling',
-    'cross_entropy': 'F.softmax_cross_entropy', 'mse_loss': 'F.mean_squared_error', 'cat': 'F.concatenate',
+    'cross_entropy': 'F.softmax_cross_entropy', 'mse_loss': 'F.mean_squared_error', 'cat': 'F.concat',
     'binary_cross_entropy_with_logits': 'F.sigmoid_cross_entropy', 'embedding': 'F.embed_id', 'unfold': 'F.im2col',
     'fold': 'F.col2im', 'permute': 'F.transpose', 'view': 'F.reshape', 'unsqueeze': 'F.expand_dims',
 }

@@ -118,13 +118,19 @@ def test_evaluate_reads_weights_of_both_formats(program, monkeypatch, trained, p
     (['x.npz', '--model', 'lenett'], 2, "did you mean 'lenet'?"),
     (['x.npz', '--model', 'lenet'], 1, 'x.npz: '),
     (['x.safetensors', '--model', 'lenet'], 1, 'x.safetensors: '),
-    (['nothing'], 1, "nothing in runs is called 'nothing'"),
+    (['nothing'], 1, 'no runs in runs yet; nailorch demo makes one'),
 ])
 def test_evaluate_names_what_is_missing(complaint, monkeypatch, tmp_path, arguments, code, expected):
     monkeypatch.chdir(tmp_path)
     given, line = complaint('evaluate', *arguments)
     assert given == code
     assert expected in line
+
+
+def test_what_is_no_run_at_all_names_the_runs(complaint, root, trained):
+    code, line = complaint('evaluate', '????', '--root', root)
+    assert code == 1
+    assert f"nothing in {root} is called '????'; there are {trained.name}" in line
 
 
 def test_the_nearest_run_is_suggested(complaint, root, trained):
@@ -341,7 +347,7 @@ def test_summary_of_a_run(program, complaint, root, trained):
 def test_what_is_no_run_and_no_model_names_both(complaint, root):
     code, line = complaint('summary', 'qqqq', '--root', root)
     assert code == 1
-    assert 'nothing in' in line and 'Models: mlp, ' in line
+    assert "'qqqq' is no model (mlp, mnistnet, " in line and 'nothing in' in line
 
 
 def test_summary_of_an_onnx_file_with_two_inputs(program, tmp_path):

@@ -73,7 +73,7 @@ def test_a_file_that_differs_replaces_no_older_one(complaint, tmp_path, monkeypa
 
 @pytest.mark.parametrize(('arguments', 'expected', 'code'), [
     (['lenit', 'net.onnx'], "no model 'lenit': did you mean lenet?", 2),
-    (['nothing-like-it', 'net.onnx'], 'nothing in', 1),
+    (['nothing-like-it', 'net.onnx'], "'nothing-like-it' is no model (mlp, ", 1),
     (['net.npz', 'net.onnx'], 'whose weights are these? Give --model', 2),
     (['net.npz', 'net.onnx', '--model', 'lenit'], 'did you mean lenet?', 2),
     (['net.npz', 'net.onnx', '--model', 'lenet'], 'net.npz', 1),

@@ -102,6 +102,12 @@ def test_data_of_the_script_says_what_the_cells_say(name):
             assert reads == [(read.array, read.index) for term in stage.terms for read in term.reads]
 
 
+def test_a_cell_without_terms_is_told_in_words():
+    page = explain('pooling', [[1, 2], [3, 4]], 2, of='x').to_html()
+    assert page.count('no window chose this pixel') >= 3 and '没有窗口选中这个像素' in page
+    assert '0 = 0' not in page
+
+
 def test_long_sum_is_written_with_all_its_terms():
     told = explain('conv2d', np.ones((5, 5)), np.arange(25).reshape(5, 5) - 12)
     ((_, before, terms, after),) = json.loads(Reader(told.to_html()).inside['script'][0])['cells'][0]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from nailorch.config import using_config
 from nailorch.formats.images import read_image
 
 
@@ -180,3 +181,12 @@ def test_read_image_starts_no_program(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r'cat\.png.*EPS: no pixels'):
         read_image(path)
     assert not (tmp_path / 'ran').exists()
+
+
+def test_a_picture_that_is_cut_short_says_so_in_both_languages(tmp_path):
+    path = tmp_path / 'cut.jpg'
+    Image.effect_noise((200, 200), 50).save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+    for lang, said in ('en', 'it is cut short'), ('zh', '文件不完整'):
+        with using_config('lang', lang), pytest.raises(ValueError, match=said):
+            read_image(path)

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from nailorch.config import using_config
 from nailorch.formats.files import BrokenFile
 from nailorch.formats.pth import read_pth
 from nailorch.formats.weights import read_weights
@@ -165,6 +166,8 @@ def test_tuples_of_tuples_of_tuples_are_not_shown(place, says, tmp_path):
     pickles[place] = LAUGHS
     (tmp_path / 'bad.pth').write_bytes(b''.join(pickles))
     with pytest.raises(BrokenFile, match=says):
+        read_weights(tmp_path / 'bad.pth')
+    with using_config('lang', 'zh'), pytest.raises(BrokenFile, match=r'不是完整的 PyTorch 权重文件：(版本|存储区)'):
         read_weights(tmp_path / 'bad.pth')
 
 

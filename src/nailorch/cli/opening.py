@@ -64,15 +64,22 @@ def open_model(options: argparse.Namespace) -> Opened:
     return open_weights(path, options) if path.suffix in WEIGHTS else open_run(options)
 
 
+class Misspelt(RunError):
+    """There is no such run, but one of a name that is near."""
+
+
 def find_run(name: str, root: str) -> Run:
     """Return the run of this name, as `Run.find`; where there is none, the error gives the nearest name."""
     try:
         return Run.find(name, root)
     except RunError as error:
-        near = difflib.get_close_matches(name, ['latest', *(run.name for run in list_runs(root))], 1, 0.4)
+        runs = [run.name for run in list_runs(root)]
+        if not runs:
+            raise RunError(text('runs.none', root=root)) from error
+        near = difflib.get_close_matches(name, ['latest', *runs], 1, 0.4)
         if not near:
             raise
-        raise RunError(text('opening.unknown', name=name, root=root, near=near[0])) from error
+        raise Misspelt(text('opening.unknown', name=name, root=root, near=near[0])) from error
 
 
 def open_run(options: argparse.Namespace) -> Opened:
@@ -104,7 +111,9 @@ def open_named(options: argparse.Namespace) -> Opened:
         if near := difflib.get_close_matches(options.what, names, 1):
             remedy = text('usage.meant', near=near[0])
             raise UsageError(text('usage.model', name=options.what, remedy=remedy)) from error
-        raise RunError(text('opening.neither', error=error, names=', '.join(names))) from error
+        if isinstance(error, Misspelt):
+            raise
+        raise RunError(text('opening.neither', name=options.what, error=error, names=', '.join(names))) from error
 
 
 def open_weights(path: Path, options: argparse.Namespace) -> Opened:

@@ -201,7 +201,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         'no run in {root} is called {name!r}: did you mean {near}?',
         '{root} 里没有名为 {name!r} 的运行：是不是想写 {near}？',
     ),
-    'opening.neither': ('{error}. Models: {names}', '{error}。模型有 {names}'),
+    'opening.neither': ('{name!r} is no model ({names}); {error}', '{name!r} 不是模型（{names}）；{error}'),
     'opening.untrained': (
         'the run {run} has no weights yet, since its first epoch is not over. Go on: nailorch train --resume {run}',
         '运行 {run} 还没有权重：第一轮尚未结束。继续训练：nailorch train --resume {run}',

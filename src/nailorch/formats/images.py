@@ -36,7 +36,7 @@ def read_image(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> Any:
     try:
         with Image.open(path) as image:
             if image.format in PROGRAMS:
-                raise ValueError(f'{image.format}: no pixels, but a program that draws them')
+                raise ValueError(message('image.program', kind=image.format))
             pixels = image.width * image.height
             if pixels <= max_pixels:
                 return to_rgb(ImageOps.exif_transpose(image))
@@ -45,8 +45,14 @@ def read_image(path: str | PathLike[str], max_pixels: int = MAX_PIXELS) -> Any:
     except UnidentifiedImageError as error:  # which says no more than that
         raise ValueError(message('image.unknown', path=path)) from error
     except Exception as error:  # a decoder may fail in any way on broken bytes
-        raise ValueError(message('image.unreadable', path=path, reason=error or type(error).__name__)) from error
+        raise ValueError(message('image.unreadable', path=path, reason=why(error))) from error
     raise ValueError(message('image.large', path=path, pixels=f'{pixels / 1e6:.1f}', limit=f'{max_pixels / 1e6:g}'))
+
+
+def why(error: Exception) -> str:
+    """Return what a decoder says, in the reader's language where it is the usual: the file is cut short."""
+    said = str(error) or type(error).__name__
+    return message('image.truncated', said=said) if 'truncated' in said.lower() else said
 
 
 def to_rgb(image: Any) -> Any:
@@ -56,10 +62,10 @@ def to_rgb(image: Any) -> Any:
     if image.mode.startswith('I'):  # convert() would clip everything above 255 to white
         grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 65535:
-            raise ValueError(f'mode {image.mode} with values from {grey.min()} to {grey.max()}, not 0 to 65535')
+            raise ValueError(message('image.values', mode=image.mode, low=grey.min(), high=grey.max()))
         image = Image.fromarray((grey // 257).astype(np.uint8))
     elif image.mode == 'F':
-        raise ValueError('mode F: pixels of floating point, whose range is unknown')
+        raise ValueError(message('image.floats'))
     if image.has_transparency_data:
         image = image.convert('RGBA')
         white = Image.new('RGBA', image.size, 'white')

@@ -72,19 +72,19 @@ def read_keras(path: str | os.PathLike[str]) -> dict[str, Array]:
             found = dict(leaves(pyfive.File(Counted(file, length)), '', set()))
         total = sum(check(name, leaf, length) for name, leaf in found.items())
         if total > length:
-            raise ValueError(f'a file of {length} bytes cannot hold {total} bytes of numbers')
+            raise ValueError(message('broken.bytes', length=length, total=total))
         return {name: numbers(leaf, file) for name, leaf in found.items()}
 
 
 def leaves(group: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield (path, description) of all arrays of a group and of the groups in it; each thing may stand in one place."""
     if path.count('/') > DEPTH:
-        raise ValueError(f'groups in groups, more than {DEPTH} deep')
+        raise ValueError(message('broken.deep', most=DEPTH))
     for name, target in group._links.items():
         if not isinstance(target, int):
-            raise ValueError(f'{path}{name} is a link to elsewhere')
+            raise ValueError(message('broken.link', name=f'{path}{name}'))
         if target in seen:
-            raise ValueError(f'{path}{name} stands in two places')
+            raise ValueError(message('broken.places', name=f'{path}{name}'))
         seen.add(target)
         inner = group.get_lazy_view(name)
         if hasattr(inner, '_links'):
@@ -97,12 +97,12 @@ def check(name: str, leaf: Any, length: int) -> int:
     """Return how many bytes an array takes; raise ValueError if it is no array of numbers that lies in the file."""
     shape, dtype = leaf.shape, leaf.dtype
     if not isinstance(dtype, np.dtype) or dtype.kind not in 'biuf' or dtype.itemsize > 8:
-        raise ValueError(f'{name} holds {dtype}, no numbers')
+        raise ValueError(message('broken.numbers', name=name, dtype=dtype))
     size = math.prod(shape) * dtype.itemsize
     if leaf.layout_class not in (CONTIGUOUS, COMPACT) or leaf.filter_pipeline:
-        raise ValueError(f'{name} is packed or in pieces; Keras writes arrays in one')
+        raise ValueError(message('broken.packed', name=name))
     if leaf.layout_class == CONTIGUOUS and size and not 0 <= leaf.data_offset <= length - size:
-        raise ValueError(f'{name}: {shape} of {dtype} reach beyond the end of the file')
+        raise ValueError(message('broken.beyond', name=name, shape=shape, dtype=dtype))
     return size
 
 

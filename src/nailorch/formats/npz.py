@@ -83,11 +83,11 @@ def load_npz(path: str | os.PathLike[str], choose: Callable[[Shapes], Iterable[s
 def check_entries(infos: list[zipfile.ZipInfo], names: int, length: int) -> None:
     """Raise ValueError unless each entry has a name of its own, and all unpack to few times the file's `length`."""
     if names < len(infos):
-        raise ValueError('two entries have one name')
+        raise ValueError(message('broken.twice'))
     if any(info.compress_type not in PACKINGS for info in infos):
-        raise ValueError('its entries are packed in an unusual way')
+        raise ValueError(message('broken.unusual'))
     if (size := sum(info.file_size for info in infos)) > TOGETHER * length + SMALL:
-        raise ValueError(f'a file of {length} bytes would unpack to {size}')
+        raise ValueError(message('broken.unpack', length=length, size=size))
 
 
 def check_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, length: int) -> tuple[int, ...]:
@@ -98,12 +98,13 @@ def check_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, length: int) -
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(start)
     if dtype.kind not in 'biuf':
-        raise ValueError(f'{info.filename} holds {dtype}, no numbers')
+        raise ValueError(message('broken.numbers', name=info.filename, dtype=dtype))
     size = start.tell() + math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or size != info.file_size:
-        raise ValueError(f'{info.filename}: {shape} of {dtype} are {size} bytes, there are {info.file_size}')
+        raise ValueError(message('broken.array', name=info.filename, shape=shape, dtype=dtype, size=size,
+                                 there=info.file_size))
     if info.compress_size > length:
-        raise ValueError(f'{info.filename}: {info.compress_size} bytes, in a file of {length}')
+        raise ValueError(message('broken.larger', name=info.filename, size=info.compress_size, length=length))
     return shape
 
 
@@ -112,5 +113,5 @@ def read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
     with archive.open(info) as entry:
         array = np.lib.format.read_array(entry, allow_pickle=False)
         if entry.read(1):
-            raise ValueError(f'{info.filename} goes on after its array')
+            raise ValueError(message('broken.goes_on', name=info.filename))
     return array

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['Order', 'read_bytes', 'widened']
@@ -23,10 +24,10 @@ def read_bytes(file: Any, size: int) -> Array:
     while at < size:
         count = file.readinto(view[at:at + CHUNK])
         if not count:
-            raise EOFError(f'{size} bytes are announced, {at} are there')
+            raise EOFError(message('broken.short', size=size, at=at))
         at += count
     if file.read(1) if isinstance(file, zipfile.ZipExtFile) else b'':  # at its end, the checksum is compared
-        raise ValueError('an entry goes on after its numbers')
+        raise ValueError(message('broken.after'))
     return buffer
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any, BinaryIO
 
+from nailorch.messages import message
+
 __all__ = ['Bounded', 'dictionary', 'unpickle']
 
 STEPS = 1 << 18  # opcodes, of which a tensor takes about 40: twice what ResNet152 and its Adam take, half a second
@@ -38,7 +40,7 @@ class Bounded:
     def read(self, count: int) -> bytes:
         left = max(self.end - self.tell(), 0)
         if not 0 <= count <= left:
-            raise EOFError(f'{count} bytes are announced, {left} are left')
+            raise EOFError(message('broken.left', count=count, left=left))
         return self.file.read(count)
 
     def readline(self) -> bytes:
@@ -59,11 +61,11 @@ def unpickle(file: Any, known: Callable[[str], Any], load: Callable[[Any], Any] 
     machine = Machine(known, load)
     for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if step == STEPS:
-            raise ValueError(f'its pickle takes more than {STEPS} steps')
+            raise ValueError(message('broken.steps', most=STEPS))
         if opcode.name == 'STOP':
             return machine.pop()
         machine.step(opcode.name, argument)
-    raise EOFError('its pickle has no end')
+    raise EOFError(message('broken.end'))
 
 
 class Machine:
@@ -99,7 +101,7 @@ class Machine:
         elif name in ('GLOBAL', 'STACK_GLOBAL', 'REDUCE', 'BINPERSID', 'BUILD'):
             self.construct(name, argument)
         elif name not in ('PROTO', 'FRAME'):
-            raise ValueError(f'its pickle holds the opcode {name}, which weights have no use for')
+            raise ValueError(message('broken.opcode', name=name))
 
     def collect(self, name: str) -> None:
         """Make or fill a list or a dictionary."""
@@ -115,7 +117,7 @@ class Machine:
         elif name in ('DICT', 'SETITEM', 'SETITEMS') and type(target) is dict:
             target.update(dictionary(zip(items[::2], items[1::2], strict=True)))
         else:
-            raise TypeError(f'its pickle fills a {type(target).__name__}')
+            raise TypeError(message('broken.fills', kind=type(target).__name__))
 
     def construct(self, name: str, argument: Any) -> None:
         """Find, call or load what a name stands for."""
@@ -131,17 +133,17 @@ class Machine:
         else:
             arguments, function = self.pop(), self.pop()
             if type(function) is not FunctionType or type(arguments) is not tuple:
-                raise TypeError(f'its pickle calls a {type(function).__name__}')
+                raise TypeError(message('broken.calls', kind=type(function).__name__))
             self.given += sum(len(each) for each in arguments if isinstance(each, str | bytes | list | tuple | dict))
             if self.given > STEPS:  # one list of a million things, copied a million times
-                raise ValueError(f'its pickle copies more than {STEPS} things')
+                raise ValueError(message('broken.copies', most=STEPS))
             self.stack.append(function(*arguments))
 
     def pop(self) -> Any:
         """Take the uppermost thing from the stack."""
         item = self.stack.pop()
         if item is MARK:
-            raise ValueError('its pickle takes a mark for a thing')
+            raise ValueError(message('broken.mark'))
         return item
 
     def since_mark(self) -> list[Any]:
@@ -160,5 +162,5 @@ def dictionary(items: Iterable[tuple[Any, Any]] = ()) -> dict[str | int, Any]:
 def key_of(key: Any) -> Any:
     """Return a key, if it can do no harm."""
     if type(key) is not str and not (type(key) is int and abs(key) < LARGEST):
-        raise TypeError(f'its pickle has a {type(key).__name__} for a key')
+        raise TypeError(message('broken.key', kind=type(key).__name__))
     return key

@@ -88,12 +88,12 @@ class Tensor:
     def __post_init__(self) -> None:
         numbers = self.offset, *self.shape, *self.strides
         if any(type(number) is not int or not 0 <= number < 1 << 48 for number in numbers):
-            raise ValueError('a tensor has a size that is none')
+            raise ValueError(message('broken.size'))
         if len(self.shape) != len(self.strides) or len(self.shape) > 32:
-            raise ValueError(f'a tensor has {len(self.shape)} axes and {len(self.strides)} strides')
+            raise ValueError(message('broken.strides', axes=len(self.shape), strides=len(self.strides)))
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         if self.size and last >= self.storage.size // self.dtype.size:
-            raise ValueError(f'a tensor of shape {self.shape} reaches beyond its storage of {self.storage.count}')
+            raise ValueError(message('broken.storage', shape=self.shape, count=self.storage.count))
 
     @property
     def size(self) -> int:
@@ -124,7 +124,7 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, Array]:
         found, order = read(file, length)
         tensors = state_dict(found)
         if sum(tensor.size * tensor.dtype.size for tensor in tensors.values()) > VIEWS * length + SMALL:
-            raise ValueError(f'its tensors would take more than {VIEWS} times the bytes of the file')
+            raise ValueError(message('broken.views', times=VIEWS))
         return {name: tensor.array(order) for name, tensor in tensors.items()}
 
 
@@ -133,14 +133,14 @@ def read_zip(file: BinaryIO, length: int) -> tuple[Any, Order]:
     archive = zipfile.ZipFile(file)
     entries = {info.filename: info for info in archive.infolist()}
     if len(entries) < len(archive.infolist()):
-        raise ValueError('two entries have one name')
+        raise ValueError(message('broken.twice'))
     if any(info.compress_type or info.flag_bits & 1 or info.file_size != info.compress_size
            for info in entries.values()) or sum(info.file_size for info in entries.values()) > length:
-        raise ValueError('its entries are packed, or larger than the file')
+        raise ValueError(message('broken.entries'))
     (pickled,) = (name for name in entries if name.endswith('/data.pkl') and name.count('/') == 1)
     folder = pickled.removesuffix('data.pkl')
     if entries[pickled].file_size > MAX_PICKLE:
-        raise ValueError(f'its pickle takes {entries[pickled].file_size} bytes')
+        raise ValueError(message('broken.pickle', size=entries[pickled].file_size))
     order = archive.read(f'{folder}byteorder') if f'{folder}byteorder' in entries else b'little'
     storages: dict[str, Storage] = {}
     data = archive.read(pickled)
@@ -148,7 +148,7 @@ def read_zip(file: BinaryIO, length: int) -> tuple[Any, Order]:
     for each in storages.values():
         info = entries[f'{folder}data/{each.key}']
         if info.file_size != each.size:
-            raise ValueError(f'the storage {each.key} takes {each.size} bytes, there are {info.file_size}')
+            raise ValueError(message('broken.storage_bytes', key=each.key, size=each.size, there=info.file_size))
         with archive.open(info) as entry:
             each.bytes = read_bytes(entry, each.size)
     orders: dict[bytes, Order] = {b'little': '<', b'big': '>'}
@@ -160,20 +160,20 @@ def read_legacy(file: BinaryIO, length: int) -> tuple[Any, Order]:
     storages: dict[str, Storage] = {}
     bounded = Bounded(file, length)
     if unpickle(bounded, known) != 0x1950a86a20f9469cfc6c:
-        raise ValueError('it does not begin as one')
+        raise ValueError(message('broken.begin'))
     version, system = unpickle(bounded, known), unpickle(bounded, known)
     if version != 1001 or type(system) is not dict:
-        raise ValueError('its version is not 1001')  # nor is it shown: it may be a tuple of tuples of tuples
+        raise ValueError(message('broken.version'))  # nor is it shown: it may be a tuple of tuples of tuples
     found = unpickle(bounded, known, lambda identity: storage(identity, storages))
     keys = unpickle(bounded, known)
     if type(keys) is not list or any(type(key) is not str for key in keys) or sorted(keys) != sorted(storages):
-        raise ValueError('its list of storages is not that of its tensors')
+        raise ValueError(message('broken.storages'))
     order: Order = '<' if system.get('little_endian', True) else '>'
     for key in keys:
         each = storages[key]
         count = int.from_bytes(bounded.read(8), 'little' if order == '<' else 'big')
         if count != each.count or each.size > length - file.tell():
-            raise ValueError(f'the storage {key} holds {each.count} numbers, there are {count}, or they are cut short')
+            raise ValueError(message('broken.storage_count', key=key, expected=each.count, count=count))
         each.bytes = read_bytes(file, each.size)
     return found, order
 
@@ -186,7 +186,7 @@ def state_dict(found: Any) -> dict[str, Tensor]:
         tensors = {str(name): value for name, value in found.items() if type(value) is Tensor}
         inside = [found[key] for key in INSIDE if type(found.get(key)) is dict]
         if max(map(len, tensors), default=0) > LONGEST_NAME:
-            raise ValueError('a tensor has a name that nobody gave it, so long is it')
+            raise ValueError(message('broken.name'))
         if tensors and not inside:
             return tensors
         found = inside[0] if inside else None
@@ -213,9 +213,9 @@ def storage(identity: Any, storages: dict[str, Storage]) -> Storage:
     """Return the storage of a persistent id: ('storage', type, key, device, count), in legacy files None as well."""
     kind, dtype, key, _, count, *view = identity
     if kind != 'storage' or type(dtype) is not Dtype or type(key) is not str or any(each is not None for each in view):
-        raise ValueError('its pickle asks for something that is no storage')
+        raise ValueError(message('broken.asks'))
     if type(count) is not int or not 0 <= count < 1 << 48:
-        raise ValueError('a storage has a size that is none')
+        raise ValueError(message('broken.storage_size'))
     return storages.setdefault(key, Storage(key, dtype, count))
 
 

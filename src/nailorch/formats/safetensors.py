@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from nailorch.formats.files import Bytes, broken, replace_file
 from nailorch.formats.numbers import read_bytes, widened
+from nailorch.messages import message
 
 __all__ = ['load_metadata', 'load_safetensors', 'read_safetensors', 'safetensors_parts', 'save_safetensors']
 
@@ -65,9 +66,9 @@ def load_safetensors(path: Path) -> dict[str, Array]:
                 raise TypeError(array.dtype.name)
         return arrays
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f'{path}: not a whole safetensors file ({error})') from None
+        raise ValueError(message('broken.safetensors', path=path, error=error)) from None
     except (TypeError, AttributeError) as error:
-        raise ValueError(f'{path}: its numbers are of a type that NumPy lacks ({error})') from None
+        raise ValueError(message('broken.type', path=path, error=error)) from None
 
 
 def read_safetensors(path: Path) -> dict[str, Array]:
@@ -103,4 +104,4 @@ def load_metadata(path: Path) -> dict[str, str]:
         with safe_open(path, framework='numpy') as file:
             return file.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f'{path}: not a whole safetensors file ({error})') from None
+        raise ValueError(message('broken.safetensors', path=path, error=error)) from None

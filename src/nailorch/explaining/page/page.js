@@ -39,7 +39,8 @@ function start(root) {
   }
 
   function show() {
-    const stages = data.cells[current], now = output.cells[current], bare = stages.length === 1 && !data.titles;
+    const stages = data.cells[current], now = output.cells[current];
+    const bare = stages.length === 1 && !data.titles && stages[0][3].includes('= ');  // a sum speaks for itself
     for (const cell of root.querySelectorAll('.read, .now')) cell.classList.remove('read', 'now', 'chosen', 'up', 'down', 'left', 'right');
     for (const cell of output.cells) {
       cell.setAttribute('aria-selected', cell === now);
@@ -107,7 +108,7 @@ function start(root) {
       } else button.textContent = text;
       formula.append(sign, button);
     }
-    const equals = after.lastIndexOf('= ') + 2;
+    const equals = after.includes('= ') ? after.lastIndexOf('= ') + 2 : 0;
     formula.append(after.slice(0, equals), element('span', last ? 'nx-result' : '', after.slice(equals)));
     item.append(element('span', 'nx-what', bare ? '' : say(title)), ' ', formula);
     return item;
