@@ -17,7 +17,7 @@ class Net(nailorch.Model):
     def __init__(self, closing=False):
         super().__init__()
         self.conv1 = L.Conv2d(4, 3, pad=1, in_channels=2)
-        self.bn = L.BatchNorm(4)
+        self.bn = L.BatchNorm()
         self.conv2 = L.Conv2d(5, 3, stride=2, in_channels=4)
         self.fc = L.Linear(3)
         self.closing = closing

@@ -75,7 +75,7 @@ def find_run(name: str, root: str) -> Run:
     except RunError as error:
         runs = [run.name for run in list_runs(root)]
         if not runs:
-            raise RunError(text('runs.none', root=root)) from error
+            raise RunError(text('opening.no_runs', name=name, root=root)) from error
         near = difflib.get_close_matches(name, ['latest', *runs], 1, 0.4)
         if not near:
             raise

@@ -201,6 +201,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         'no run in {root} is called {name!r}: did you mean {near}?',
         '{root} 里没有名为 {name!r} 的运行：是不是想写 {near}？',
     ),
+    'opening.no_runs': ('there is no run {name!r}: no runs in {root} yet; nailorch demo makes one',
+                        '没有名为 {name!r} 的运行：{root} 里还没有运行；nailorch demo 会生成一次'),
     'opening.neither': ('{name!r} is no model ({names}); {error}', '{name!r} 不是模型（{names}）；{error}'),
     'opening.untrained': (
         'the run {run} has no weights yet, since its first epoch is not over. Go on: nailorch train --resume {run}',
