@@ -12,6 +12,7 @@ from nailorch import kernels, models, optimizers, session
 from nailorch.bench.traced import Traced
 from nailorch.bench.workloads import Convolution, Dense, Network, Stack, Workload
 from nailorch.config import Config, no_grad, test_mode, using_config
+from nailorch.graph import trace
 from nailorch.shapes import Array, Window
 
 __all__ = ['COMPILED', 'Runner', 'modes', 'prepare']
@@ -91,11 +92,16 @@ def training(workload: Network) -> Runner:
         # Dropout differs from one to the other: it is off while they are compared.
         with using_config('train', isinstance(workload, Traced)):
             found = {'loss': np.array(step())}
-            found |= told(workload, [sample(parameter.grad.data) for parameter in net.params()])
+            found |= told(workload, [sample(parameter.grad.data) for parameter in as_used(net, x)])
             found['loss after the update'] = np.array(float(F.softmax_cross_entropy(net(x), t).data))
         return found
 
     return Runner(check, step)
+
+
+def as_used(net: Any, x: Array) -> list[Any]:
+    """Return the parameters in the order in which a network uses them: others build theirs from what it computes."""
+    return [value.source for value in trace(net, x).values if value.kind == 'parameter']
 
 
 def told(workload: Network, gradients: list[Array]) -> dict[str, Array]:
