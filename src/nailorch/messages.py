@@ -391,12 +391,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'broken.storage_size': ('a storage has a size that is none', '某个存储区的大小不是数'),
     'broken.pickle': ('its pickle takes {size} bytes', '其 pickle 有 {size} 字节'),
     'broken.storage_bytes': (
-        'the storage {key} takes {size} bytes, there are {there}',
-        '存储区 {key} 需要 {size} 字节，实际有 {there} 字节',
+        'the storage {name} takes {size} bytes, there are {there}',
+        '存储区 {name} 需要 {size} 字节，实际有 {there} 字节',
     ),
     'broken.storage_count': (
-        'the storage {key} holds {expected} numbers, there are {count}, or they are cut short',
-        '存储区 {key} 应有 {expected} 个数，实际有 {count} 个，或不完整',
+        'the storage {name} holds {expected} numbers, there are {count}, or they are cut short',
+        '存储区 {name} 应有 {expected} 个数，实际有 {count} 个，或不完整',
     ),
     'broken.unusual': ('its entries are packed in an unusual way', '其中条目的压缩方式不常见'),
     'broken.unpack': ('a file of {length} bytes would unpack to {size}', '{length} 字节的文件解压后会有 {size} 字节'),

@@ -148,7 +148,7 @@ def read_zip(file: BinaryIO, length: int) -> tuple[Any, Order]:
     for each in storages.values():
         info = entries[f'{folder}data/{each.key}']
         if info.file_size != each.size:
-            raise ValueError(message('broken.storage_bytes', key=each.key, size=each.size, there=info.file_size))
+            raise ValueError(message('broken.storage_bytes', name=each.key, size=each.size, there=info.file_size))
         with archive.open(info) as entry:
             each.bytes = read_bytes(entry, each.size)
     orders: dict[bytes, Order] = {b'little': '<', b'big': '>'}
@@ -173,7 +173,7 @@ def read_legacy(file: BinaryIO, length: int) -> tuple[Any, Order]:
         each = storages[key]
         count = int.from_bytes(bounded.read(8), 'little' if order == '<' else 'big')
         if count != each.count or each.size > length - file.tell():
-            raise ValueError(message('broken.storage_count', key=key, expected=each.count, count=count))
+            raise ValueError(message('broken.storage_count', name=key, expected=each.count, count=count))
         each.bytes = read_bytes(file, each.size)
     return found, order
 
