@@ -323,7 +323,7 @@ def test_show_in_json_holds_everything(program, trained):
 def test_summary_tells_layers_shapes_and_parameters(program):
     code, out, err = program('summary', 'mnistnet')
     assert (code, err) == (0, '')
-    assert '(1, 16, 28, 28)' in out
+    assert '(1, 16, 14, 14)' in out
     assert '206,922' in out
     assert program('summary', 'mnistnet', '--quiet') == (0, '206922\n', '')
 

@@ -103,9 +103,11 @@ def test_data_of_the_script_says_what_the_cells_say(name):
 
 
 def test_a_cell_without_terms_is_told_in_words():
-    page = explain('pooling', [[1, 2], [3, 4]], 2, of='x').to_html()
-    assert page.count('no window chose this pixel') >= 3 and '没有窗口选中这个像素' in page
-    assert '0 = 0' not in page
+    told = explain('pooling', [[1, 2], [3, 4]], 2, of='x')
+    for lang, words in ('en', 'no window chose this pixel'), ('zh', '没有窗口选中这个像素'):
+        page = told.to_html(lang)
+        assert page.count(words) >= 3
+        assert '0 = 0' not in page
 
 
 def test_long_sum_is_written_with_all_its_terms():
