@@ -27,7 +27,7 @@ from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
 from nailorch.kernels.fast.gemm import beside
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
-from nailorch.kernels.fast.memory import address, images, strides, zeros
+from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import rectified
 
@@ -51,13 +51,14 @@ def fetch(m, at, rows, row_step, pixels, step):
     m.loop(rows, lambda r: [m.prefetch(at + r * row_step + i * step) for i in range(pixels)] and None)
 
 
-def forward_kernel(places, window=0, stride=0):
+def forward_kernel(places, window=0, stride=0, lines=0):
     """Return the kernel of a run: blocks of `places` places, the first at place 0, the last one at `last`.
 
     A row of the table is a row of the window: where its first tap lies for place 0, in the source, and its weight. From
     tap to tap it is `apart` and `weight_step` bytes, from place to place `step` bytes. With `window` taps in a row and
-    a stride that are known here, apart = step / stride, and a number is loaded once for all places. If `large` is 1, it
-    asks for the `new` rows that the next row of places will see, from `ahead` on, and for the next row of out.
+    a stride that are known here, apart = step / stride, and a number is loaded once for all places. `lines` rows of the
+    table may be known too. If `large` is 1, it asks for the `new` rows that the next row of places will
+    see, from `ahead` on, and for the next row of out.
     """
     def run(m, table, rows, shift, taps, apart, weight_shift, weight_step, blocks, last, between, step, out, out_step,
             channels, bias, relu, gated, gate, added, large, ahead, new, row_step, out_ahead):
@@ -86,7 +87,10 @@ def forward_kernel(places, window=0, stride=0):
 
                 away, to, zero = shift + first * step + at, out + first * out_step + at, m.splat(0)
                 m.loop(large, prepare)
-                sums = m.loop(rows, row, *[load(bias + at)] * places)
+                sums = [load(bias + at)] * places
+                for r in range(lines):
+                    sums = row(r, *sums)
+                sums = sums if lines else m.loop(rows, row, *sums)
                 sums = m.loop(added, lambda _, *s: [x + load(to + i * out_step + gate) for i, x in enumerate(s)], *sums)
                 sums = rectified(m, relu, sums)
                 sums = m.loop(gated, lambda _, *s: [m.below(zero, load(to + i * out_step + gate), x, zero)
@@ -101,10 +105,9 @@ def forward_kernel(places, window=0, stride=0):
     return kernel(run)
 
 
-def gradient_kernel(places, window=0, stride=0):
+def gradient_kernel(places):
     """Return the kernel that adds up what a run says about the weights; its table has their sums in place of them."""
-    def run(m, table, rows, shift, taps, apart, weight_step, blocks, step, gy, gy_step, channels, large, ahead, new,
-            row_step, gy_ahead):
+    def run(m, table, rows, shift, taps, apart, weight_step, blocks, step, gy, gy_step, channels):
         def block(b):
             def vector(at, load, store):
                 away, to = shift + b * places * step + at, gy + b * places * gy_step + at
@@ -119,21 +122,8 @@ def gradient_kernel(places, window=0, stride=0):
                             total = m.fma(load(pixel + k * apart + i * step), g, total)
                         store(w + k * weight_step, total)
 
-                    if not window:
-                        m.loop(taps, tap)
-                        return
-                    totals = [load(w + k * weight_step) for k in range(window)]
-                    seen = [load(pixel + i * apart) for i in range((places - 1) * stride + window)]
-                    for i, g in enumerate(gs):
-                        totals = [m.fma(seen[i * stride + k], g, total) for k, total in enumerate(totals)]
-                    for k, total in enumerate(totals):
-                        store(w + k * weight_step, total)
+                    m.loop(taps, tap)
 
-                def prepare(_):
-                    fetch(m, ahead + away, new, row_step, places * max(stride, 1), apart if stride else step)
-                    fetch(m, to + gy_ahead, 1, 0, places, gy_step)
-
-                m.loop(large, prepare)
                 m.loop(rows, row)
 
             by_vectors(m, channels, vector)
@@ -143,11 +133,44 @@ def gradient_kernel(places, window=0, stride=0):
     return kernel(run)
 
 
+def window_gradient_kernel(places, window, stride, lines):
+    """Return the same for so many rows, whose sums stay in registers: vector by vector, each along the whole run."""
+    def run(m, table, shift, apart, weight_step, blocks, step, gy, gy_step, channels, large, ahead, new,
+            row_step, gy_ahead):
+        def vector(at, load, store):
+            def block(b, *totals):
+                away, to, sums = shift + b * places * step + at, gy + b * places * gy_step + at, list(totals)
+
+                def prepare(_):
+                    fetch(m, ahead + away, new, row_step, places * stride, apart)
+                    fetch(m, to + gy_ahead, 1, 0, places, gy_step)
+
+                m.loop(large, prepare)
+                gs = [load(to + i * gy_step) for i in range(places)]
+                for r in range(lines):
+                    pixel = m.word(table + r * 16) + away
+                    seen = [load(pixel + i * apart) for i in range((places - 1) * stride + window)]
+                    for i, g in enumerate(gs):
+                        for k in range(window):
+                            sums[r * window + k] = m.fma(seen[i * stride + k], g, sums[r * window + k])
+                return sums
+
+            cells = [m.word(table + r * 16 + 8) + at + k * weight_step for r in range(lines) for k in range(window)]
+            for cell, total in zip(cells, m.loop(blocks, block, *map(load, cells)), strict=True):
+                store(cell, total)
+
+        by_vectors(m, channels, vector)
+
+    return kernel(run)
+
+
 KNOWN = (PLACES, 1, 1), (PLACES, 2, 1), (PLACES, 3, 1), (PLACES, 3, 2)
-forward_edge, forward_any, forward_1, forward_2, forward_3, forward_3_2 = (
-    forward_kernel(*which) for which in ((1,), (PLACES,), *KNOWN))
-gradient_edge, gradient_any, gradient_3, gradient_3_2 = (
-    gradient_kernel(*which) for which in ((1,), (PLACES,), *KNOWN[2:]))
+EDGE = 1, 1, 1, 9  # a single place of a 3x3 window: its table has a row for each pixel
+forward_edge, forward_edge_9, forward_any, forward_1, forward_2, forward_3, forward_3_2 = (
+    forward_kernel(*which) for which in ((1,), EDGE, (PLACES,), *KNOWN))
+gradient_edge, gradient_any = gradient_kernel(1), gradient_kernel(PLACES)
+gradient_edge_9, gradient_3, gradient_3_2 = (
+    window_gradient_kernel(*which) for which in (EDGE, (*KNOWN[2], 3), (*KNOWN[3], 3)))
 
 
 class Axis(NamedTuple):
@@ -247,8 +270,13 @@ def compute_row(g, table, rows, cells, out, channels, bias):
         while ow < count:
             x, to, weight = first + ow * g.step_w, out + turn * g.out_w + ow * out_step, 4 * tap * g.channels
             if ow != low or high - low < PLACES:
-                forward_edge(around, look_around(g, table, rows, x, tap, taps, cells), 0, 1, 0, 0, 0, 1, 0, 1, 0, to, 0,
-                             channels, bias, g.relu, g.gated, g.gate, g.added, 0, 0, 0, 0, 0)
+                pixels = look_around(g, table, rows, x, tap, taps, cells)
+                if pixels == 9:
+                    forward_edge_9(around, 9, 0, 1, 0, 0, 0, 1, 0, 1, 0, to, 0, channels, bias, g.relu, g.gated, g.gate,
+                                   g.added, 0, 0, 0, 0, 0)
+                else:
+                    forward_edge(around, pixels, 0, 1, 0, 0, 0, 1, 0, 1, 0, to, 0, channels, bias, g.relu, g.gated,
+                                 g.gate, g.added, 0, 0, 0, 0, 0)
                 ow += 1
                 continue
             run, shift = high - low, x * g.source_w
@@ -288,19 +316,21 @@ def add_row(g, table, rows, cells, gy, channels):
         x, to = first + ow * g.step_w, gy + ow * g.out_w
         blocks, shift = (high - ow) // PLACES, x * g.source_w
         if ow < low or blocks <= 0:
-            gradient_edge(around, look_around(g, table, rows, x, 0, taps, cells), 0, 1, 0, 0, 1, 0, to, 0, channels, 0,
-                          0, 0, 0, 0)
+            pixels = look_around(g, table, rows, x, 0, taps, cells)
+            if pixels == 9:
+                gradient_edge_9(around, 0, 0, 0, 1, 0, to, 0, channels, 0, 0, 0, 0, 0)
+            else:
+                gradient_edge(around, pixels, 0, 1, 0, 0, 1, 0, to, 0, channels)
             ow += 1
             continue
-        if taps == 3 and apart == step:
-            gradient_3(lines, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, g.large, ahead,
-                       g.step_h, g.source_h, g.out_h)
-        elif taps == 3 and 2 * apart == step:
-            gradient_3_2(lines, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, g.large, ahead,
-                         g.step_h, g.source_h, g.out_h)
+        if rows == 3 and taps == 3 and apart == step:
+            gradient_3(lines, shift, apart, onward, blocks, step, to, g.out_w, channels, g.large, ahead, g.step_h,
+                       g.source_h, g.out_h)
+        elif rows == 3 and taps == 3 and 2 * apart == step:
+            gradient_3_2(lines, shift, apart, onward, blocks, step, to, g.out_w, channels, g.large, ahead, g.step_h,
+                         g.source_h, g.out_h)
         else:
-            gradient_any(lines, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels, g.large, ahead,
-                         g.step_h, g.source_h, g.out_h)
+            gradient_any(lines, rows, shift, taps, apart, onward, blocks, step, to, g.out_w, channels)
         ow += blocks * PLACES
 
 
@@ -371,8 +401,11 @@ def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, 
 
 
 def side_by_side(weight):
-    """Return the weights as (KH * KW, channels)."""
-    return np.ascontiguousarray(weight.reshape(len(weight), -1).T)
+    """Return the weights as (KH * KW, channels), vectors in lines of memory."""
+    columns = weight.reshape(len(weight), -1).T
+    packed = floats(columns.size).reshape(columns.shape)
+    packed[...] = columns
+    return packed
 
 
 def conv2d(image, weight, bias, window, relu=0, added=None):
