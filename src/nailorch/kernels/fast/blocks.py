@@ -17,14 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import packs, threads
-from nailorch.kernels.fast.emit import kernel, take
+from nailorch.kernels.fast.emit import take
 from nailorch.kernels.fast.gemm import forward_panels, start
 from nailorch.kernels.fast.jit import opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, images, strides
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE
-from nailorch.kernels.fast.vectors import load, store, sweep
+from nailorch.kernels.fast.vectors import copy_pieces
 
 ROWS = 8  # of pixels, to a piece of work
 GAIN = 0.8  # of the multiplications: with fewer saved, the blocks' copy would cost more
@@ -68,16 +68,6 @@ def spread(weight, window, sides):
         for j, dx, kw in across:
             wide[i, j, :, :, dy - rows[0], dx - columns[0]] = weight[:, :, kh, kw].T
     return wide.reshape(BH * BW * C, OC, len(rows), len(columns))
-
-
-@kernel
-def copy_pieces(m, source, source_step, out, out_step, count, numbers):
-    """Copy so many pieces of memory, of so many numbers each."""
-    def piece(k):
-        at, to = source + k * source_step, out + k * out_step
-        sweep(m, numbers, lambda i, part: store(m, to + 4 * i, load(m, at + 4 * i, part), part))
-
-    m.loop(count, piece)
 
 
 class Blocks(NamedTuple):

@@ -25,6 +25,7 @@ from nailorch.kernels.fast.layout import channels_last, clear, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
+from nailorch.kernels.fast.vectors import copy_pieces
 
 PLACES, MOST = 96, 384  # rows of the left matrix to a piece of work (their stretches stay in the second cache)
 DEPTH = 512  # and so many columns of it at a time
@@ -252,6 +253,9 @@ class Packing(NamedTuple):
 @jit
 def pack_block(g, source, depth, numbers, to, row, plane, tables):
     """Pack LANES output channels, of which `numbers` are real: rows `row` bytes apart, cells `plane`."""
+    if g.cells == 1 and g.channel_step == 4:  # channels lie side by side already
+        copy_pieces(source, g.depth_step, to, row, depth, numbers)
+        return
     source_rows, out_rows, out_steps = tables[0], tables[1], tables[2]
     waste = tables[3].ctypes.data
     for i in range(LANES):

@@ -45,16 +45,20 @@ TOGETHER_2, TOGETHER_4, TOGETHER_8 = (TOGETHER.get(depth, 1) for depth in (2, 4,
 
 
 @kernel
-def copy_line(m, source, step, count, out, part, ahead):
-    """Copy `count` vectors, `step` bytes apart, next to each other; `part` numbers of each are real, the others 0.
+def copy_line(m, source, step, before, count, after, out, part, ahead):
+    """Copy `count` vectors, `step` bytes apart, next to each other, zeros before and after.
 
-    What lies `ahead` bytes further on is asked for.
+    `part` numbers of each are real, the others 0. What lies `ahead` bytes further on is asked for.
     """
     def vector(i):
         m.prefetch(source + i * step + ahead)
-        m.store(out + i * SIZE, m.load_part(source + i * step, part))
+        m.store(first + i * SIZE, m.load_part(source + i * step, part))
 
+    first, zero = out + before * SIZE, m.splat(0)
+    last = first + count * SIZE
+    m.loop(before, lambda i: m.store(out + i * SIZE, zero))
     m.loop(count, vector)
+    m.loop(after, lambda i: m.store(last + i * SIZE, zero))
 
 
 @inlined
@@ -64,17 +68,17 @@ def move(m, source, out):
 
 
 def row_kernel(depth):
-    """Return the kernel of a row of places, in as many blocks of each size as `large`, `middle` and `single` say.
+    """Return the kernel of rows of places, in as many blocks of each size as `large`, `middle` and `single` say.
 
     The first block begins at place 0, the last one at `last`, `between` blocks later; they may overlap.
     """
-    def row(m, at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, relu, gated,
-            gate, added):
+    def several(m, rows, source, source_row, offsets, cells, weight, large, middle, single, last, between, out, out_row,
+                out_step, part, bias, relu, gated, gate, added):
         whole = part // LANES
 
-        def block(together, b):
-            first = b * last // between
-            to = out + first * out_step
+        def block(together, r, b):
+            at, first = source + r * source_row, b * last // between
+            to = out + r * out_row + first * out_step
 
             for i in range(together):
                 m.prefetch(to + i * out_step)
@@ -113,28 +117,33 @@ def row_kernel(depth):
             m.loop(whole, lambda _: write(m.store, sums))
             m.loop(1 - whole, lambda _: write(lambda to, x: m.store_part(to, x, part), sums))
 
-        for count, together in zip((large, middle, single), BLOCKS, strict=True):
-            m.loop(count, functools.partial(block, together))
+        def row(r):
+            for count, together in zip((large, middle, single), BLOCKS, strict=True):
+                m.loop(count, functools.partial(block, together, r))
 
-    return kernel(row)
+        m.loop(rows, row)
+
+    return kernel(several)
 
 
 def gradient_kernel(depth):
-    """Return the kernel that adds a row's products to the sums of some cells, (cells, depth, LANES)."""
+    """Return the kernel that adds the products of rows to the sums of some cells, (cells, depth, LANES)."""
     together = TOGETHER.get(depth, 1)
 
-    def gradient(m, at, offsets, count, gy, gy_step, part, sums):
-        def pixel(i, *totals):
-            g = m.load_part(gy + i * gy_step, part)
-            if depth == LANES:
-                return [m.fma(m.broadcast(starts[0] + i * SIZE + 4 * j), g, total) for j, total in enumerate(totals)]
-            turns = [m.turned(g, r) if r else g for r in range(depth)]
-            xs = [m.load(start + i * SIZE) for start in starts]
-            return [m.fma(xs[k // depth], turns[k % depth], total) for k, total in enumerate(totals)]
+    def gradient(m, rows, source, source_row, offsets, count, gy, gy_row, gy_step, part, sums):
+        def row(r, *totals):
+            def pixel(i, *totals):
+                g, at = m.load_part(gy + r * gy_row + i * gy_step, part), r * source_row + i * SIZE
+                if depth == LANES:
+                    return [m.fma(m.broadcast(starts[0] + at + 4 * j), g, total) for j, total in enumerate(totals)]
+                turns = [m.turned(g, t) if t else g for t in range(depth)]
+                xs = [m.load(start + at) for start in starts]
+                return [m.fma(xs[k // depth], turns[k % depth], total) for k, total in enumerate(totals)]
+            return m.loop(count, pixel, *totals)
 
-        starts = [at + m.word(offsets + 8 * c) for c in range(together)]
+        starts = [source + m.word(offsets + 8 * c) for c in range(together)]
         places = [sums + SIZE * k for k in range(together * depth)]
-        for place, total in zip(places, m.loop(count, pixel, *map(m.load, places)), strict=True):
+        for place, total in zip(places, m.loop(rows, row, *map(m.load, places)), strict=True):
             m.store(place, total)
 
     return kernel(gradient)
@@ -187,40 +196,40 @@ class Bands(NamedTuple):
 
 
 @jit
-def compute_row(g, at, first, cells, weight, count, out, out_step, part, bias):
-    """Compute a row of places, in the largest blocks that do not exceed it."""
+def compute_rows(g, rows, at, row, first, cells, weight, count, out, out_row, out_step, part, bias):
+    """Compute rows of places, in the largest blocks that do not exceed one."""
     size = BLOCKS[0] if count >= BLOCKS[0] else BLOCKS[1] if count >= BLOCKS[1] else 1
     blocks, last = -(-count // size), count - size
     large, middle, single = blocks * (size == BLOCKS[0]), blocks * (size == BLOCKS[1]), blocks * (size == 1)
     between, offsets = max(blocks - 1, 1), g.offsets + 8 * first
     if g.depth == 2:
-        row_2(at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, g.relu,
-              g.gated, g.gate, g.added)
+        row_2(rows, at, row, offsets, cells, weight, large, middle, single, last, between, out, out_row, out_step, part,
+              bias, g.relu, g.gated, g.gate, g.added)
     elif g.depth == 4:
-        row_4(at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, g.relu,
-              g.gated, g.gate, g.added)
+        row_4(rows, at, row, offsets, cells, weight, large, middle, single, last, between, out, out_row, out_step, part,
+              bias, g.relu, g.gated, g.gate, g.added)
     elif g.depth == 8:
-        row_8(at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, g.relu,
-              g.gated, g.gate, g.added)
+        row_8(rows, at, row, offsets, cells, weight, large, middle, single, last, between, out, out_row, out_step, part,
+              bias, g.relu, g.gated, g.gate, g.added)
     else:
-        row_16(at, offsets, cells, weight, large, middle, single, last, between, out, out_step, part, bias, g.relu,
-               g.gated, g.gate, g.added)
+        row_16(rows, at, row, offsets, cells, weight, large, middle, single, last, between, out, out_row, out_step,
+               part, bias, g.relu, g.gated, g.gate, g.added)
 
 
 @jit
-def add_row(depth, at, offsets, cells, count, gy, gy_step, part, sums):
-    """Add a row's products to the sums of all cells."""
+def add_rows(depth, rows, at, row, offsets, cells, count, gy, gy_row, gy_step, part, sums):
+    """Add the products of rows to the sums of all cells."""
     together = TOGETHER_2 if depth == 2 else TOGETHER_4 if depth == 4 else TOGETHER_8 if depth == 8 else 1
     for c in range(0, cells, together):
         cell, to = offsets + 8 * c, sums + SIZE * depth * c
         if depth == 2:
-            gradient_2(at, cell, count, gy, gy_step, part, to)
+            gradient_2(rows, at, row, cell, count, gy, gy_row, gy_step, part, to)
         elif depth == 4:
-            gradient_4(at, cell, count, gy, gy_step, part, to)
+            gradient_4(rows, at, row, cell, count, gy, gy_row, gy_step, part, to)
         elif depth == 8:
-            gradient_8(at, cell, count, gy, gy_step, part, to)
+            gradient_8(rows, at, row, cell, count, gy, gy_row, gy_step, part, to)
         else:
-            gradient_16(at, cell, count, gy, gy_step, part, to)
+            gradient_16(rows, at, row, cell, count, gy, gy_row, gy_step, part, to)
 
 
 @jit
@@ -234,10 +243,8 @@ def fill(g, source, first, rows, buffer, part, ahead):
             after = max(min((g.W - 1 - x) // g.step_w + 1, g.phase), before)
             if y < 0 or y >= g.H:
                 before, after = g.phase, g.phase
-            copy_line(g.zeros, 0, before, to, LANES, 0)
-            copy_line(source + y * g.source_h + (x + before * g.step_w) * g.source_w, g.step_w * g.source_w,
-                      after - before, to + SIZE * before, part, ahead)
-            copy_line(g.zeros, 0, g.phase - after, to + SIZE * after, LANES, 0)
+            copy_line(source + y * g.source_h + (x + before * g.step_w) * g.source_w, g.step_w * g.source_w, before,
+                      after - before, g.phase - after, to, part, ahead)
 
 
 @jit
@@ -263,15 +270,14 @@ def forward(_, job):
             bias = g.bias + SIZE * v * (g.bias != g.zeros)
             fill(g, g.source + n * g.source_n + SIZE * v, q * g.step_h + g.top, (rows - 1) * g.step_h + g.span,
                  buffer, part, SIZE * (v + 1 < last))
-            for i in range(rows):
-                for kind in range(g.turns_h * g.turns_w):
-                    oh, ow = (q + i) * g.turns_h + kind // g.turns_w, kind % g.turns_w
-                    if oh < g.OH and ow < g.OW:
-                        cell = peek(g.kinds + 8 * kind)
-                        compute_row(g, buffer + i * g.step_h * line, cell, peek(g.kinds + 8 * kind + 8) - cell,
-                                    weight + SIZE * g.depth * cell, (g.OW - ow - 1) // g.turns_w + 1,
-                                    g.out + n * g.out_n + oh * g.out_h + ow * g.out_w + SIZE * v, g.turns_w * g.out_w,
-                                    part, bias)
+            for kind in range(g.turns_h * g.turns_w):
+                oh, ow, cell = q * g.turns_h + kind // g.turns_w, kind % g.turns_w, peek(g.kinds + 8 * kind)
+                if oh < g.OH and ow < g.OW:
+                    compute_rows(g, min(rows, (g.OH - oh - 1) // g.turns_h + 1), buffer, g.step_h * line, cell,
+                                 peek(g.kinds + 8 * kind + 8) - cell, weight + SIZE * g.depth * cell,
+                                 (g.OW - ow - 1) // g.turns_w + 1,
+                                 g.out + n * g.out_n + oh * g.out_h + ow * g.out_w + SIZE * v, g.turns_h * g.out_h,
+                                 g.turns_w * g.out_w, part, bias)
 
 
 @worker(Bands)
@@ -286,7 +292,7 @@ def gradient(_, job):
             return
         share, first = work // pieces, work % pieces * g.each
         last, sums = min(first + g.each, vectors), g.weight + size * vectors * share
-        copy_line(g.zeros, 0, g.cells * g.depth * (last - first), sums + size * first, LANES, 0)
+        copy_line(0, 0, g.cells * g.depth * (last - first), 0, 0, sums + size * first, LANES, 0)
         for band in range(share * bands // g.parts, (share + 1) * bands // g.parts):
             n, oh = band // g.bands, band % g.bands * g.rows
             rows = min(g.rows, g.OH - oh)
@@ -294,9 +300,8 @@ def gradient(_, job):
                 part = min(LANES, g.channels - v * LANES)
                 fill(g, g.source + n * g.source_n + SIZE * v, oh * g.step_h + g.top, (rows - 1) * g.step_h + g.span,
                      buffer, part, SIZE * (v + 1 < last))
-                for i in range(rows):
-                    add_row(g.depth, buffer + i * g.step_h * line, g.offsets, g.cells, g.OW,
-                            g.out + n * g.out_n + (oh + i) * g.out_h + SIZE * v, g.out_w, part, sums + size * v)
+                add_rows(g.depth, rows, buffer, g.step_h * line, g.offsets, g.cells, g.OW,
+                         g.out + n * g.out_n + oh * g.out_h + SIZE * v, g.out_h, g.out_w, part, sums + size * v)
 
 
 # Weights: (vectors, cells, depth, LANES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import factorial, log
 
-from nailorch.kernels.fast.emit import WHOLE
+from nailorch.kernels.fast.emit import WHOLE, kernel
 from nailorch.kernels.fast.target import LANES
 
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4  # their sum is log(2); any small integer times the first is exact
@@ -45,6 +45,16 @@ def save(m, address, vector, part, streamed):
         m.stream(address, vector)
     else:
         store(m, address, vector, part)
+
+
+@kernel
+def copy_pieces(m, source, source_step, out, out_step, count, numbers):
+    """Copy so many pieces of memory, of so many numbers each."""
+    def piece(k):
+        at, to = source + k * source_step, out + k * out_step
+        sweep(m, numbers, lambda i, part: store(m, to + 4 * i, load(m, at + 4 * i, part), part))
+
+    m.loop(count, piece)
 
 
 def across(m, vector, operation):
