@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import normalization, threads
-from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
+from nailorch.kernels.fast.emit import SIZE, kernel, peek
 from nailorch.kernels.fast.gemm import tall
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.memory import address, apart, new, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, rolled, turn
@@ -214,7 +214,7 @@ def dots(g, k, fresh, depth, b, column, numbers, count, lefts, rights, outs):
 
 
 @worker(Product)
-def multiply(_, job):
+def multiply(number, job):
     """Take pieces of work, products by rows by panels, until none is left."""
     g = opened(job)
     blocks, panels = -(-g.rows // g.rows_each), -(-g.columns // PANEL)
@@ -225,7 +225,7 @@ def multiply(_, job):
     rows, cells, steps = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     panel_of_b = np.empty(DEPTH * PANEL * g.panels, np.float32)
     while True:
-        work = take(g.counter)
+        work = claim(g.counter, number, g.products * each)
         if work >= g.products * each:
             return
         item, part = work // each, work // (blocks * shares) % g.parts

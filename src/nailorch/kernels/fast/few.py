@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import kernel, take
+from nailorch.kernels.fast.emit import kernel
 from nailorch.kernels.fast.gemm import beside, pack_forward, panel_width
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, zeros
 from nailorch.kernels.fast.normalization import BELOW, as_images
@@ -202,7 +202,7 @@ def fill(g, n, first, rows, band):
 
 
 @worker(Few)
-def convolve(_, job):
+def convolve(number, job):
     """Take images, or some rows of them, until none is left."""
     g = opened(job)
     width, pieces, wide = g.before + g.row + g.after, -(-g.OH // g.rows), g.wide
@@ -210,7 +210,7 @@ def convolve(_, job):
     pixel, row = 4 * g.channels, 4 * g.channels * g.OW
     two = np.empty(g.pooled * 2 * g.OW * g.channels, np.float32)  # rows, whose maxima are taken while they are at hand
     while True:
-        work = take(g.counter)
+        work = claim(g.counter, number, g.N * pieces)
         if work >= g.N * pieces:
             return
         n, first = work // pieces, work % pieces * g.rows
@@ -240,7 +240,7 @@ def convolve(_, job):
 
 
 @worker(Few)
-def collect(_, job):
+def collect(number, job):
     """Take parts of the images' rows, and add each one's share of the weight gradient up, in sums of its own."""
     g = opened(job)
     width, pieces, each = g.before + g.row + g.after, -(-g.OH // g.rows), g.KH * g.depth * g.channels
@@ -248,7 +248,7 @@ def collect(_, job):
     plain, gated = g.OW * (g.gated == 0), g.OW * (g.gated == 1 and not g.pooled)
     squares, near = g.OW // 2 * (g.pooled and g.step_w > 1), g.OW // 2 * (g.pooled and g.step_w == 1)
     while True:
-        part = take(g.counter)
+        part = claim(g.counter, number, g.parts)
         if part >= g.parts:
             return
         sums = g.sums + 4 * part * each

@@ -18,6 +18,7 @@ from numba.core import caching, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
+from nailorch.kernels.fast.emit import add
 from nailorch.kernels.fast.notice import announced
 
 HERE = Path(__file__).parent
@@ -134,6 +135,24 @@ def worker(job):
 def record(job):
     """Return the job at an address."""
     return numba.carray(job, (1,))[0]
+
+
+BACK = 32  # bit of a counter's word from which on it counts the pieces taken from the back
+
+
+@jit
+def claim(counter, number, total):
+    """Return a piece of work, of so many, that nobody has; `total` if none is left.
+
+    Workers of even numbers begin at the front, the others at the back: so most of what a worker reads is what it wrote
+    in the kernel before, and in its own cache. To get it from another processor's takes as long as from memory.
+    """
+    back = number & 1
+    taken = add(counter, 1 << BACK * back)
+    front, behind = taken & ((1 << BACK) - 1), taken >> BACK
+    if front + behind >= total:
+        return total
+    return total - 1 - behind if back else front
 
 
 # What a worker is given: the address of its job, or without a compiler the job.

@@ -13,7 +13,7 @@ import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, take
-from nailorch.kernels.fast.jit import opened, worker
+from nailorch.kernels.fast.jit import claim, opened, worker
 from nailorch.kernels.fast.memory import address, apart, images, new, unwritten
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import turn
@@ -67,14 +67,14 @@ def weave(m, source, source_row, out, count):
 
 
 @worker(Turning)
-def turn_matrices(_, job):
+def turn_matrices(number, job):
     """Take pieces of work, parts of LANES rows by some columns of a matrix."""
     g = opened(job)
     sources, outs, steps = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     steps[:], waste = LANES * g.out_row, np.empty(LANES, np.float32)
     blocks, pieces = -(-g.rows // LANES), -(-g.columns // (FEW * LANES))
     while True:
-        begin = take(g.counter) * g.each
+        begin = claim(g.counter, number, -(-g.N * pieces * blocks // g.each)) * g.each
         if begin >= g.N * pieces * blocks:
             return
         for work in range(begin, min(begin + g.each, g.N * pieces * blocks)):

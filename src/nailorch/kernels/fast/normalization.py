@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import kernel, take
-from nailorch.kernels.fast.jit import opened, worker
+from nailorch.kernels.fast.emit import kernel
+from nailorch.kernels.fast.jit import claim, opened, worker
 from nailorch.kernels.fast.layout import copied
 from nailorch.kernels.fast.memory import address, images
 from nailorch.kernels.fast.target import LANES
@@ -165,11 +165,11 @@ back, gated_back = through(backward, 5), through(gated_backward, 7)
 
 
 @worker(Channels)
-def walk(_, job):
+def walk(number, job):
     """Take pieces of rows until none is left."""
     g = opened(job)
     while True:
-        piece = take(g.counter)
+        piece = claim(g.counter, number, -(-g.rows // g.each))
         first = piece * g.each
         if first >= g.rows:
             return

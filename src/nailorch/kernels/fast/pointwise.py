@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import kernel, take
-from nailorch.kernels.fast.jit import opened, worker
+from nailorch.kernels.fast.emit import kernel
+from nailorch.kernels.fast.jit import claim, opened, worker
 from nailorch.kernels.fast.layout import in_order
 from nailorch.kernels.fast.memory import address, unwritten
 from nailorch.kernels.fast.vectors import load, save, sweep
@@ -87,11 +87,11 @@ def gate_6(m, a, b, no):
 
 
 @worker(Elements)
-def walk(_, job):
+def walk(number, job):
     """Take pieces until none is left."""
     g = opened(job)
     while True:
-        first = take(g.counter) * PIECE
+        first = claim(g.counter, number, -(-g.numbers // PIECE)) * PIECE
         if first >= g.numbers:
             return
         a, b, out = g.a + first * g.a_step, g.b + first * g.b_step, g.out + 4 * first

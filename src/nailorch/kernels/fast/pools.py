@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import kernel, peek, take
-from nailorch.kernels.fast.jit import opened, worker
+from nailorch.kernels.fast.emit import kernel, peek
+from nailorch.kernels.fast.jit import claim, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, apart, images, octets, strides
 from nailorch.kernels.fast.target import LANES
@@ -134,11 +134,11 @@ class Pooling(NamedTuple):
 
 
 @worker(Pooling)
-def walk(_, job):
+def walk(number, job):
     """Take rows of targets until none is left."""
     g = opened(job)
     while True:
-        first = take(g.counter) * g.each
+        first = claim(g.counter, number, -(-g.N * g.H // g.each)) * g.each
         if first >= g.N * g.H:
             return
         for line in range(first, min(first + g.each, g.N * g.H)):
@@ -264,11 +264,11 @@ def spread_to_four(m, source, right, index, index_right, out, places, channels, 
 
 
 @worker(Squares)
-def walk_squares(_, job):
+def walk_squares(number, job):
     """Take rows of squares until none is left."""
     g = opened(job)
     while True:
-        first = take(g.counter) * g.each
+        first = claim(g.counter, number, -(-g.count // g.each)) * g.each
         if first >= g.count:
             return
         for line in range(first, min(first + g.each, g.count)):

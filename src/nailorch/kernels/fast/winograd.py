@@ -23,7 +23,7 @@ import numpy as np
 from nailorch.kernels.fast import packs, repair, threads
 from nailorch.kernels.fast.emit import poke, take
 from nailorch.kernels.fast.gemm import NARROW, SPARE, all_cells, pack_block, tall
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
 from nailorch.kernels.fast.outer import outer, turn_rows
@@ -204,7 +204,7 @@ def convolve_tiles(number, job):
     M = g.scratch + number * g.size
     own = M + points * g.M_plane
     while True:
-        work = take(g.counter)
+        work = claim(g.counter, number, -(-g.total // g.tiles) * shares)
         begin, panel = work // shares * g.tiles, work % shares
         if begin >= g.total:
             break
@@ -219,12 +219,12 @@ def convolve_tiles(number, job):
 
 
 @worker(Tiling)
-def share_points(_, job):
+def share_points(number, job):
     """Take single tiles of the images, and transform them into a V that all threads will read."""
     g = opened(job)
     table = np.empty((g.m + 2)**2, np.int64)
     while True:
-        i = take(g.counter)
+        i = claim(g.counter, number, g.total)
         if i >= g.total:
             return
         to_points(g, g.first + i, table, g.V + i * g.V_row, g.V_plane)
@@ -384,12 +384,12 @@ def gradients_to_points(g, t, table, out):
 
 
 @worker(Tiling)
-def share_gradients(_, job):
+def share_gradients(number, job):
     """Take single tiles of gy, and transform them into a D that all threads will read."""
     g = opened(job)
     table = np.empty(g.m**2, np.int64)
     while True:
-        i = take(g.counter)
+        i = claim(g.counter, number, g.total)
         if i >= g.total:
             return
         gradients_to_points(g, g.first + i, table, g.D + i * g.D_row)
@@ -431,7 +431,7 @@ def collect_tiles(number, job):
     for i in range(g.tiles + 1):
         rows[i] = V + i * g.V_row
     while True:
-        part = take(g.counter)
+        part = claim(g.counter, number, g.parts)
         if part >= g.parts:
             return
         sums = g.weight + 4 * part * points * g.depth * g.channels
