@@ -24,6 +24,7 @@ from nailorch.kernels.fast import (
     threads,
     transforms,
     winograd,
+    winograd_grad,
 )
 from nailorch.shapes import Window
 from tests.kernels.fast.examples import examples
@@ -358,9 +359,9 @@ def test_a_weight_gradient_of_parts_with_sums_of_their_own_is_that_of_shared_poi
     own = []
     for count in (1, 2, 3, 2):  # threads
         with using_config('threads', count):
-            own.append(winograd.conv2d_weight_grad(x, gy, window, winograd_side))
-    monkeypatch.setattr(winograd, 'OWN_SUMS', 0)
-    shared = winograd.conv2d_weight_grad(x, gy, window, winograd_side)
+            own.append(winograd_grad.conv2d_weight_grad(x, gy, window, winograd_side))
+    monkeypatch.setattr(winograd_grad, 'OWN_SUMS', 0)
+    shared = winograd_grad.conv2d_weight_grad(x, gy, window, winograd_side)
     for gW in own:
         np.testing.assert_array_equal(gW, own[0])
     expected = reference.conv2d_weight_grad(x.astype(np.float64), gy.astype(np.float64), window)
@@ -379,8 +380,8 @@ def test_workers_with_memory_of_their_own_are_no_more_than_it_was_made_for(monke
     monkeypatch.setattr(threads, 'run', watched)
     with using_config('threads', 2):
         winograd.conv2d(x, normal(1, 16, 16, 3, 3), None, window)
-        winograd.conv2d_weight_grad(x, x, window)
-    assert most[winograd.convolve_tiles] == most[winograd.collect_tiles] == 2
+        winograd_grad.conv2d_weight_grad(x, x, window)
+    assert most[winograd.convolve_tiles] == most[winograd_grad.collect_tiles] == 2
 
 
 def test_memory_of_results_is_channels_last_and_weights_gradients_in_c_order():

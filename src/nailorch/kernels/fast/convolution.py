@@ -8,7 +8,19 @@ from math import prod
 import numpy as np
 
 from nailorch.config import Config
-from nailorch.kernels.fast import blocks, depthwise, few, gemm, grouped, normalization, outer, packs, pools, winograd
+from nailorch.kernels.fast import (
+    blocks,
+    depthwise,
+    few,
+    gemm,
+    grouped,
+    normalization,
+    outer,
+    packs,
+    pools,
+    winograd,
+    winograd_grad,
+)
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.memory import apart
 from nailorch.kernels.fast.target import LANES
@@ -36,12 +48,12 @@ def side(window, groups, N, C, OC, size, afar=False):
 
 @lru_cache(1024)
 def cheapest(sides, N, C, OC, size, dilation, afar):
-    memory = 24 if afar and not winograd.own_sums(C, OC, 4) else 8
+    memory = 24 if afar and not winograd_grad.own_sums(C, OC, 4) else 8
 
     def cost(m):
         if not m:
             return 9 * (N * prod(size) + memory) * C * OC
-        transform = 26 if afar and not winograd.own_sums(C, OC, m) else 13
+        transform = 26 if afar and not winograd_grad.own_sums(C, OC, m) else 13
         tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, dilation, strict=True))
         return (m + 2)**2 * ((tiles + memory) * C * OC + tiles * transform * (C + OC))
 
@@ -210,7 +222,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
         record('conv2d_weight_grad', 'few')
         return few.conv2d_weight_grad(image, gy, window)[0]
     m = side(window, groups, len(image), C, OC, gy.shape[2:], afar=True)
-    gW = winograd.conv2d_weight_grad(image, gy, window, m) if m else None
+    gW = winograd_grad.conv2d_weight_grad(image, gy, window, m) if m else None
     record('conv2d_weight_grad', 'gemm' if gW is None else f'winograd{m}')
     if gW is not None:
         return gW
