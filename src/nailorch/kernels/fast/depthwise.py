@@ -27,7 +27,7 @@ from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
 from nailorch.kernels.fast.gemm import beside
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
-from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
+from nailorch.kernels.fast.memory import POOL, address, images, strides, unfilled, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import rectified
 
@@ -403,7 +403,7 @@ def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, 
 def side_by_side(weight):
     """Return the weights as (KH * KW, channels), vectors in lines of memory."""
     columns = weight.reshape(len(weight), -1).T
-    packed = floats(columns.size).reshape(columns.shape)
+    packed = unfilled(columns.shape, pool=POOL)
     packed[...] = columns
     return packed
 

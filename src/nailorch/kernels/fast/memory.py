@@ -177,10 +177,13 @@ def block_of(count: int) -> Any:
     return type('Block', (ctypes.c_float * count,), {'__del__': returned})
 
 
-def unfilled(shape: tuple[int, ...], strides: Sequence[int] | None = None) -> Array:
-    """Return float32 numbers, whatever they may be, that begin at a cache line."""
+def unfilled(shape: tuple[int, ...], strides: Sequence[int] | None = None, pool: Pool | None = None) -> Array:
+    """Return float32 numbers, whatever they may be, that begin at a cache line.
+
+    Where a run is recorded they are for jobs to write; what NumPy writes, weights in another order, goes to POOL.
+    """
     count, listener = prod(shape), recorder.get()
-    pool = POOL if listener is None else listener.pool
+    pool = pool or (POOL if listener is None else listener.pool)
     raw = pool.take(max(4 * count, 4) + ALIGN)
     begin = word(id(raw) + HEAD).value
     start = -begin % ALIGN
