@@ -113,6 +113,59 @@ def test_inputs_may_lie_in_any_order(turn):
     np.testing.assert_array_equal(session(unaligned), session(np.ascontiguousarray(x)))
 
 
+@pytest.mark.parametrize('dtype', ['uint8', 'int16', 'float16', 'float64'])
+@pytest.mark.parametrize('first', [lambda x: x, lambda x: x.transpose(0, 3, 1, 2)[:, :3]], ids=['planes', 'pixels'])
+@pytest.mark.parametrize('then', [lambda x: x[:, :3, :, ::4], lambda x: x[:, :3, ..., ::2], lambda x: x[:, :3].copy(),
+                                  lambda x: x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)[:, :3]],
+                         ids=['every fourth', 'every other', 'planes', 'pixels'])
+def test_numbers_of_other_sizes_may_lie_in_any_order(dtype, first, then):
+    net = Net(lambda net, x: F.relu(net.conv(F.astype(x, 'float32'))), conv=L.Conv2d(8, 3, pad=1, in_channels=3))
+    rng = np.random.default_rng(0)
+    x = then(rng.integers(0, 200, (2, 4, 20, 48)).astype(dtype))
+    begin = rng.integers(0, 200, (2, 3, *x.shape[2:])).astype(dtype)
+    if first(np.ones((1, 2, 3, 4))).shape != (1, 2, 3, 4):
+        begin = first(rng.integers(0, 200, (2, *x.shape[2:], 4)).astype(dtype))
+    session = recorded(net, begin)
+    for each in (x, begin):
+        np.testing.assert_array_equal(session(each), ordinary(session, np.ascontiguousarray(each)))
+
+
+@pytest.mark.parametrize('axes', [(0, 3, 2, 1), (2, 0, 3, 1), (3, 2, 1, 0), (1, 0, 2, 3), (0, 2, 3, 1)])
+def test_the_first_input_may_lie_in_any_order(axes):
+    net = Net(lambda net, x: F.relu(net.conv(F.relu(x))), conv=L.Conv2d(8, 3, pad=1, in_channels=3))
+    x, other = normal(0, 2, 3, 6, 7), normal(1, 2, 3, 6, 7)
+    session = nailorch.compile(net, x)
+    session.plans.clear()
+    for _ in range(replaying.AFTER + 1):
+        session(np.ascontiguousarray(x.transpose(axes)).transpose(np.argsort(axes)))
+    for each in (x, other):
+        np.testing.assert_array_equal(session(each), ordinary(session, each))
+
+
+def test_an_input_may_be_empty():
+    net = Net(lambda net, x, y: (F.relu(net.end(x)), F.relu(y)), end=L.Linear(4, in_size=3))
+    session = nailorch.compile(net, normal(0, 2, 3), np.zeros((2, 0), 'f'))
+    for seed in range(4):
+        inputs = normal(seed, 2, 3), np.zeros((2, 0), 'f')
+        np.testing.assert_array_equal(session(*inputs)[0], ordinary(session, *inputs)[0])
+
+
+def test_what_a_users_function_keeps_of_its_inputs_stays():
+    seen = []
+
+    class Tap(Function):
+        def forward(self, x):
+            seen.append(x)
+            return x * 1
+
+    net = Net(lambda net, x: F.relu(net.b(Tap()(F.relu(net.a(x))))), a=L.Conv2d(8, 3, pad=1), b=L.Conv2d(8, 3, pad=1))
+    session = recorded(net, normal(0, 1, 3, 9, 9))
+    seen.clear()
+    for seed in range(3):
+        session(normal(seed, 1, 3, 9, 9))
+    assert not any(np.array_equal(seen[0], x) or np.shares_memory(seen[0], x) for x in seen[1:])
+
+
 @pytest.mark.parametrize('bad', [np.nan, np.inf, 3e38])
 def test_what_is_not_finite_goes_where_it_goes_otherwise(bad):
     net = Net(lambda net, x: F.pooling(F.relu(net.conv(x)), 2, 2), conv=L.Conv2d(16, 3, pad=1))

@@ -71,8 +71,10 @@ class Replay:
         ys, alone = recording.attempt(call) if plan.steps[place].of_jobs else (call(), False)
         if not alone:
             ys = tuple(map(recording.own, ys))
-        self.parts.append(Part(first, len(recording.jobs), alone, lambda: run(kept, *inputs),
-                               [recording.window(y) for y in ys]))
+        def again() -> tuple[Array, ...]:  # what a user's Function keeps of its inputs must stay as it is
+            return run(kept, *(inputs if alone else [x.copy(order='K') for x in inputs]))
+
+        self.parts.append(Part(first, len(recording.jobs), alone, again, [recording.window(y) for y in ys]))
         return ys
 
     def is_right(self) -> bool:
@@ -80,6 +82,8 @@ class Replay:
         others = [other_numbers(x) for x in self.inputs.values()]
         self.recording.spoil()
         self.fill(others)
+        if any(x.tobytes() != copy.tobytes() for x, copy in zip(others, self.inputs.values(), strict=True)):
+            return False
         try:
             with np.errstate(all='ignore'):
                 return self.agrees()
@@ -113,7 +117,6 @@ class Replay:
             if not self.run(part, settings):
                 return None
         return {id: y.copy(order='K') for id, y in self.outputs.items()}
-
 
     def run(self, part: Part, settings: Settings) -> bool:
         """Run a part again; return whether all results so far are to be used."""
@@ -218,6 +221,6 @@ def other_numbers(x: Array) -> Array:
     if x.dtype.kind != 'f':
         return mixed
     mixed = np.nan_to_num(mixed, posinf=1, neginf=-1)
-    if mixed.min() < mixed.max():
+    if not mixed.size or mixed.min() < mixed.max():
         return mixed
     return (np.where(mixed, mixed, 1) * rng.uniform(0.5, 1, x.shape)).astype(x.dtype)

@@ -151,10 +151,11 @@ class Recording:
 
     def fill(self, copy: Array, other: Array) -> None:
         """Copy other numbers to where `own` or `pixels` copied some."""
-        if copy.strides == other.strides or copy.ndim != 4 or copy.strides[1] != copy.itemsize:
-            np.copyto(copy, other)
-        else:
+        pixels = copy.dtype == other.dtype == np.float32 and copy.ndim == 4
+        if pixels and copy.strides != other.strides and copy.transpose(0, 2, 3, 1).flags.c_contiguous:
             copied(other, copy)
+        else:
+            np.copyto(copy, other)
 
     def run_again(self, first: int, last: int) -> None:
         """Run some of the jobs again, all of which have ended when this returns."""
