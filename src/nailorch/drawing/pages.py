@@ -43,7 +43,8 @@ def render(package: str, template: str, words: Words, facts: Mapping[str, Any], 
 
     style = files('nailorch.drawing').joinpath('data/page.css').read_text(encoding='utf-8')
     texts = {name: files(where).joinpath(f'templates/{name}').read_text(encoding='utf-8')
-             for where, name in (('nailorch.drawing', 'page.html'), (package, template))}
+             for where, name in (('nailorch.drawing', 'page.html'), ('nailorch.drawing', 'filters.html'),
+                                 (package, template))}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True, loader=jinja2.DictLoader(texts))
     helpers = {'say': say, 'plain': plain, 'percent': percent, 'grouped': grouped, 'lang': language(),
