@@ -214,6 +214,24 @@ def test_a_job_runs_on_no_more_threads_than_it_has_room_for(monkeypatch):
     assert seen == [(2, 3), (3, 3), (3, 3)]
 
 
+@pytest.mark.skipif(not hasattr(os, 'sched_setaffinity'), reason='this system does not tell where threads may run')
+@pytest.mark.parametrize('number', [2, 4])
+def test_helpers_are_woken_elsewhere_and_may_run_where_they_might_before(number):
+    """Each sleeps now and then; one has been told by the user where to run."""
+    assert python("""
+expected = compute()
+helpers = [thread.native_id for thread in threading.enumerate() if thread.name.startswith('nailorch-')]
+everywhere, one = os.sched_getaffinity(0), {max(os.sched_getaffinity(0))}
+os.sched_setaffinity(helpers[0], one)
+right = []
+for _ in range(50):
+    time.sleep(0.002)
+    right.append(same(compute(), expected))
+print(all(right), [os.sched_getaffinity(helper) for helper in helpers] == [one] + [everywhere] * (len(helpers) - 1),
+      os.sched_getaffinity(0) == everywhere, len(helpers))
+""", NAILORCH_NUM_THREADS=f'{number}') == f'True True True {number - 1}'
+
+
 @pytest.mark.parametrize('number', [1, 2, 4])
 def test_what_a_worker_raises_reaches_the_caller_and_the_next_job_is_done(number):
     assert python("""

@@ -21,6 +21,7 @@ import threading
 import time
 from array import array
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numba import config
@@ -39,8 +40,10 @@ TINY = 1 << 15  # numbers that one thread has copied before another would be of 
 ALL = 1 << 30  # more threads than there are
 OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many helpers are inside
 # Words of the board, in bytes. The door has a cache line of its own.
-DOOR, BUSY, ROUND, FUNCTION, JOB, WORKERS, ENTERED, FAILURE, CLOSING, ASLEEP, SLEEP, WAKE, BED, GIVE_WAY = (
-    0, *range(64, 168, 8))
+(DOOR, BUSY, ROUND, FUNCTION, JOB, WORKERS, ENTERED, FAILURE, CLOSING, ASLEEP, SLEEP, WAKE, BED, GIVE_WAY, WHERE,
+ ALLOWED, ALLOW, PLACE, ROSTER, HELPERS) = (0, *range(64, 216, 8))
+SET = 1024  # bytes, a bit for each processor that a thread may run on: as many as Linux knows
+ENTRIES = 512  # helpers on the roster; any others are left to the system
 ENGAGED = -1  # in place of a failure: the helpers are at another job
 forked = False
 
@@ -146,9 +149,33 @@ def lead_all(board, jobs, number):
 
 @jit
 def wake(board, asleep):
+    """Wake so many helpers, on other processors than this one.
+
+    Left alone, the system may choose this very one, and see only some milliseconds later that another is idle: time
+    enough for all that a small network has to do. Which ones they may use later on stays as it was.
+    """
     add(board + ASLEEP, -asleep)
+    known = peek(board + WHERE) != 0
+    if known:
+        ask(peek(board + WHERE), board + PLACE, 0, 0)
+    for at in entries(board, known):
+        ask(peek(board + ALLOWED), peek(at), SET, at + 8)
+        word = at + 8 + peek(board + PLACE) // 64 * 8
+        allowed = peek(word)
+        poke(word, allowed & ~(1 << peek(board + PLACE) % 64))
+        ask(peek(board + ALLOW), peek(at), SET, at + 8)  # refused, where no other is left
+        poke(word, allowed)
     for _ in range(asleep):
         ask(peek(board + WAKE), peek(board + BED), 1, 0)
+    for at in entries(board, known):
+        ask(peek(board + ALLOW), peek(at), SET, at + 8)
+
+
+@jit
+def entries(board, known):
+    """Return where the roster tells of each helper: its number in the system, and room for a set of processors."""
+    begin = peek(board + ROSTER)
+    return range(begin, begin + (8 + SET) * peek(board + HELPERS) * known, 8 + SET)
 
 
 @jit
@@ -192,11 +219,12 @@ class Helpers:
 
     def furnish(self) -> None:
         """Put up a board with nothing on it, and a bed."""
-        words = np.zeros(32, np.int64)
-        KEPT.append(words)
+        words, roster = np.zeros(40, np.int64), np.zeros((ENTRIES, 8 + SET), np.uint8)
+        KEPT.extend((words, roster))
         board = -(-address(words) // 64) * 64
-        for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY), system(), strict=True):
+        for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY, WHERE, ALLOWED, ALLOW), system(), strict=True):
             poke_word(board + word, value)
+        poke_word(board + ROSTER, address(roster))
         self.board = board
 
     def lead(self, function: int, job: int, workers: int, asked: int) -> int:
@@ -227,6 +255,9 @@ class Helpers:
         thread = threading.Thread(target=follow, args=(self.board, self.patience, 0), daemon=True,
                                   name=f'nailorch-{number}')
         thread.start()
+        if number <= ENTRIES:
+            poke_word(word_at(self.board + ROSTER) + (number - 1) * (8 + SET), thread.native_id or -1)
+            poke_word(self.board + HELPERS, number)
         return thread
 
     def close(self) -> None:
@@ -252,26 +283,34 @@ def looks_in(board: int, seconds: float) -> int:
     return max(int(1000 * seconds / (time.perf_counter() - begin)), 1)
 
 
-def system() -> tuple[int, int, int, int]:
-    """Return the addresses of what sleeps at a semaphore and wakes, the semaphore, and what gives a processor away."""
+def system() -> list[int]:
+    """Return the addresses of what sleeps at a semaphore and wakes, the semaphore, and what gives a processor away.
+
+    Then of what tells which processor this is, and what tells and sets which ones a thread may use; 0 where the system
+    has no such function.
+    """
+    placing: list[Any] = [None] * 3
     if os.name == 'nt':
         kernel = ctypes.WinDLL('kernel32')
         kernel.CreateSemaphoreW.restype = ctypes.c_void_p
-        functions = kernel.WaitForSingleObject, kernel.ReleaseSemaphore, kernel.SwitchToThread
+        functions = [kernel.WaitForSingleObject, kernel.ReleaseSemaphore, kernel.SwitchToThread]
         bed = kernel.CreateSemaphoreW(None, 0, 1 << 30, None)
     elif sys.platform == 'darwin':
         c = ctypes.CDLL(None)
         c.dispatch_semaphore_create.restype = ctypes.c_void_p
-        functions = c.dispatch_semaphore_wait, c.dispatch_semaphore_signal, c.sched_yield
+        functions = [c.dispatch_semaphore_wait, c.dispatch_semaphore_signal, c.sched_yield]
         bed = c.dispatch_semaphore_create(ctypes.c_long(0))
     else:
         c = ctypes.CDLL(None)
-        functions, memory = (c.sem_wait, c.sem_post, c.sched_yield), ctypes.create_string_buffer(64)
+        functions, memory = [c.sem_wait, c.sem_post, c.sched_yield], ctypes.create_string_buffer(64)
+        if all(hasattr(c, name) for name in ('getcpu', 'sched_getaffinity', 'sched_setaffinity')):
+            placing = [c.getcpu, c.sched_getaffinity, c.sched_setaffinity]
         bed = ctypes.addressof(memory)
         KEPT.append(memory)
         c.sem_init(memory, 0, 0)
-    sleep, wake, give_way = (ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions)
-    return sleep, wake, bed, give_way
+    sleep, wake, give_way, *placing = [(function and ctypes.cast(function, ctypes.c_void_p).value) or 0
+                                       for function in functions + placing]
+    return [sleep, wake, bed, give_way, *placing]
 
 
 KEPT: list[object] = []  # boards and semaphores, for as long as a helper may look at them
