@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nailorch
+from nailorch.formats.safetensors import load_safetensors
 from nailorch.training import CheckpointError, RunError, TrainingInterrupted
 from tests.training import tiny
 
@@ -71,6 +72,15 @@ def test_fit_goes_on_in_the_same_process(tmp_path, uninterrupted):
     interrupt_after(training, 11)
     training.fit()
     assert ends_in(training) == uninterrupted
+
+
+def test_training_that_ends_amid_an_epoch_gives_the_best_weights(tmp_path):
+    interrupt_after(tiny.trainer(tmp_path / 'run', epochs=4), BATCHES + 3)
+    shorter = tiny.trainer(tmp_path / 'run', epochs=1)
+    shorter.fit(resume=True)
+    best = load_safetensors(shorter.run.best_weights)
+    for name, array in shorter.model.state_dict().items():
+        np.testing.assert_array_equal(array, best[name], name)
 
 
 def test_workers_do_not_change_the_bits(tmp_path, uninterrupted):

@@ -221,7 +221,7 @@ class Trainer:
     def _end(self, reason: str, reporter: Silence) -> None:
         self.history.stopped = reason
         best = self.history.best
-        if best and best['epoch'] < len(self.history):
+        if best and (best['epoch'] < len(self.history) or self.sums.samples):  # the latter: amid an epoch, resumed
             restore_best(self)
             reason += message('training.restored', epoch=best['epoch'])
         if self.run:
