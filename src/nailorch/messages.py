@@ -160,8 +160,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '。{got} = 4 × {expected}：前面少做了一次 2x2 池化',
     ),
     'embed.ids': (
-        'embed_id: ids must be ints from 0 to {rows} - 1; got {dtype} from {low} to {high}',
-        'embed_id：编号应为 0 到 {rows} - 1 的整数；得到的是 {dtype}，从 {low} 到 {high}',
+        'embed_id: ids must be ints from 0 to {last}; got {dtype} from {low} to {high}',
+        'embed_id：编号应为 0 到 {last} 的整数；得到的是 {dtype}，从 {low} 到 {high}',
     ),
     # losses, noise, normalisation
     'loss.shapes': (
@@ -199,9 +199,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{op}：t 应是整数的类别编号，得到的是 {dtype}。若其值都是整数，请用 t.astype(int)',
     ),
     'loss.range': (
-        '{op}: {classes} classes have the ids 0 to {classes} - 1; t holds {low} to {high}. '
+        '{op}: {classes} classes have the ids 0 to {last}; t holds {low} to {high}. '
         'Is the last layer as wide as there are classes? Targets to be left out are named by ignore_index',
-        '{op}：{classes} 个类别的编号是 0 到 {classes} - 1，t 里却有 {low} 到 {high}。'
+        '{op}：{classes} 个类别的编号是 0 到 {last}，t 里却有 {low} 到 {high}。'
         '最后一层的输出数与类别数相同吗？不参与计算的目标用 ignore_index 指定',
     ),
     'loss.weight': (

@@ -94,7 +94,7 @@ def targets_errors(op):
         (lambda: op(X, T[:, None]), ValueError, 't.reshape(4,)'),
         (lambda: op(X, T.astype(np.float32)), ValueError, 'got float32'),
         (lambda: op(X, T > 0), ValueError, 'got bool'),
-        (lambda: op(X, T + 1), ValueError, '3 classes have the ids 0 to 3 - 1; t holds 1 to 3'),
+        (lambda: op(X, T + 1), ValueError, '3 classes have the ids 0 to 2; t holds 1 to 3'),
         (lambda: op(X, T - 1), ValueError, 't holds -1 to 1'),
         (lambda: op(X, T + 1, ignore_index=1), ValueError, 't holds 2 to 3'),
         (lambda: op(X[0], T[:1]), ValueError, 'x.shape=(3,)'),

@@ -52,7 +52,7 @@ SPECS = [
            [sample(normal(2, 3), normal(3, 4), normal(4)), sample(normal(2, 3), normal(3, 4))]),
     OpSpec('embed_id', lambda W, ids: F.embed_id(ids, W), lambda W, ids: W[ids],
            [sample(normal(5, 3), np.array([[0, 4], [4, 1]])), sample(normal(5, 3), np.array([2]))],
-           errors=[(lambda: F.embed_id([5], np.zeros((5, 3))), ValueError, 'from 0 to 5 - 1'),
+           errors=[(lambda: F.embed_id([5], np.zeros((5, 3))), ValueError, 'from 0 to 4'),
                    (lambda: F.embed_id([-1], np.zeros((5, 3))), ValueError, 'from -1 to -1'),
                    (lambda: F.embed_id([0.5], np.zeros((5, 3))), ValueError, 'float64')]),
 ]

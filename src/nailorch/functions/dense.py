@@ -178,7 +178,7 @@ def embed_id(x: Any, W: Any) -> Variable:
     x, W = as_variable(x), as_variable(W)
     ids = x.data
     if ids.dtype.kind not in 'iu' or (ids.size and not 0 <= ids.min() <= ids.max() < len(W)):
-        raise ValueError(message('embed.ids', dtype=ids.dtype, rows=len(W),
+        raise ValueError(message('embed.ids', dtype=ids.dtype, last=len(W) - 1,
                                  low=ids.min() if ids.size else None, high=ids.max() if ids.size else None))
     return EmbedID()(x, W)
 

@@ -349,5 +349,6 @@ def checked_targets(op: str, x: Variable, t: Any, ignore_index: int | None) -> A
         raise ValueError(message('loss.dtype', op=op, dtype=ids.dtype))
     counted = ids if ignore_index is None else ids[is_counted(ids, ignore_index)]
     if counted.size and not 0 <= counted.min() <= counted.max() < x.shape[1]:
-        raise ValueError(message('loss.range', op=op, classes=x.shape[1], low=counted.min(), high=counted.max()))
+        raise ValueError(message('loss.range', op=op, classes=x.shape[1], last=x.shape[1] - 1, low=counted.min(),
+                                 high=counted.max()))
     return ids.astype(np.intp, copy=False)
