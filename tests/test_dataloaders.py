@@ -309,3 +309,8 @@ def test_seq_loader_begins_again_after_a_break():
 def test_seq_loader_rejects_more_rows_than_samples():
     with pytest.raises(ValueError, match='a batch of 4 cannot be filled from 3 samples'):
         SeqDataLoader(numbers(3), 4)
+
+
+def test_two_arrays_are_no_dataset():
+    with pytest.raises(ValueError, match=r'nailorch\.datasets\.ArrayDataset\(x, t\)'):
+        list(DataLoader((np.zeros((4, 2)), np.zeros(4)), batch_size=2))

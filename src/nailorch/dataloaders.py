@@ -111,7 +111,8 @@ class DataLoader:
             error.add_note(message('loader.sample', index=index))
             raise
         if not isinstance(sample, tuple | list) or len(sample) != 2 or sample[0] is None:
-            raise ValueError(message('loader.pair', index=index, sample=textwrap.shorten(repr(sample), 60)))
+            remedy = message('loader.arrays') if isinstance(self.dataset, tuple) else ''
+            raise ValueError(message('loader.pair', index=index, sample=textwrap.shorten(repr(sample), 60)) + remedy)
         return sample
 
     def state_dict(self) -> dict[str, Any]:

@@ -562,6 +562,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{schedule}.load_state_dict：这是 {other} 的状态，或不完整；请载入同一种学习率策略保存的状态',
     ),
     # graphs and what reads them
+    'graph.examples': (
+        "trace: no input was given; what a model computes is found by an example of each, such as "
+        "np.zeros((1, 3, 224, 224), 'float32')",
+        "trace：没有给输入；模型的计算要靠每个输入的一个例子来记录，例如 np.zeros((1, 3, 224, 224), 'float32')",
+    ),
+    'graph.shape': (
+        "trace: {shape} is taken for an array of numbers. If it is a shape, give np.zeros({whole}, 'float32'); {error}",
+        "trace：{shape} 被当成了一组数。若它是形状，请给出 np.zeros({whole}, 'float32')；{error}",
+    ),
     'graph.example': (
         'trace: example {position} has shape {shape}; a batch of at least one item is needed, (N, ...). '
         'For a single item, add the batch axis: x[None]',
@@ -945,6 +954,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'DataLoader: a sample is a pair (x, t), where t may be None; sample {index} is {sample}',
         'DataLoader：样本应是一对 (x, t)，其中 t 可以是 None；第 {index} 个样本是 {sample}',
     ),
+    'loader.arrays': (
+        '. Two arrays, x and t, are made a dataset by nailorch.datasets.ArrayDataset(x, t)',
+        '。两个数组 x 和 t 可以组成数据集：nailorch.datasets.ArrayDataset(x, t)',
+    ),
     'loader.image': (
         'DataLoader: sample {index} is a PIL image; end its transform with ToArray()',
         'DataLoader：第 {index} 个样本是 PIL 图像；请在变换的最后加上 ToArray()',
@@ -1201,6 +1214,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'training.patience': (
         '{monitor} has not become better than {value} (epoch {epoch}) for {patience} epochs: stopped',
         '{monitor} 已有 {patience} 轮未优于 {value}（第 {epoch} 轮）：停止训练',
+    ),
+    'training.optimizer': (
+        'Trainer: optimizer is one of nailorch.optimizers, such as optimizers.Adam(alpha=0.001); got {given}',
+        'Trainer：optimizer 应是 nailorch.optimizers 里的优化器，例如 optimizers.Adam(alpha=0.001)；得到的是 {given}',
+    ),
+    'training.loss_function': (
+        'Trainer: loss is a function of the scores and the labels, such as F.softmax_cross_entropy; got {given}',
+        'Trainer：loss 应是得分与标签的函数，例如 F.softmax_cross_entropy；得到的是 {given}',
     ),
     'training.restored': ('; the weights are those of epoch {epoch}, the best', '；权重取自最佳的第 {epoch} 轮'),
     'progress.epoch': ('Epoch {epoch}/{epochs}', '第 {epoch}/{epochs} 轮'),

@@ -433,3 +433,11 @@ def test_a_mean_that_is_baked_in_is_an_error():
 
     with pytest.raises(ValueError, match=r'x_min is .* in a batch of 2, but'):
         trace(forward, np.arange(12, dtype='f').reshape(2, 6))
+
+
+def test_examples_that_are_missing_or_shapes_are_named():
+    net = models.Sequential(L.Conv2d(3, 3))
+    with pytest.raises(ValueError, match=r"no input was given; .* np\.zeros\(\(1, 3, 224, 224\), 'float32'\)"):
+        trace(net)
+    with pytest.raises(ValueError, match=r"If it is a shape, give np\.zeros\(\(1, 3, 8, 8\), 'float32'\); conv2d: "):
+        trace(net, (3, 8, 8))

@@ -372,3 +372,11 @@ def test_checkpoints_come_by_time_inside_an_epoch(tmp_path):
 def test_sequential_models_train():
     model = Sequential(L.Linear(10), F.relu, L.Linear(3))
     assert quiet(model, epochs=1).fit()[0]['train_loss'] > 0
+
+
+def test_an_optimiser_or_a_loss_by_name_is_refused_at_once(tmp_path):
+    with pytest.raises(TypeError, match=r"optimizers\.Adam\(alpha=0\.001\); got 'adam'"):
+        Trainer(tiny.Net(), 'adam', tiny.dataset(), run=tmp_path / 'run')
+    with pytest.raises(TypeError, match=r"F\.softmax_cross_entropy; got 'cross_entropy'"):
+        Trainer(tiny.Net(), optimizers.Adam(), tiny.dataset(), loss='cross_entropy', run=tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()

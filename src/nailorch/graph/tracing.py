@@ -51,6 +51,8 @@ def trace(target: Any, *examples: Any) -> Graph:
         Linear  (N, 4)  x, W, b
         -> Linear
     """
+    if not examples:
+        raise ValueError(message('graph.examples'))
     for position, example in enumerate(examples):
         if np.ndim(example) == 0 or len(example) == 0:
             raise ValueError(message('graph.example', position=position, shape=np.shape(example)))
@@ -65,6 +67,9 @@ def trace(target: Any, *examples: Any) -> Graph:
         try:
             graph = record(target, root, [batch_of(as_array(example), n) for example in examples])
         except ValueError as error:
+            for example in examples:
+                if isinstance(example, tuple) and all(isinstance(size, int) for size in example):
+                    raise ValueError(message('graph.shape', shape=example, whole=(1, *example), error=error)) from error
             error.add_note(message('graph.run', n=n))
             raise
         return pruned(graph)

@@ -16,6 +16,7 @@ from nailorch.config import no_grad, test_mode, using_config
 from nailorch.dataloaders import DataLoader
 from nailorch.datasets import split
 from nailorch.messages import message
+from nailorch.optimizers import Optimizer
 from nailorch.training import saving
 from nailorch.training.evaluation import Evaluation, Loss, NonFiniteLoss, Sums, evaluate
 from nailorch.training.history import History, append_epoch, write_metrics
@@ -54,6 +55,7 @@ class Trainer:
         progress: 'bar', 'lines', 'none'; 'auto' takes the bar on a terminal.
         title: what the first line calls the data.
     Raises:
+        TypeError: `optimizer` or `loss` is something else, such as its name.
         ValueError: an empty dataset, an unknown monitor, epochs or patience below 1.
     """
 
@@ -62,6 +64,10 @@ class Trainer:
                  schedule: Any = None, patience: int | None = None, monitor: str | None = None,
                  run: Run | str | Path | None = None, workers: int = 0, checkpoint_every: float = 30.0,
                  progress: str = 'auto', title: str = '') -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(message('training.optimizer', given=repr(optimizer)))
+        if not callable(loss):
+            raise TypeError(message('training.loss_function', given=repr(loss)))
         self.watch = Watch(monitor or ('train_loss' if valid is None else 'valid_loss'), epochs, patience)
         if valid is None and self.watch.monitor.startswith('valid'):
             raise ValueError(message('training.no_valid', monitor=monitor))
