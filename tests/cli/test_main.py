@@ -31,6 +31,7 @@ def test_without_a_command_the_help_is_shown(program):
 def test_every_command_has_help_with_examples_in_both_languages(program, command):
     code, english, err = program(command, '--help')
     assert (code, err) == (0, '')
+    assert '(default: )' not in english
     assert re.search(rf'examples:\n.*nailorch {command}', english, re.DOTALL)
     code, chinese, err = program('--lang', 'zh', command, '--help')
     assert (code, err) == (0, '')
@@ -113,10 +114,11 @@ def test_both_languages_have_the_same_placeholders():
 
 
 def test_doctor_tells_versions_and_what_to_install(program, monkeypatch):
-    monkeypatch.setattr('nailorch.cli.doctor.installed', lambda name: None if name == 'jinja2' else '9.9')
+    monkeypatch.setattr('nailorch.cli.doctor.installed', lambda name: None if name in ('jinja2', 'onnx') else '9.9')
     code, out, _ = program('doctor')
     assert code == 0
     assert re.search(r"jinja2 +missing: pip install 'nailorch\[report\]'", out)
+    assert re.search(r"onnx +missing: pip install 'nailorch\[onnx\]'", out)
     assert re.search(r'rich +9\.9', out)
 
 

@@ -31,7 +31,10 @@ PACKAGES = {
     'jinja2': REPORT,
     'pytest': TEST,
     'torch': "pip install 'nailorch[compare]'",
-    **dict.fromkeys(('onnx', 'onnxruntime', 'openvino', 'ncnn', 'MNN'), BENCH),
+    'onnx': "pip install 'nailorch[onnx]'",
+    'onnxruntime': 'pip install onnxruntime',
+    'pyfive': "pip install 'nailorch[keras]'",
+    **dict.fromkeys(('openvino', 'ncnn', 'MNN'), BENCH),
 }
 
 

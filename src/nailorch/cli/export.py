@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', metavar='MODEL', help=text('export.model'))
     parser.add_argument('--pretrained', action='store_true', help=text('export.weights'))
     parser.add_argument('--classes', metavar='N', type=count, help=text('summary.classes'))
-    parser.add_argument('--input', metavar='C,H,W', help=text('summary.input'))
+    parser.add_argument('--input', metavar='C,H,W', help=text('export.input'))
     parser.add_argument('--opset', metavar='N', type=count, help=text('export.opset'))
     add_root(parser)
 

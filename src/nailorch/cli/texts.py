@@ -380,6 +380,7 @@ TEXTS: dict[str, tuple[str, str]] = {
                       '一张图像的形状 C,H,W；若模型有几个输入，每个输入给一次'),
     'summary.classes': ('how many classes', '类别数'),
     # export
+    'export.input': ('shape of one image, C,H,W', '一张图像的形状 C,H,W'),
     'export.about': (
         'write a model as an ONNX file, weights included, for batches of any size',
         '把模型连同权重写成 ONNX 文件，批量大小任意',
@@ -469,7 +470,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     'doctor.threads': ('threads', '线程数'),
     'doctor.engine': ('engine', '计算引擎'),
     'doctor.kernels': ('fast kernels', '快速内核'),
-    'doctor.generated': ('generated for {vectors}, {threads} threads', '为 {vectors} 生成，{threads} 个线程'),
+    'doctor.generated': ('generated for {vectors}; threads: {threads}', '为 {vectors} 生成；线程数 {threads}'),
     'doctor.compiled': ('compiled', '已编译'),
     'doctor.kept': ('{kept} of {kernels}, in {folder}', '{kernels} 个中的 {kept} 个，位于 {folder}'),
     'doctor.nowhere': ('no folder can be written: each start compiles', '没有可写的文件夹：每次启动都要编译'),

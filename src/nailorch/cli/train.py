@@ -56,7 +56,7 @@ def flag(key: str) -> str:
 def help_of(entry: Field[Any]) -> str:
     english, chinese = entry.metadata['help']
     about = str(chinese if language() == 'zh' else english)
-    if entry.default not in (None, False):
+    if entry.default not in (None, False, ''):
         about += text('train.default', value=entry.default)
     return about.replace('%', '%%')
 

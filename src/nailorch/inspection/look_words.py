@@ -17,8 +17,8 @@ WORDS: dict[str, tuple[str, str]] = {
     'explained': ('Below, the class “{name}” is explained ({percent}).', '下面解释的是类别“{name}”（{percent}）。'),
     'where': ('Where it looks', '它在看哪里'),
     'where_note': (
-        'Three ways to ask which places speak for “{name}”. They ask different things, so they may disagree.',
-        '用三种方法来问：哪些位置支持“{name}”？三种方法问的并不是同一件事，结果可以不一致。',
+        'Several ways to ask which places speak for “{name}”. They ask different things, so they may disagree.',
+        '用几种方法来问：哪些位置支持“{name}”？它们问的并不是同一件事，结果可以不一致。',
     ),
     'grad_cam': ('Grad-CAM', 'Grad-CAM（梯度加权类激活图）'),
     'grad_cam_note': (
