@@ -12,7 +12,19 @@ import pytest
 import nailorch
 import nailorch.functions as F
 import nailorch.layers as L
-from nailorch import Model, Variable, hints, models, optimizers, using_config
+from nailorch import (
+    DataLoader,
+    Model,
+    Variable,
+    cuda,
+    datasets,
+    hints,
+    models,
+    optimizers,
+    schedules,
+    transforms,
+    using_config,
+)
 from nailorch.layers import base
 
 X = np.ones((2, 1, 16, 16), 'float32')
@@ -32,6 +44,17 @@ def in_english():
     (lambda: F.cross_entropy, "nailorch.functions has no 'cross_entropy'"),
     (lambda: L.BatchNorm2d, 'L.BatchNorm'),
     (lambda: nailorch.nn, 'nailorch.layers'),
+    (lambda: nailorch.exp, "nailorch has no 'exp': PyTorch's exp is nailorch.functions.exp here"),
+    (lambda: nailorch.zeros, 'np.zeros'),
+    (lambda: nailorch.device, "PyTorch's device is not needed here, where everything is computed on the CPU"),
+    (lambda: models.LeNet().to('cpu'), 'not needed here'),
+    (lambda: L.Linear(2, in_size=1).W.view(-1), "Parameter has no 'view'"),
+    (lambda: transforms.ToTensor, 'transforms.Compose([transforms.ToArray(), transforms.Normalize(0., 255.)])'),
+    (lambda: cuda.is_available, 'nailorch.cuda.gpu_enable'),
+    (lambda: schedules.StepLR(3).step(), 'update(optimizer, epoch=epoch)'),
+    (lambda: models.vgg16_bn, 'models.VGG16_BN'),
+    (lambda: L.Dense, "Keras's Dense is L.Linear here"),
+    (lambda: models.LeNet().fit, 'nailorch.training.Trainer'),
 ])
 def test_pytorchs_names_are_answered_with_ours(call, said):
     with pytest.raises(AttributeError) as error:
@@ -47,6 +70,11 @@ def test_pytorchs_names_are_answered_with_ours(call, said):
     (lambda: optimizers.SGD(lr=.1, momentum=.9), 'optimizers.Momentum'),
     (lambda: optimizers.Adam(lr=.1), "Adam: there is no argument 'lr': PyTorch's lr is alpha here"),
     (lambda: L.Conv2d(3, 16, kernel_size=3), 'Conv2d(3, 16, kernel_size=...): kernel_size is given twice'),
+    (lambda: DataLoader(datasets.Spiral(), 8, num_workers=2), "PyTorch's num_workers is workers here"),
+    (lambda: DataLoader(datasets.Spiral(), 8, pin_memory=True), 'not needed here'),
+    (lambda: datasets.MNIST(download=True), 'root=None'),
+    (lambda: models.ResNet18(pretrained=True), 'ResNet18.from_pretrained()'),
+    (lambda: L.Conv2d(filters=16, kernel_size=3), "Keras's filters is out_channels here"),
     (lambda: L.Conv2d(16, 3, paddding=1), "unexpected keyword argument 'paddding'"),
     (lambda: L.ReLU(5), 'takes no arguments'),
 ])
@@ -56,19 +84,21 @@ def test_pytorchs_arguments_are_answered_with_ours(call, said):
 
 
 def test_what_is_answered_exists_and_what_is_asked_does_not():
-    places = {'F': F, 'L': L, 'nailorch': nailorch, 'optimizers': optimizers}
+    places = {'F': F, 'L': L, 'nailorch': nailorch, 'optimizers': optimizers, 'transforms': transforms}
     for owner, words in ((Variable, hints.VARIABLE), (nailorch.Layer, hints.LAYER), (L, hints.LAYERS),
-                         (optimizers.Optimizer, hints.OPTIMIZER), (F, hints.FUNCTIONS), (nailorch, hints.PACKAGE)):
+                         (optimizers.Optimizer, hints.OPTIMIZER), (F, hints.FUNCTIONS), (nailorch, hints.PACKAGE),
+                         (cuda, hints.CUDA), (schedules.Schedule, hints.SCHEDULE), (transforms, hints.TRANSFORMS)):
         for name, ours in words.items():
             assert name not in dir(owner)
-            if found := re.match(r'(F|L|nailorch|optimizers)\.([\w.]+)', ours):
+            if found := re.match(r'(F|L|nailorch|optimizers|transforms)\.([\w.]+)', ours):
                 thing = places[found[1]]
                 for part in found[2].split('.'):
                     thing = getattr(thing, part)
             elif found := re.match(r'(?:x\.|model\.)?(\w+)\(', ours):
                 assert found[1] == 'Variable' or any(hasattr(kind, found[1]) for kind in (
-                    Variable, Model, optimizers.SGD))
-    kinds = [kind for module in (L, optimizers) for kind in vars(module).values() if inspect.isclass(kind)]
+                    Variable, models.Sequential, optimizers.SGD, schedules.StepLR))
+    modules = L, optimizers, models, datasets, nailorch.dataloaders
+    kinds = [kind for module in modules for kind in vars(module).values() if inspect.isclass(kind)]
     for choices in hints.ARGUMENTS.values():
         for ours, _ in choices:
             assert any(ours in hints.parameters(kind) for kind in kinds)

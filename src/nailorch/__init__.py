@@ -40,4 +40,5 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f'nailorch.{name}')
     if name in LATER:
         return getattr(importlib.import_module(f'nailorch.{LATER[name]}'), name)
-    raise missing(sys.modules[__name__], name, PACKAGE)
+    same = {name: f'nailorch.functions.{name}'} if name in functions.__all__ else {}  # torch.exp is F.exp
+    raise missing(sys.modules[__name__], name, PACKAGE | same)

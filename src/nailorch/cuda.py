@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from nailorch.core import as_array
+from nailorch.hints import CUDA, missing
 from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['as_cupy', 'as_numpy', 'get_array_module', 'gpu_enable']
 
 gpu_enable = False
+
+if not TYPE_CHECKING:
+    def __getattr__(name: str) -> Any:
+        raise missing(sys.modules[__name__], name, CUDA)
 
 
 def get_array_module(x: Any) -> ModuleType:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nailorch.config import inherit
+from nailorch.hints import Checked
 from nailorch.messages import message
 from nailorch.rng import generator, using_generator
 from nailorch.shapes import Array
@@ -25,7 +26,7 @@ __all__ = ['DataLoader', 'SeqDataLoader']
 Batch = tuple[Array, Array | None]
 
 
-class DataLoader:
+class DataLoader(Checked):
     """Batches (x, t) of a dataset: arrays (N, ...) and (N, ...), or None for t where samples have none.
 
     Args:

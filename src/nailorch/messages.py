@@ -237,13 +237,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'layer_norm：gamma 与 beta 的形状应等于 x 的最后几个轴；x.shape={x}，gamma.shape={gamma}，beta.shape={beta}',
     ),
     # layers and weights
-    'hint.name': (
-        "{owner} has no {name!r}: PyTorch's {name} is {ours} here",
-        '{owner} 没有 {name!r}：PyTorch 的 {name} 在这里是 {ours}',
-    ),
-    'hint.argument': (
-        "{kind}: there is no argument {name!r}: PyTorch's {name} is {ours} here",
-        '{kind}：没有参数 {name!r}：PyTorch 的 {name} 在这里是 {ours}',
+    'hint.name': ('{owner} has no {name!r}: {remedy}', '{owner} 没有 {name!r}：{remedy}'),
+    'hint.argument': ('{owner}: there is no argument {name!r}: {remedy}', '{owner}：没有参数 {name!r}：{remedy}'),
+    'hint.ours': ("{whose}'s {name} is {ours} here", '{whose} 的 {name} 在这里是 {ours}'),
+    'hint.needless': (
+        "{whose}'s {name} is not needed here, where everything is computed on the CPU",
+        '{whose} 的 {name} 在这里用不着：一切都在 CPU 上计算',
     ),
     'hint.order': (
         '{kind}({given}, {name}=...): {name} is given twice. The number of filters comes first here, then the kernel; '

@@ -19,7 +19,7 @@ import numpy as np
 
 from nailorch import kernels
 from nailorch.core import Parameter, Variable
-from nailorch.hints import OPTIMIZER, check_arguments, missing
+from nailorch.hints import OPTIMIZER, Checked, missing
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -30,7 +30,7 @@ Hook = Callable[[list[Parameter]], None]
 Self = TypeVar('Self', bound='Optimizer')
 
 
-class Optimizer:
+class Optimizer(Checked):
     """What all optimisers share. One of your own names what it keeps and its settings, and writes `move`.
 
     Example:
@@ -42,10 +42,6 @@ class Optimizer:
 
     keeps: ClassVar[tuple[str, ...]] = ()  # the arrays kept beside each parameter: move's last arguments
     settings: ClassVar[tuple[str, ...]] = ('lr',)  # the attributes that are saved with them
-
-    def __new__(cls, *given: Any, **named: Any) -> Any:
-        check_arguments(cls, given, named)
-        return super().__new__(cls)
 
     if not TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any:

@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from nailorch.hints import SCHEDULE, missing
 from nailorch.messages import message
 from nailorch.shapes import at_least
 
@@ -40,6 +41,10 @@ class Schedule:
     """
 
     remembers: ClassVar[tuple[str, ...]] = 'base_lr',  # the attributes that are saved
+
+    if not TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name, SCHEDULE)
 
     def __init__(self, step_on: str = 'epoch') -> None:
         self.step_on = one_of('step_on', step_on, ('epoch', 'batch'))

@@ -7,12 +7,14 @@ the number of workers. No transform modifies its input.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nailorch.config import Config
+from nailorch.hints import TRANSFORMS, missing
 from nailorch.messages import message
 from nailorch.rng import generator
 from nailorch.shapes import Array, Pair, pair
@@ -34,6 +36,10 @@ __all__ = [
     'ToInt',
     'ToPIL',
 ]
+
+if not TYPE_CHECKING:
+    def __getattr__(name: str) -> Any:
+        raise missing(sys.modules[__name__], name, TRANSFORMS)
 
 MODES = 'nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'  # in the order of Pillow's numbers for them
 

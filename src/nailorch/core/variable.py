@@ -342,7 +342,7 @@ class Parameter(Variable):
     def __getattr__(self, name: str) -> NoReturn:
         if vars(self).get('_array', self) is None:  # there is no array to ask for its shape, dtype ...
             raise AttributeError(message('parameter.unknown', name=self.name or 'Parameter', shape=self.known_shape))
-        raise AttributeError(f'{type(self).__name__} has no attribute {name!r}')
+        raise missing(self, name, VARIABLE)
 
 
 class Buffer(Parameter):

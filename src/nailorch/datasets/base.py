@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nailorch.hints import Checked
 from nailorch.messages import message
 from nailorch.transforms import Compose
 
@@ -16,7 +17,7 @@ __all__ = ['ArrayDataset', 'Dataset', 'Subset', 'split']
 Transform = Callable[[Any], Any]
 
 
-class Dataset:
+class Dataset(Checked):
     """Samples (x, t) by number. A subclass's `prepare` fills `self.data` and `self.label`.
 
     Args:

@@ -20,7 +20,7 @@ import numpy as np
 
 from nailorch.config import Config, test_mode
 from nailorch.core import Buffer, Parameter, Variable, as_array
-from nailorch.hints import LAYER, check_arguments, missing
+from nailorch.hints import LAYER, Checked, missing
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -36,7 +36,7 @@ def current_layers() -> tuple[Layer, ...]:
     return _running.get()
 
 
-class Layer:
+class Layer(Checked):
     """A part of a network: assign parameters and other layers to attributes, and write `forward`.
 
     Example:
@@ -59,10 +59,6 @@ class Layer:
     keras_names: ClassVar[Mapping[str, str]] = {}
     keras_kind: Any = ''  # what Keras calls such a layer that has no name
     torch_extras: ClassVar[tuple[str, ...]] = ()  # arrays that are saved there and have no counterpart here
-
-    def __new__(cls, *given: Any, **named: Any) -> Self:
-        check_arguments(cls, given, named)
-        return super().__new__(cls)
 
     if not TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any:

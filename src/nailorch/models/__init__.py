@@ -1,6 +1,10 @@
 """Whole networks, ready to train."""
 
 # ruff: noqa: F403
+import sys
+from typing import TYPE_CHECKING, Any
+
+from nailorch.hints import missing
 from nailorch.models import base, efficientnet, lenet, mobilenet, resnet, squeezenet, vgg
 from nailorch.models.base import *
 from nailorch.models.efficientnet import *
@@ -23,3 +27,7 @@ MODELS: dict[str, type[base.Model]] = {
 
 __all__ = ['MODELS', *base.__all__, *efficientnet.__all__, *lenet.__all__, *mobilenet.__all__, *resnet.__all__,
            *squeezenet.__all__, *vgg.__all__]
+
+if not TYPE_CHECKING:
+    def __getattr__(name: str) -> Any:  # torchvision's functions bear the names of the command line
+        raise missing(sys.modules[__name__], name, {low: f'models.{kind.__name__}' for low, kind in MODELS.items()})
