@@ -23,10 +23,11 @@ from nailorch.kernels.fast.outer import Delivery, deliver
 from nailorch.kernels.fast.pools import CORNERS, bytes_at, bytes_for, largest_of_four
 from nailorch.kernels.fast.target import LANES, REGISTERS
 from nailorch.kernels.fast.tiles import rectified
-from nailorch.kernels.fast.vectors import store, sweep
+from nailorch.kernels.fast.vectors import save, store, sweep
 
 BAND = 1 << 14  # bytes of padded rows at a time
 ROWS = 4  # of places, whose gradient is worth sums of their own
+BEYOND = 1 << 22  # numbers of a result: more than caches hold until they are wanted again
 SMALL = 1 << 18  # multiplications that one thread has done before two would have begun
 # (KH, KW * C) of the kernels whose weight gradient has a sum for each cell in a register
 FORMS = ((3, 3), (5, 5), (3, 9)) if REGISTERS == 32 else ((3, 3),)
@@ -51,7 +52,8 @@ def line(whole, known=0):
     moves on `step` bytes, from kh to kh `source_row`. Where it is `known` that KH and depth are so many and the step is
     one number, all weights stay in registers, and a number is fetched once for all the places that see it.
     """
-    def body(m, source, source_row, KH, depth, step, weight, weight_row, bias, out, out_step, count, part, relu):
+    def body(m, source, source_row, KH, depth, step, weight, weight_row, bias, out, out_step, count, part, relu,
+             streamed):
         part = None if whole else part
         begin = m.load(bias) if whole else m.load_part(bias, part)
         weights = [[m.load(weight + (kh * known + k) * weight_row) for k in range(known)] for kh in range(known)]
@@ -77,8 +79,13 @@ def line(whole, known=0):
                 for kh, j in np.ndindex(known, size + known - 1):
                     sums = seen(kh, j, sums)
                 sums = rectified(m, relu, sums if known else m.loop(KH, row, *sums))
-                for r in range(size):
-                    store(m, out + (place + r) * out_step, sums[r], part)
+
+                def write(past):
+                    for r in range(size):
+                        save(m, out + (place + r) * out_step, sums[r], part, past)
+
+                m.loop(streamed, lambda _: write(True))
+                m.loop(1 - streamed, lambda _: write(False))
             return tile
 
         m.loop(count // 8, tiles(8, 0))
@@ -88,15 +95,17 @@ def line(whole, known=0):
     return kernel(body)
 
 
-def cell_sums(KH, depth):
+def cell_sums(KH, depth, kind):
     """Return the kernel of sums[kh, k] += the sum over a row of places of source[kh, k] * gy, and own += gy's sum.
 
-    There are so many `plain` places; or `gated` ones, where gy counts if the number `gate` bytes from it lies between 0
-    and what stands at `most`; or squares of four, where besides it counts in the one that the byte at `index` names. In
-    `near` squares, whose places are one number apart, a number is fetched once for all that see it.
+    There are `count` plain places; or `gated` ones, where gy counts if the number `gate` bytes from it lies between 0
+    and what stands at `most`; or `pooled` squares of four, where besides it counts in the one that the byte at `index`
+    names; in `near` ones, whose places are one number apart, a number is fetched once for all that see it. Of plain and
+    gated places, those `ahead` bytes further on are asked for. A kernel for each kind: one for all would have too few
+    registers for its sums.
     """
-    def body(m, source, source_row, step, gy, gy_step, plain, gated, squares, near, sums, sums_row, own, part, gate,
-             most, index, index_step):
+    def body(m, source, source_row, step, gy, gy_step, count, near, sums, sums_row, own, part, gate, most, index,
+             index_step, ahead):
         cells, zero = [(kh, k) for kh in range(KH) for k in range(depth)], m.splat(0)
 
         def add(at, right, totals):
@@ -104,7 +113,8 @@ def cell_sums(KH, depth):
                         for (kh, k), x in zip(cells, totals, strict=False)]
             return [*products, totals[-1] + right]
 
-        def anywhere(i, *totals):
+        def plain(i, *totals):
+            m.prefetch(gy + i * gy_step + ahead)
             return add(source + i * step, m.load_part(gy + i * gy_step, part), totals)
 
         def passed(i):
@@ -112,7 +122,9 @@ def cell_sums(KH, depth):
             right = m.load_part(gy + i * gy_step, part)
             return m.below(zero, result, m.below(highest, result, zero, right), zero)
 
-        def behind_gate(i, *totals):
+        def gated(i, *totals):
+            m.prefetch(gy + i * gy_step + ahead)
+            m.prefetch(gy + i * gy_step + gate + ahead)
             return add(source + i * step, passed(i), totals)
 
         def by_corners(i):
@@ -136,8 +148,10 @@ def cell_sums(KH, depth):
 
         outs = [*(sums + i * sums_row for i in range(len(cells))), own]
         totals = [m.load_part(out, part) for out in outs]
-        for count, place in ((plain, anywhere), (gated, behind_gate), (squares, in_square), (near, in_near_square)):
-            totals = m.loop(count, place, *totals)
+        places = {'plain': [(count, plain)], 'gated': [(count, gated)],
+                  'pooled': [(count, in_square), (near, in_near_square)]}[kind]
+        for number, place in places:
+            totals = m.loop(number, place, *totals)
         for out, x in zip(outs, totals, strict=True):
             m.store_part(out, x, part)
 
@@ -145,7 +159,8 @@ def cell_sums(KH, depth):
 
 
 line_whole, line_part, line_of_3 = line(True), line(False), line(True, 3 if REGISTERS == 32 else 0)
-sums_1, sums_2, sums_3 = (cell_sums(*(*FORMS, FORMS[0], FORMS[0])[i]) for i in range(3))
+(plain_1, gated_1, pooled_1), (plain_2, gated_2, pooled_2), (plain_3, gated_3, pooled_3) = (
+    [cell_sums(*(*FORMS, FORMS[0], FORMS[0])[i], kind) for kind in ('plain', 'gated', 'pooled')] for i in range(3))
 
 
 class Few(NamedTuple):
@@ -187,6 +202,7 @@ class Few(NamedTuple):
     index_n: int = 0
     index_h: int = 0
     pooled: int = 0
+    streamed: int = 0  # the result goes past the caches
 
 
 @jit
@@ -226,17 +242,47 @@ def convolve(number, job):
                 bias, part = g.bias + 4 * k, min(LANES, g.channels - k)
                 if part == LANES and g.KH == 3 and g.depth == 3 and g.step_w == 1:
                     line_of_3(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                              pixel, g.OW, part, g.relu)
+                              pixel, g.OW, part, g.relu, g.streamed)
                 elif part == LANES:
                     line_whole(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                               pixel, g.OW, part, g.relu)
+                               pixel, g.OW, part, g.relu, g.streamed)
                 else:
                     line_part(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                              pixel, g.OW, part, g.relu)
+                              pixel, g.OW, part, g.relu, g.streamed)
             if g.pooled and r % 2:
                 square = (first + r) // 2
                 largest_of_four(two.ctypes.data, row, pixel, g.index + n * g.index_n + square * g.index_h,
                                 g.out + n * g.out_n + square * g.out_h, g.OW // 2, g.channels)
+
+
+@jit
+def add_row(g, at, source_row, gy, index, sums, own, part):
+    """Add the products of a row of places, for one vector of output channels, to the sums of its cells."""
+    step, row, pooled, gated, count = 4 * g.step_w, 4 * g.channels, g.pooled == 1, g.gated == 1, g.OW // (1 + g.pooled)
+    near = count * (pooled and g.step_w == 1)
+    if g.form == 0:
+        if pooled:
+            pooled_1(at, source_row, step, gy, g.out_w, count - near, near, sums, row, own, part, g.gate, g.most, index,
+                     g.channels, 0)
+        elif gated:
+            gated_1(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0, g.out_h)
+        else:
+            plain_1(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
+    elif g.form == 1:
+        if pooled:
+            pooled_2(at, source_row, step, gy, g.out_w, count - near, near, sums, row, own, part, g.gate, g.most, index,
+                     g.channels, 0)
+        elif gated:
+            gated_2(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0, g.out_h)
+        else:
+            plain_2(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
+    elif pooled:
+        pooled_3(at, source_row, step, gy, g.out_w, count - near, near, sums, row, own, part, g.gate, g.most, index,
+                 g.channels, 0)
+    elif gated:
+        gated_3(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0, g.out_h)
+    else:
+        plain_3(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
 
 
 @worker(Few)
@@ -244,9 +290,7 @@ def collect(number, job):
     """Take parts of the images' rows, and add each one's share of the weight gradient up, in sums of its own."""
     g = opened(job)
     width, pieces, each = g.before + g.row + g.after, -(-g.OH // g.rows), g.KH * g.depth * g.channels
-    band, row = np.empty(((g.rows - 1) * g.step_h + g.KH) * width, np.float32), 4 * g.channels
-    plain, gated = g.OW * (g.gated == 0), g.OW * (g.gated == 1 and not g.pooled)
-    squares, near = g.OW // 2 * (g.pooled and g.step_w > 1), g.OW // 2 * (g.pooled and g.step_w == 1)
+    band = np.empty(((g.rows - 1) * g.step_h + g.KH) * width, np.float32)
     while True:
         part = claim(g.counter, number, g.parts)
         if part >= g.parts:
@@ -263,16 +307,8 @@ def collect(number, job):
                 at, row_of_y = band.ctypes.data + 4 * r * g.step_h * width, (first + r) // (1 + g.pooled)
                 gy, index = g.out + n * g.out_n + row_of_y * g.out_h, g.index + n * g.index_n + row_of_y * g.index_h
                 for k in range(0, g.channels, LANES):
-                    to, numbers = sums + 4 * k, min(LANES, g.channels - k)
-                    if g.form == 0:
-                        sums_1(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, plain, gated, squares, near, to, row,
-                               own + 4 * k, numbers, g.gate, g.most, index + k, g.channels)
-                    elif g.form == 1:
-                        sums_2(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, plain, gated, squares, near, to, row,
-                               own + 4 * k, numbers, g.gate, g.most, index + k, g.channels)
-                    else:
-                        sums_3(at, 4 * width, 4 * g.step_w, gy + 4 * k, g.out_w, plain, gated, squares, near, to, row,
-                               own + 4 * k, numbers, g.gate, g.most, index + k, g.channels)
+                    add_row(g, at, 4 * width, gy + 4 * k, index + k, sums + 4 * k, own + 4 * k,
+                            min(LANES, g.channels - k))
 
 
 def serves(C, window, groups):
@@ -283,7 +319,7 @@ def serves(C, window, groups):
 def serves_weight_grad(C, OC, window, groups):
     """Return whether the weight gradient is: there are kernels for the form, and not many filters."""
     KH, KW = window.kernel_size
-    return groups == 1 and window.dilation == (1, 1) and (KH, KW * C) in FORMS and OC <= 2 * LANES
+    return groups == 1 and window.dilation == (1, 1) and (KH, KW * C) in FORMS and OC <= 4 * LANES
 
 
 def in_rows(image):
@@ -318,7 +354,7 @@ def conv2d(image, weight, bias, window, relu=0, pooled=False):
     index = bytes_for(y.shape) if pooled else None
     packed, bias = pack_forward(weight, 1), zeros(OC + LANES) if bias is None else np.ascontiguousarray(bias)
     threads.run(convolve, job(x, y, window, index, weight=address(packed), bias=address(bias), relu=int(relu),
-                          wide=panel_width(OC)),
+                          wide=panel_width(OC), streamed=int(y.size >= BEYOND and OC % LANES == 0 and not pooled)),
                 N * OC * OH * OW * weight[0].size // SMALL)
     return (y, index) if pooled else y
 
