@@ -10,7 +10,7 @@ help:
 
 install:
 	@sh scripts/venv report
-	@echo 'Ready: .venv/bin/nailorch --help'
+	@echo 'Ready: . .venv/bin/activate, then nailorch --help'
 
 demo:
 	@sh scripts/venv report
