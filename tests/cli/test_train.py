@@ -1,10 +1,12 @@
 """`nailorch train` and `demo`: settings from everywhere, a whole run folder, and going on after Ctrl-C."""
 
+import csv
 import json
 import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ def test_a_run_folder_holds_everything(trained):
     assert names >= {'config.toml', 'env.json', 'metrics.jsonl', 'best.safetensors', 'last.ckpt', 'result.json',
                      'predictions.csv', 'report.html'}
     assert json.loads((trained / 'result.json').read_text())['classes'] == ['day', 'night']
+    rows = list(csv.DictReader((trained / 'predictions.csv').read_text(encoding='utf-8').splitlines()))
+    assert all(Path(row['file']).parent.name == row['true_name'] for row in rows)
 
 
 def test_training_ends_with_the_test_accuracy(program, pictures, tmp_path):

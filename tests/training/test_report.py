@@ -3,6 +3,7 @@
 import csv
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -16,7 +17,7 @@ from nailorch.drawing.pictures import filter_images, heat_map, tile, to_picture
 from nailorch.training.figures import curves
 from nailorch.training.history import append_epoch
 from nailorch.training.inside import Inside
-from nailorch.training.report import Answers, frequent_pairs, interval, write_predictions, write_report
+from nailorch.training.report import Answers, frequent_pairs, interval, mistake, write_predictions, write_report
 from nailorch.training.report_words import WORDS
 from nailorch.training.runs import Run
 
@@ -210,6 +211,18 @@ def test_predictions_are_written_one_row_an_image(tmp_path):
         rows = list(csv.reader(file))
     assert rows[1] == ['0', '1', '1', '0.750000', '0.750000', 'yes', 'yes']
     assert rows[2] == ['1', '0', '1', '0.600000', '0.400000', 'no, never', 'yes']
+
+
+def test_images_that_are_files_bear_their_names(tmp_path):
+    answers = Answers(np.array([1, 0]), np.array([[0.25, 0.75], [0.4, 0.6]]), ['no', 'yes'],
+                      lambda index: np.zeros((1, 2, 2), np.uint8), ['pictures/a.png', 'pictures/<b>.png'])
+    write_predictions(tmp_path / 'predictions.csv', answers)
+    with open(tmp_path / 'predictions.csv', newline='', encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['file'] for row in rows] == answers.files
+    told = mistake(answers, 1)
+    assert (told['place'], told['file']) == ('<b>.png', 'pictures/<b>.png')
+    assert mistake(replace(answers, files=None), 1)['place'] == '#1'
 
 
 def test_interval_agrees_with_published_values():

@@ -54,6 +54,7 @@ class Data:
         picture: gives the test image of a number as bytes (C, H, W), to be shown.
         classes: the classes' names.
         shape: (C, H, W).
+        files: where the test images lie, of a folder of pictures.
     """
 
     train: Dataset
@@ -62,6 +63,7 @@ class Data:
     picture: Callable[[int], npt.NDArray[Any]]
     classes: list[str]
     shape: tuple[int, int, int]
+    files: list[str] | None = None
 
 
 def load_data(settings: Settings, whole: bool = False) -> Data:
@@ -82,7 +84,15 @@ def load_data(settings: Settings, whole: bool = False) -> Data:
     train, _, _ = make([*sized, *augmentation(settings.augmentation, (H, W)), *numbers])
     _, valid, test = make([*sized, *numbers])
     pictures = make([*sized, *TO_PICTURE])[2]
-    return Data(train, valid, test, lambda index: pictures[index][0], list(test.classes), shape)
+    return Data(train, valid, test, lambda index: pictures[index][0], list(test.classes), shape, files_of(test))
+
+
+def files_of(part: Any) -> list[str] | None:
+    """Return where the pictures of a folder, or of a part of one, lie; None for other data."""
+    whole = part.dataset if isinstance(part, Subset) else part
+    if not isinstance(whole, ImageFolder):
+        return None
+    return [str(whole.data[index]) for index in (part.indices if isinstance(part, Subset) else range(len(part)))]
 
 
 def to_numbers(settings: Settings) -> list[Any]:

@@ -207,7 +207,7 @@ def conclude(run: Run, recipe: Recipe, trainer: Trainer) -> tuple[Answers, Insid
     """Measure the trained model on the test images, which it never saw; keep the result and all answers in `run`."""
     data = recipe.data
     evaluation = trainer.evaluate(data.test)
-    answers = Answers(evaluation.labels, evaluation.probabilities, data.classes, data.picture)
+    answers = Answers(evaluation.labels, evaluation.probabilities, data.classes, data.picture, data.files)
     run.record(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
     path = run.path / 'predictions.csv'
     with writing(path):

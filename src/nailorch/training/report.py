@@ -44,12 +44,14 @@ class Answers:
         probabilities: one row an image, one column a class, (N, K).
         classes: the classes' names.
         picture: gives the image of a number, (C, H, W), to be shown.
+        files: where the images lie, if they are files.
     """
 
     labels: Array
     probabilities: Array
     classes: Sequence[str]
     picture: Callable[[int], Array]
+    files: Sequence[str] | None = None
 
     @property
     def predicted(self) -> Array:
@@ -136,7 +138,9 @@ def judge(answers: Answers) -> dict[str, Any]:
 def mistake(answers: Answers, index: int) -> dict[str, Any]:
     """One wrong answer, with its picture."""
     answer, picture = int(answers.predicted[index]), to_picture(answers.picture(index))
-    return {'index': index, 'true': answers.classes[int(answers.labels[index])], 'answer': answers.classes[answer],
+    file = answers.files[index] if answers.files else ''
+    return {'index': index, 'file': file, 'place': Path(file).name or f'#{index}',
+            'true': answers.classes[int(answers.labels[index])], 'answer': answers.classes[answer],
             'probability': float(answers.probabilities[index, answer]), 'picture': png_address(picture),
             'large': picture.shape[0] >= 64}
 
@@ -202,13 +206,16 @@ def written(name: str, value: Any) -> str:
 
 
 def write_predictions(path: Path, answers: Answers) -> None:
-    """Write what was answered to each image as CSV: index, true and predicted class, their names and probabilities."""
+    """Write what was answered to each image as CSV: index, true and predicted class, their names and probabilities.
+
+    Images that are files bear the file's path as well.
+    """
     rows = np.arange(len(answers.labels))
     given, true = answers.probabilities[rows, answers.predicted], answers.probabilities[rows, answers.labels]
     with open(path, 'w', newline='', encoding='utf-8', errors='backslashreplace') as file:
         table = csv.writer(file)
         table.writerow(['index', 'true', 'predicted', 'probability', 'probability_of_true', 'true_name',
-                        'predicted_name'])
+                        'predicted_name', *(['file'] if answers.files else [])])
         for index, label, answer in zip(rows, answers.labels, answers.predicted, strict=True):
             table.writerow([index, label, answer, f'{given[index]:.6f}', f'{true[index]:.6f}', answers.classes[label],
-                            answers.classes[answer]])
+                            answers.classes[answer], *([answers.files[int(index)]] if answers.files else [])])
