@@ -134,6 +134,19 @@ def test_numbers_in_our_order_are_not():
             layer(X)
 
 
+@pytest.mark.parametrize('shape', [(2, 28, 28, 1), (2, 32, 32, 3), (1, 48, 64, 3)])
+def test_images_with_their_channels_last_are_noticed(shape):
+    with pytest.warns(UserWarning, match=r'If it is \(N, H, W, C\), as in Keras, use x\.transpose\(0, 3, 1, 2\)'):
+        L.Conv2d(4, 3, pad=1)(np.zeros(shape, 'float32'))
+
+
+def test_narrow_images_with_their_channels_first_are_not():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for shape in ((2, 1, 28, 28), (2, 3, 3, 3), (2, 8, 100, 1), (2, 256, 7, 7), (2, 64, 4, 4), (2, 4, 9, 3)):
+            L.Conv2d(4, 1)(np.zeros(shape, 'float32'))
+
+
 def test_batch_norms_first_number_is_no_number_of_channels():
     with pytest.raises(ValueError, match=r'decay .* got 16\. The channels are found at the first call'):
         L.BatchNorm(16)
@@ -159,5 +172,6 @@ def test_layers_in_a_set_are_refused():
 
 
 def test_channels_last_are_noticed_where_a_summary_fails():
-    with pytest.raises(ValueError, match=r'input_shape=\(224, 224, 3\) is \(C, H, W\), .*input_shape=\(3, 224, 224\)'):
+    with pytest.warns(UserWarning, match='columns'), \
+            pytest.raises(ValueError, match=r'input_shape=\(224, 224, 3\) is \(C, H, W\), .*\(3, 224, 224\)'):
         models.VGG16(width=2, hidden=4).summary((224, 224, 3))

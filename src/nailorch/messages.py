@@ -251,6 +251,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{kind}({given}, {name}=...)：{name} 给了两次。这里第一个参数是卷积核的个数，然后是核的大小；'
         '输入通道数在第一次调用时确定，也可以用名字给出：{kind}(16, kernel_size=3, in_channels=3)',
     ),
+    'conv.last': (
+        '{kind}: x.shape={shape} has {channels} channels, and {width} columns. If it is (N, H, W, C), as in Keras, use '
+        'x.transpose(0, 3, 1, 2)',
+        '{kind}：x.shape={shape} 有 {channels} 个通道、{width} 列。若它是 Keras 那样的 (N, H, W, C)，请用 '
+        'x.transpose(0, 3, 1, 2)',
+    ),
     'conv.order': (
         '{kind}({out_channels}, {kernel_size}, {stride}) means out_channels={out_channels}, kernel_size={kernel_size}, '
         'stride={stride}. Were these meant as in PyTorch (channels in, out, kernel)? Then write '

@@ -75,9 +75,9 @@ class Filters(Layer):
         check_images(self.op, x.data)
         if unknown(self.W):
             self.check_order(x.shape[1])
+            self.check_last(x.shape)
             self.fill(x.shape[1])
         return x
-
 
     def check_order(self, channels: int) -> None:
         """Warn of numbers in PyTorch's order, (in, out, kernel): as many filters as channels, large, of even size."""
@@ -86,6 +86,14 @@ class Filters(Layer):
                 and size >= 6 and size % 2 == 0 and stride >= 3 and stride % 2 == 1):
             warnings.warn(message('conv.order', kind=type(self).__name__, out_channels=channels, kernel_size=size,
                                   stride=stride), stacklevel=5)
+
+
+    def check_last(self, shape: tuple[int, ...]) -> None:
+        """Warn of images that look like (N, H, W, C): large, and one or three columns wide."""
+        _, C, H, W = shape
+        if min(C, H) >= 8 and (W == 3 or (W == 1 and C == H)):
+            warnings.warn(message('conv.last', kind=type(self).__name__, shape=shape, channels=C, width=W),
+                          stacklevel=5)
 
 
 class Conv2d(Filters):
