@@ -311,9 +311,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{layer}：还没有可保存的权重，{names} 的大小未知。请先用一个样本调用一次模型，再保存',
     ),
     'weights.fit': (
-        '{where}the weights do not fit {layer}; nothing was loaded (strict=False loads what fits)\n  {lines}',
-        '{where}权重与 {layer} 不符，什么都没有载入（strict=False 可载入相符的部分）\n  {lines}',
+        '{where}the weights do not fit {layer}; nothing was loaded{partly}\n  {lines}',
+        '{where}权重与 {layer} 不符，什么都没有载入{partly}\n  {lines}',
     ),
+    'weights.partly': (' (strict=False loads what fits)', '（strict=False 可载入相符的部分）'),
     'weights.classes': (
         'The weights know {found} classes, the model {asked}: make the model with num_classes={found}; or, to train '
         'for other classes, {model}.from_pretrained(path, num_classes={asked}) leaves the last layer new',

@@ -170,6 +170,15 @@ def test_chainers_counts_of_batches_are_passed_over(tmp_path):
     assert_same(net, ResNet18.from_pretrained(tmp_path / 'a.npz', num_classes=5, width=2))
 
 
+def test_strict_is_told_of_only_where_it_can_be_said(tmp_path):
+    vgg().save_weights(tmp_path / 'a.npz')
+    with pytest.raises(ValueError, match=r'nothing was loaded\n  conv1_1/W: wrong shape') as caught:
+        VGG16.from_pretrained(tmp_path / 'a.npz', num_classes=5, width=4, hidden=6)
+    with pytest.raises(ValueError, match=r'nothing was loaded \(strict=False loads what fits\)\n'):
+        VGG16(5, width=4, hidden=6).load_weights(tmp_path / 'a.npz')
+    assert 'strict=False' not in str(caught.value)
+
+
 def test_from_pretrained_names_what_is_missing():
     with pytest.raises(FileNotFoundError, match=r'nothing\.pth: there is no such file.*\n.*vgg16-397923af\.pth'):
         VGG16.from_pretrained('nothing.pth')

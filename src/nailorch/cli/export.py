@@ -85,7 +85,7 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
     if not from_file:
         return model, asked or shape, text('export.untrained', name=name)
     loader, arrays = loader_for(model, read_weights(path))
-    loader.load(arrays, where=f'{path}: ')
+    loader.load(arrays, where=f'{path}: ', partly=False)
     return model, asked or shape, path.name
 
 

@@ -402,14 +402,17 @@ def classes_remedy(layer: Layer, expected: Mapping[str, Any], shapes: Shapes, wr
     return '\n' + message('weights.classes', model=type(layer).__name__, asked=asked, found=found)
 
 
-def refuse(layer: Layer, wrong: Mapping[str, str], where: str, remedy: str = '') -> None:
-    """Raise one ValueError with what is wrong, if anything is; of a long list, `LINES` lines."""
+def refuse(layer: Layer, wrong: Mapping[str, str], where: str, remedy: str = '', partly: bool = True) -> None:
+    """Raise one ValueError with what is wrong, if anything is; of a long list, `LINES` lines.
+
+    It tells of strict=False where who asked could load the weights `partly`.
+    """
     if wrong:
         lines = list(wrong.values())
         if len(lines) > LINES:  # the first are missing or wrong, the last unexpected
             lines[LINES // 2:-LINES // 2] = [message('weights.more', count=len(lines) - LINES)]
         raise ValueError(message('weights.fit', where=where, layer=type(layer).__name__,
-                                 lines='\n  '.join(lines)) + remedy)
+                                 partly=message('weights.partly') if partly else '', lines='\n  '.join(lines)) + remedy)
 
 
 def put(layer: Layer, arrays: Mapping[str, Any], copy: bool | None = True) -> None:

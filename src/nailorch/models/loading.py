@@ -132,7 +132,7 @@ def pretrained(kind: Any, name_or_path: str | os.PathLike[str] | None, options: 
     model = kind(**options)
     loader, arrays = loader_for(model, read_weights(path))
     last = head(model) if 'num_classes' in options else None
-    if loader.load(arrays, where=f'{path}: ', but=last):
+    if loader.load(arrays, where=f'{path}: ', but=last, partly=False):
         print(message('pretrained.head', path=path, layer=last), file=sys.stderr)
     return model
 

@@ -60,7 +60,7 @@ class Loader:
     extras: frozenset[str] = frozenset()
 
     def load(self, arrays: Mapping[str, Any], strict: bool = True, where: str = '',
-             but: str | None = None) -> list[str]:
+             but: str | None = None, partly: bool = True) -> list[str]:
         """Give the model copies of `arrays`: all fit, or nothing is loaded; without `strict`, those that fit.
 
         Args:
@@ -68,6 +68,7 @@ class Loader:
             strict: False loads what fits.
             where: what an error begins with.
             but: the path of a layer that is left as it is if its arrays have other shapes.
+            partly: whether who asks could say strict=False; else the error does not tell of it.
         Returns:
             what was not loaded, a line each.
         """
@@ -81,7 +82,7 @@ class Loader:
         else:
             spared, lines = [], []
         if strict:
-            refuse(self.layer, wrong, where, classes_remedy(self.layer, expected, shapes, wrong))
+            refuse(self.layer, wrong, where, classes_remedy(self.layer, expected, shapes, wrong), partly)
         fitting = [name for name in self.table if name not in wrong and name not in spared]
         put(self.layer, {self.table[name][0].name: self.table[name][1](np.asarray(given[name])) for name in fitting})
         return [*wrong.values(), *lines]
