@@ -247,6 +247,12 @@ class Samples(nailorch.Dataset):
         return self.x[index], self.t[index]
 
 
+def test_confusion_names_a_label_that_is_no_class(net):
+    x = np.zeros((2, 2, 9, 11), 'float32')
+    with pytest.raises(ValueError, match='from 0 to 2'):
+        I.confusion(net, Samples(x, np.array([0, 3])))
+
+
 def test_confusion_counts_every_sample_in_evaluation_mode(net):
     x = np.random.default_rng(5).normal(size=(10, 2, 9, 11)).astype('float32')
     t = np.random.default_rng(6).integers(3, size=10)

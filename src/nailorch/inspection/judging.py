@@ -103,5 +103,6 @@ def confusion(model: Layer, dataset: Any, classes: Sequence[str] | None = None, 
             scores.append(y)
             labels.append(np.asarray(t))
     probabilities = softmax(np.concatenate(scores))
+    confusion_matrix(probabilities.argmax(axis=1), np.concatenate(labels), probabilities.shape[1])  # or a label is none
     names = classes if classes is not None else getattr(dataset, 'classes', None) or range(probabilities.shape[1])
     return Confusion(np.concatenate(labels), probabilities, tuple(map(str, names)))
