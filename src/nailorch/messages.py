@@ -1076,8 +1076,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'data.name：{folder} 里没有文件夹 {name!r}，也没有这样的数据集：{remedy}',
     ),
     'data.model': (
-        '{model} cannot take images (C, H, W) of {shape}: {error}',
-        '{model} 无法处理形状 (C, H, W) 为 {shape} 的图像：{error}',
+        '{model} cannot take images (C, H, W) of {shape}: {error} (--size N, or data.size, makes them larger or '
+        'smaller)',
+        '{model} 无法处理形状 (C, H, W) 为 {shape} 的图像：{error}（--size N，即 data.size，可以改变图像大小）',
     ),
     'report.extra': (
         "a report needs {package}, which is not installed: pip install 'nailorch[report]'",
@@ -1217,6 +1218,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     'training.kept': ('. The last good checkpoint is {path}', '。最近的完好检查点是 {path}'),
     'training.done': ('All {epochs} epochs are done', '{epochs} 轮已全部完成'),
+    'training.done_one': ('The one epoch is done', '1 轮已完成'),
     'training.patience': (
         '{monitor} has not become better than {value} (epoch {epoch}) for {patience} epochs: stopped',
         '{monitor} 已有 {patience} 轮未优于 {value}（第 {epoch} 轮）：停止训练',

@@ -39,6 +39,11 @@ def test_every_command_has_help_with_examples_in_both_languages(program, command
     assert chinese.startswith('用法：')
 
 
+def test_help_may_be_said_as_a_word(program):
+    assert program('help') == program('--help')
+    assert program('help', 'train') == program('train', '--help')
+
+
 @pytest.mark.parametrize('language', ['en', 'zh'])
 @pytest.mark.parametrize('command', [None, *COMMANDS])
 def test_help_fits_eighty_columns(program, monkeypatch, command, language):

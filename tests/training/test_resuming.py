@@ -154,7 +154,7 @@ def test_a_finished_training_is_not_said_to_go_on(tmp_path, capsys):
     capsys.readouterr()
     tiny.trainer(tmp_path / 'run', epochs=1).fit(resume=True)
     said = capsys.readouterr().out
-    assert 'Resuming' not in said and 'All 1 epochs are done' in said
+    assert 'Resuming' not in said and 'The one epoch is done' in said
 
 
 def test_lost_best_weights_are_sought_anew(tmp_path, capsys):

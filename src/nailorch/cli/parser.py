@@ -38,6 +38,8 @@ def parse(arguments: list[str]) -> argparse.Namespace | None:
         UsageError: an unknown command or flag, a missing argument, a value that no choice allows.
     """
     Config.lang = language_asked(arguments) or Config.lang
+    if arguments[:1] == ['help']:  # as many programs have it: help train
+        arguments = [*arguments[1:], '--help']
     parser = make_parser(next((word for word in arguments if word in COMMANDS), None))
     try:
         options, unknown = parser.parse_known_args(arguments)

@@ -43,4 +43,6 @@ class Watch:
         if self.patience and best and done - best['epoch'] >= self.patience:
             return message('training.patience', monitor=self.monitor, patience=self.patience, epoch=best['epoch'],
                            value=f'{best[self.monitor]:.4f}')
-        return message('training.done', epochs=done) if done >= self.epochs else ''
+        if done < self.epochs:
+            return ''
+        return message('training.done' if done > 1 else 'training.done_one', epochs=done)
