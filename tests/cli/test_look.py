@@ -166,3 +166,10 @@ def test_what_the_network_is_given_is_shown_in_its_colours(prepare):
 def test_both_catalogues_have_the_same_placeholders():
     for key, (english, chinese) in WORDS.items():
         assert set(re.findall(r'\{\w+\}', english)) == set(re.findall(r'\{\w+\}', chinese)), key
+
+
+def test_a_layer_that_is_not_there_is_said_before_squares_are_hidden(program, photo, monkeypatch):
+    monkeypatch.setattr('nailorch.inspection.look_page.occlusion_of', None)
+    for flag in ('--layer', '--cam-layer'):
+        code, _, err = program('look', 'small', photo, flag, 'conv9')
+        assert code == 1 and "no layer 'conv9' computes here" in err

@@ -13,7 +13,7 @@ from nailorch.drawing.pages import render
 from nailorch.drawing.svg import png_address
 from nailorch.graph import Graph
 from nailorch.inspection.classifying import Answer, best_answers
-from nailorch.inspection.heat import HeatMap, cam_of, occlusion_of, saliency_of, softmax
+from nailorch.inspection.heat import HeatMap, cam_of, occlusion_of, saliency_of, scores_of, softmax
 from nailorch.inspection.look_words import WORDS
 from nailorch.inspection.maps import Filters, chosen_layers, maps_of
 from nailorch.inspection.receptive import box_of, heat_of
@@ -61,15 +61,17 @@ def look_at(graph: Graph, x: Array, photo: Array, file: str, names: Sequence[str
         progress: is told how far the occlusion map is.
     """
     images = x[None]
+    if layer is not None:
+        node_of(graph, layer, 'grad_cam')  # what is not there is said now, not after all squares are done
+    maps = maps_of(graph, images, layers or chosen_layers(graph))
     hidden = occlusion_of(graph, images, target, progress=progress)
     seen = saliency_of(graph, images, hidden.targets)
     scores = graph.run(images)[0]
-    chances = scores if ends_with_softmax(graph) else softmax(scores)
+    chances = softmax(scores) if scores_of(graph, 'look') == graph.outputs[0] else scores
     answers = best_answers(np.log(np.maximum(chances, 1e-30)), names, top)[0]
     wanted = hidden.targets[0]
     found = Look(file, answers, Answer(names[wanted], float(chances[0, wanted]), wanted))
     found.pictures['input'] = photo
-    maps = maps_of(graph, images, layers or chosen_layers(graph))
     if layer is not None or maps:
         cam = cam_of(graph, images, hidden.targets, layer)
         show_cam(found, graph, cam, photo)
@@ -99,10 +101,6 @@ def show_cam(found: Look, graph: Graph, cam: HeatMap, photo: Array) -> None:
                                              max(1, min(photo.shape[:2]) // 100))
     top, left, bottom, right = found.box
     found.told['field'] = {'row': row + 1, 'column': column + 1, 'height': bottom - top, 'width': right - left}
-
-
-def ends_with_softmax(graph: Graph) -> bool:
-    return any(node.op == 'Softmax' and graph.outputs[0] in node.outputs for node in graph.nodes)
 
 
 def as_seen(prepare: Prepare, x: Array) -> Array:
