@@ -162,6 +162,32 @@ def test_classify_by_weights_of_pytorch_gives_its_probabilities(program, monkeyp
     assert expected.max() > 2 * expected.min()
 
 
+@pytest.mark.parametrize('last', [[], [nailorch.layers.Softmax()]], ids=['scores', 'probabilities'])
+def test_classify_by_an_onnx_file(program, pictures, tmp_path, monkeypatch, last):
+    pytest.importorskip('onnx', reason='onnx is not installed: pip install -e ".[test]"')
+    monkeypatch.setattr(classify, 'class_names', class_names)
+    nailorch.seed(0)
+    net = nailorch.models.Sequential(nailorch.layers.Conv2d(4, 3), nailorch.layers.GlobalAveragePool2d(),
+                                     nailorch.layers.Flatten(), nailorch.layers.Linear(3))
+    inside = nailorch.models.Sequential(*net, *last)
+    nailorch.onnx.export(inside, tmp_path / 'net.onnx', (3, 12, 12))
+    code, out, err = program('classify', pictures / 'day', '--model', tmp_path / 'net.onnx', '--json')
+    assert (code, err) == (0, '')
+    for one in json.loads(out):
+        x = np.asarray(Image.open(one['file']).convert('RGB').resize((12, 12), Image.Resampling.BILINEAR), np.float32)
+        with nailorch.test_mode():
+            expected = nailorch.functions.softmax(net(x.transpose(2, 0, 1)[None] / 255)).data[0]
+        found = {each['number']: each['probability'] for each in one['answers']}
+        np.testing.assert_allclose([found[k] for k in range(3)], expected, atol=1e-5)
+
+
+def test_classify_takes_no_weights_beside_an_onnx_file(complaint, pictures):
+    code, said = complaint('classify', pictures, '--model', 'net.onnx', '--weights', 'net.npz')
+    assert code == 2 and '--weights says nothing' in said
+    code, said = complaint('classify', pictures, '--model', 'net.onnx')
+    assert code == 1 and 'net.onnx: there is no such file' in said
+
+
 # ---- the real one
 
 

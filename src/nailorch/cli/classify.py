@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 
+import nailorch.functions as F
+from nailorch.cli.opening import open_onnx
 from nailorch.cli.output import percent, show_json
 from nailorch.cli.parser import UsageError, count, did_you_mean
 from nailorch.cli.predict import find_images
 from nailorch.cli.texts import text
 from nailorch.config import no_grad, test_mode
 from nailorch.formats.images import read_image
+from nailorch.graph import trace
 from nailorch.inspection import Answer, best_answers, class_names, preprocessing
+from nailorch.inspection.heat import scores_of
 from nailorch.models import MODELS
 from nailorch.training.recipe import model_names
 
@@ -31,6 +35,8 @@ SESSION_FROM = 32
 WIDTH = 30  # of a bar
 FEW = 3
 Found = tuple[Path, list[Answer] | Exception]
+Prepare = Callable[[Any], Any]  # of a PIL image an input (C, H, W)
+SMALLEST = 1e-30  # probability
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,24 +49,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Answer for every photograph that can be read; a line on standard error, and the code 1, for those that cannot."""
     known = [name for name, kind in MODELS.items() if hasattr(kind, 'preprocess')]
+    in_file = options.model.endswith('.onnx')
+    if in_file and options.weights:
+        raise UsageError(text('export.unused', flag='--weights', what=options.model))
     if options.model in model_names() and options.model not in known:
         raise UsageError(text('classify.small', name=options.model, names=', '.join(known)))
-    if options.model not in known:
+    if options.model not in known and not in_file:
         raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, known)))
     paths, told = gather(options.images)
     if paths:  # else there is nothing to fetch weights for
-        told += see(load(options.model, options.weights), paths, options)
+        model, prepare = load(options.model, options.weights)
+        told += see(scoring(model, prepare) if in_file else model, prepare, paths, options)
     if options.json:
         show_json(told)
     return 1 if any('error' in each for each in told) else 0
 
 
-def see(model: Any, paths: list[Path], options: argparse.Namespace) -> list[dict[str, Any]]:
+def see(model: Any, prepare: Prepare, paths: list[Path], options: argparse.Namespace) -> list[dict[str, Any]]:
     """Show the answers for all photographs, as they come, and return them for JSON."""
     told: list[dict[str, Any]] = []
     with Screen(options, len(paths)) as screen:
-        prepare = partial(read, preprocessing(model, options.weights))
-        for path, found in answers(model, prepare, paths, options.top):
+        for path, found in answers(model, partial(read, prepare), paths, options.top):
             if isinstance(found, Exception):
                 screen.complain(str(found))
                 told.append({'file': str(path), 'error': str(found)})
@@ -71,14 +80,35 @@ def see(model: Any, paths: list[Path], options: argparse.Namespace) -> list[dict
     return told
 
 
-def load(name: str, weights: str | None) -> Any:
-    """Return the network with its weights; of weights that do not fit, the error names a few arrays, not all."""
+def load(name: str, weights: str | None) -> tuple[Any, Prepare]:
+    """Return the network with its weights, or that in an ONNX file, and what makes a picture its input.
+
+    Of weights that do not fit, the error names a few arrays, not all.
+    """
+    if name.endswith('.onnx'):
+        return open_onnx(Path(name))
     kind: Any = MODELS[name]
     try:
-        return kind.from_pretrained(weights)
+        model = kind.from_pretrained(weights)
+        return model, preprocessing(model, weights)
     except ValueError as error:
         first, *others = str(error).splitlines() or ['']
         raise ValueError(' '.join([first, *others[:FEW], *(['…'] if len(others) > FEW else [])])) from error
+
+
+def scoring(model: Any, prepare: Prepare) -> Callable[[Any], Any]:
+    """Return what gives the scores (N, K) of a network out of a file; its softmax, if it ends with one, is undone."""
+    from PIL import Image
+
+    graph = trace(model, prepare(Image.new('RGB', (64, 64)))[None])
+    ends_with_softmax = scores_of(graph, 'classify') != graph.outputs[0]
+
+    def scores(x: Any) -> Any:
+        ys = model(x)
+        y = ys[0] if isinstance(ys, tuple) else ys
+        return F.log(F.clip(y, SMALLEST, 1)) if ends_with_softmax else y
+
+    return scores
 
 
 def gather(given: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:

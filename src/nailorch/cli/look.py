@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nailorch import inspection, onnx
+from nailorch import inspection
 from nailorch.cli.classify import gather, load
-from nailorch.cli.opening import WEIGHTS, open_model
+from nailorch.cli.opening import WEIGHTS, open_model, open_onnx
 from nailorch.cli.output import as_argument, percent, say, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.predict import as_input
@@ -22,11 +22,9 @@ from nailorch.datasets.folder import is_picture
 from nailorch.formats.files import replace_file
 from nailorch.formats.images import read_image
 from nailorch.graph import resolve, trace
-from nailorch.inspection.classifying import class_names, preprocessing
+from nailorch.inspection.classifying import class_names
 from nailorch.inspection.look_page import Look, as_seen, look_at, look_page
 from nailorch.models import MODELS
-from nailorch.models.preprocessing import torchvision
-from nailorch.transforms import Convert, Resize, ToArray
 
 __all__ = ['add_arguments', 'run']
 
@@ -108,7 +106,7 @@ def open_subject(options: argparse.Namespace) -> Subject:
     """Return the network that is meant: an ONNX file, a file of weights, a built-in one with trained weights, a run."""
     path = Path(options.what)
     if path.suffix == '.onnx':
-        return open_onnx(path)
+        return Subject(path.name, *open_onnx(path))
     name, weights = options.what, options.weights
     if path.suffix in ('.pth', '.pt', '.h5') or (path.suffix in WEIGHTS and options.model and not options.data):
         if options.model is None:
@@ -116,31 +114,13 @@ def open_subject(options: argparse.Namespace) -> Subject:
         name, weights = options.model, options.what
     known = [each for each, kind in MODELS.items() if hasattr(kind, 'preprocess')]
     if name in known:
-        model = load(name, weights)
-        return Subject(name, model, preprocessing(model, weights))
+        return Subject(name, *load(name, weights))
     if name != options.what and path.suffix not in WEIGHTS:
         raise UsageError(text('usage.model', name=name, remedy=did_you_mean(name, known)))
     if path.suffix not in WEIGHTS and not path.exists() and difflib.get_close_matches(name, known, 1, 0.8):
         raise UsageError(text('usage.model', name=name, remedy=did_you_mean(name, known)))
     opened = open_model(options)
     return Subject(opened.name, opened.model, partial(as_input, opened=opened, invert=False), opened.classes)
-
-
-def open_onnx(path: Path) -> Subject:
-    """Return the network in an ONNX file; its pictures are prepared as PyTorch's are where it knows a thousand classes.
-    """
-    model = onnx.load(path)
-    _, *shape = model.input_shapes[0] or (None,) * 4
-    if len(shape) != 3:
-        raise ValueError(text('look.no_images', file=path, shape=model.input_shapes[0]))
-    C, H, W = (given or usual for given, usual in zip(shape, (3, 224, 224), strict=True))
-    if C == 3 and H == W and H >= 64:
-        return Subject(path.name, model, partial(torchvision, size=H, resize=H * 256 // 224))
-
-    def prepare(image: Any) -> Any:
-        return ToArray()(Resize((H, W))(Convert('L' if C == 1 else 'RGB')(image))).astype('float32') / 255
-
-    return Subject(path.name, model, prepare)
 
 
 def look_into(subject: Subject, image: Any, path: Path, options: argparse.Namespace) -> Look:

@@ -259,8 +259,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch classify photo.jpg --model vgg16 --weights vgg16-397923af.pth --json',
     ),
     'classify.images': ('photographs, or folders of them', '照片，或装有照片的文件夹'),
-    'classify.model': ('the network (default: mobilenet_v2); others: efficientnet_lite0, vgg16, resnet50 …',
-                       '网络（默认 mobilenet_v2），还有 efficientnet_lite0、vgg16、resnet50 等'),
+    'classify.model': ('the network (default: mobilenet_v2); others: efficientnet_lite0, vgg16, resnet50 …; or '
+                       'a file.onnx',
+                       '网络（默认 mobilenet_v2），还有 efficientnet_lite0、vgg16、resnet50 等；也可以是 .onnx 文件'),
     'classify.weights': ('its weights: .pth, .safetensors, .npz or .h5 (default: the official ones, fetched)',
                          '权重文件：.pth、.safetensors、.npz 或 .h5（默认获取官方权重）'),
     'classify.top': ('how many answers a photograph (default: 5)', '每张照片给出几个答案（默认 5）'),
@@ -346,7 +347,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     'look.hiding': ('Hiding parts of {name}', '逐块遮挡 {name}'),
     'look.no_class': ('there is no class {name!r} among 0 to {last}: {remedy}',
                       '没有类别 {name!r}（编号 0 到 {last}）：{remedy}'),
-    'look.no_images': ('{file} takes no images (N, C, H, W): its input is {shape}',
+    'opening.no_images': ('{file} takes no images (N, C, H, W): its input is {shape}',
                        '{file} 的输入不是图像 (N, C, H, W)，而是 {shape}'),
     'look.page': ('Page: {path}', '网页：{path}'),
     # summary
