@@ -2,12 +2,14 @@
 
 Whoever owns an array may write into it at any time, through any alias. So a packed copy is kept together with a
 checksum of all that it was made from, and used only as long as the weights still have it: reading them is far cheaper
-than packing. In training, weights differ from step to step, and nothing is kept: a copy is, when the same weights come
-the third time. Of an array that is `constant`, by its owner's word, everything is kept at once and without a checksum.
+than packing. In training, weights differ from step to step, as their first numbers tell, and nothing is kept: a copy
+is, when the same weights come the third time. Of an array that is `constant`, by its owner's word, everything is kept
+at once and without a checksum.
 """
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 from typing import Any, NamedTuple
 
@@ -21,10 +23,11 @@ from nailorch.kernels.fast.memory import address, apart
 CHUNK = 1 << 16  # bytes, whose checksum is one vector
 FEW = 1 << 15  # bytes that are copied as they are: a checksum would take longer
 STEP = 4 * SIZE  # bytes that are read at a time
+FIRST = 256  # bytes
 OFTEN = 3  # times: an evaluation between two steps sees what the next step will see
 
 constants: set[int] = set()  # arrays that nobody writes to, and what was packed from them
-# By the array that owns the memory: {kind and place of the weights: (checksum, how often it came, copy or None)}.
+# By the array that owns the memory: {kind and place of the weights: (first bytes, checksum, how often, copy or None)}.
 # Two threads may pack the same weights, and one copy is kept: no lock, which a forked child could find locked.
 kept: dict[int, dict[Any, Any]] = {}
 
@@ -60,13 +63,25 @@ def read(_, job):
         checksum(g.source + begin * STEP, min(each, g.steps - begin), g.out + begin // each * SIZE)
 
 
+def extent(weight):
+    """Return how far before the first element memory begins, in bytes below 0, and over how many it extends."""
+    reach = [(n - 1) * s for n, s in zip(weight.shape, weight.strides, strict=True)]
+    low = sum([min(r, 0) for r in reach])
+    return low, sum([max(r, 0) for r in reach]) - low + weight.itemsize
+
+
+def beginning(weight):
+    """Return the first bytes in memory: where they differ from what they were, a checksum need not be taken."""
+    low, size = extent(weight)
+    return ctypes.string_at(address(weight) + low, min(FIRST, size)) if weight.size else b''
+
+
 def fingerprint(weight):
     """Return bytes that differ whenever the weights do, or None for an array with holes in it."""
     if weight.nbytes <= FEW and weight.flags.c_contiguous:
         return weight.tobytes()
-    low = sum(min((n - 1) * s, 0) for n, s in zip(weight.shape, weight.strides, strict=True))
-    high = sum(max((n - 1) * s, 0) for n, s in zip(weight.shape, weight.strides, strict=True))
-    if high - low + weight.itemsize != weight.nbytes:
+    low, size = extent(weight)
+    if size != weight.nbytes:
         return None
     steps, rest = divmod(weight.nbytes, STEP)
     sums = np.empty(-(-steps * STEP // CHUNK) * SIZE + rest, np.uint8)
@@ -109,17 +124,21 @@ def packed(kind, weight, make):
     fixed = id(owner) in constants
     if not fixed:
         apart()
-    now = 'constant' if fixed else fingerprint(weight)
-    if now is None:
-        return make()
     key = id(owner)
     place = kind, address(weight), weight.shape, weight.strides
     if key not in kept:
         weakref.finalize(owner, kept.pop, key, None)
     entries = kept.setdefault(key, {})
-    before, seen, copy = entries.get(place, (None, 0, None))
+    begun, before, seen, copy = entries.get(place, (None, None, 0, None))
+    first = b'' if fixed else beginning(weight)
+    if not fixed and first != begun:
+        entries[place] = first, None, 1, None
+        return make()
+    now = 'constant' if fixed else fingerprint(weight)
+    if now is None:
+        return make()
     if before == now and copy is not None:
         return copy
-    copy, seen = constant(make()) if fixed else make(), seen + 1 if before == now else 1
-    entries[place] = now, seen, copy if fixed or seen >= OFTEN else None
+    copy, seen = constant(make()) if fixed else make(), seen + 1 if before in (now, None) else 1
+    entries[place] = first, now, seen, copy if fixed or seen >= OFTEN else None
     return copy
