@@ -74,6 +74,7 @@ class Walk(NamedTuple):
     added: int = 0  # 1: what lies `gate` bytes from the output is added to it, before relu
     streamed: int = 0  # 1: the output goes past the caches
     wide: int = 0
+    deep: int = 0  # the weight gradient's: rows of a piece of work
 
 
 @jit

@@ -25,7 +25,8 @@ from nailorch.kernels.fast.tiles import HIGH, add_numbers, copy_rows, outer_tile
 
 PLACES = 192  # places at a time: their gy, for one panel, stays in the first cache
 PANEL = 2 * LANES
-SMALL = 1 << 20  # bytes of gW
+OFTEN = 4  # panels for which rows are read, from which on they are copied first
+ROWS, SUMS, WIDEST = 256, 5 << 17, 8  # of a block of gW: rows, bytes, and panels, at most
 LINE = 16  # numbers that memory hands out together
 
 outer_8, outer_4, outer_2, outer_1 = (outer_tile(rows, 2) for rows in (HIGH, 4, 2, 1))
@@ -34,17 +35,18 @@ narrow_8, narrow_1 = outer_tile(8, 1), outer_tile(1, 1)
 
 @jit
 def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step, numbers, next_a, next_a_offset,
-          next_b, next_b_offset):
+          next_a_size, next_b, next_b_offset):
     """Add a product to `rows` rows of out, tile by tile: the highest that still fits.
 
-    Of what two more tables name, as many numbers as there are rows are asked for: a line of each by two tiles, which
-    share the entries out, and look at one more than `count`.
+    Of what two more tables name, the first `next_a_size` bytes and a panel's are asked for: a line of each by two
+    tiles, which share the entries out, and look at one more than `count`.
     """
     r = 0
     while r < rows:
         left, at, first = rows - r, a_offset + 4 * r, start + r * start_step
         to, odd, line = out + r * out_step, 8 * (r // HIGH % 2), 4 * (r - r % LINE)
-        la, lb, ao, bo = next_a + odd, next_b + odd, next_a_offset + line, next_b_offset + line
+        la, lb = next_a + odd, next_b + odd
+        ao, bo = next_a_offset + line % next_a_size, next_b_offset + line % (4 * PANEL)
         if numbers <= LANES:
             if left >= 8:
                 narrow_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
@@ -68,18 +70,22 @@ def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step,
 
 @worker(Walk)
 def collect(_, job):
-    """Take pieces of work: parts of the places, by groups, by panels of channels. Each part has sums of its own."""
+    """Take pieces of work: blocks of gW, by parts of the places. Each part has sums of its own."""
     g = opened(job)
     total, panels = g.N * g.OH * g.OW, -(-g.channels // PANEL)
     stretch, out = np.empty((2, g.cells, PLACES + 2 * SPARE), np.int64), np.empty((2, PLACES + SPARE), np.int64)
-    right = np.empty((PLACES, PANEL), np.float32)
-    shares, row = -(-panels // g.panels_each), 4 * g.channels
+    left, right = np.empty((PLACES, g.deep + LINE), np.float32), np.empty((PLACES, PANEL), np.float32)
+    lefts, copied = np.empty(PLACES, np.int64), g.cells == 1 and g.panels_each >= OFTEN
+    for i in range(PLACES):
+        lefts[i] = left[i].ctypes.data
+    shares, blocks, row = -(-panels // g.panels_each), -(-g.depth // g.deep), 4 * g.channels
     while True:
         work = take(g.counter)
-        if work >= g.parts * g.groups * shares:
+        if work >= g.parts * g.groups * blocks * shares:
             return
-        part, group, share = work // (g.groups * shares), work // shares % g.groups, work % shares
-        result = g.weight + 4 * (part * g.groups + group) * g.cells * g.depth * g.channels
+        part, group, block = work // (g.groups * blocks * shares), work // (blocks * shares) % g.groups, work % blocks
+        share, deep, at = work // blocks % shares, min(g.deep, g.depth - block * g.deep), 4 * block * g.deep
+        result = g.weight + 4 * ((part * g.groups + group) * g.cells * g.depth + block * g.deep) * g.channels
         begin, end, now = part * total // g.parts, (part + 1) * total // g.parts, 0
         each = max(-(-(end - begin) // max(-(-(end - begin) // PLACES), 1)), 1)
         look_up(g, begin, min(each, end - begin), group, stretch[0], out[0])
@@ -88,16 +94,22 @@ def collect(_, job):
             if after > 0:  # the next places' numbers are asked for while these are multiplied
                 then = 1 - now
                 look_up(g, first + each, after, group, stretch[then], out[then])
+            if copied:  # pixels of many channels compete for the same places of the caches
+                vectors = -(-deep // LANES)
+                copy_rows(stretch[now, 0].ctypes.data, at, count, left.ctypes.data, 4 * (g.deep + LINE), vectors,
+                          deep - (vectors - 1) * LANES)
             for panel in range(share * g.panels_each, min(panels, (share + 1) * g.panels_each)):
                 numbers, channel = min(PANEL, g.channels - panel * PANEL), 4 * panel * PANEL
-                vectors, b, turn = -(-numbers // LANES), right.ctypes.data, panel - share * g.panels_each
+                vectors, b = -(-numbers // LANES), right.ctypes.data
                 copy_rows(out[now].ctypes.data, channel, count, b, 4 * PANEL, vectors, numbers - (vectors - 1) * LANES)
-                next_a, next_b = then if turn == 0 else now, then if turn == 1 or g.panels_each == 1 else now
+                asked = 4 * LINE * -(-deep // (LINE * g.panels_each))
                 for cell in range(g.cells):
                     to = result + cell * g.depth * row + channel
-                    outer(stretch[now, cell].ctypes.data, 0, g.depth, count, b, 4 * PANEL,
+                    a = lefts.ctypes.data if copied else stretch[now, cell].ctypes.data
+                    outer(a, 0 if copied else at, deep, count, b, 4 * PANEL,
                           g.zeros if first == begin else to, 0 if first == begin else row, to, row, numbers,
-                          stretch[next_a, cell].ctypes.data, 0, out[next_b].ctypes.data, channel - 4 * PANEL * turn)
+                          stretch[then, cell].ctypes.data, at + asked * (panel % g.panels_each), asked,
+                          out[then].ctypes.data, channel)
             now = then
 
 
@@ -154,25 +166,36 @@ def wide(numbers):
     return -(-numbers // LANES) * LANES
 
 
+def block(depth, channels, cells, step):
+    """Return how many rows and panels of gW a piece of work has; a place has `step` pixels of x for itself.
+
+    In the second cache, its sums stay beside what PLACES read of x and gy, and what the next ones will read.
+    """
+    rows, panels = ROWS if step == 1 or cells == 1 else ROWS // 2, -(-channels // PANEL)
+    deep = -(-depth // -(-depth // rows))
+    deep = min(-(-deep // LINE) * LINE, depth)
+    each = max(min(SUMS // (4 * cells * deep * PANEL), WIDEST), 1)
+    return deep, -(-panels // -(-panels // each))
+
+
 def conv2d_weight_grad(image, gy, window, groups=1):
     """Return the gradient of conv2d's weights, (OC, C // groups, KH, KW), in C order, that of the weights."""
     C, (N, OC, OH, OW), (KH, KW) = image.shape[1], gy.shape, window.kernel_size
     x, dy, dx, depth = stretches(image, window, groups)
     gy, workers, channels, step = channels_last(gy), threads.count(), OC // groups, window.stride
-    count = channels * depth * len(dy)
-    # Either each thread takes a part of the places, and reads them once, with sums of its own for all of gW, which must
-    # stay in its second cache; or panels of gW, and then it reads all places for each.
-    once = 2 * PLACES * workers <= N * OH * OW and 4 * groups * count <= SMALL
+    count, cells, total = channels * depth * len(dy), len(dy), N * OH * OW
     turned = (KH, KW) == (1, 1) and window.pad == ((0, 0), (0, 0)) and (
-        (channels * wide(depth), depth) <= (depth * wide(channels), channels) if once else depth >= workers * PANEL)
+        (channels * wide(depth), min(depth, ROWS)) <= (depth * wide(channels), min(channels, ROWS)))
     if turned:
         x, gy, depth, channels, step = gy, x[:, :, ::step[0], ::step[1]], channels, depth, (1, 1)
-    parts, panels_each = (workers, -(-channels // PANEL)) if once else (1, 1)
+    deep, panels_each = block(depth, channels, cells, step[0] * step[1])
+    pieces = groups * -(-depth // deep) * -(-channels // (PANEL * panels_each))
+    parts = max(min(-(-4 * workers // pieces), total // (4 * PLACES)), 1)
     nothing, sums = zeros(max(C * KW, OC) + PANEL), floats(parts * groups * count)
     threads.run(collect, Walk(
         address(gy), *strides(gy), N, OH, OW, address(x), *strides(x), *x.shape[2:], *step, depth,
         address(sums), channels, groups, address(nothing), 0, 0, 0, address(nothing),
-        len(dy), address(dy), address(dx), PLACES, panels_each, parts))
+        cells, address(dy), address(dx), PLACES, panels_each, parts, deep=deep))
     if turned:
         sums = sums.reshape(parts, OC, C // groups, 1, 1)
         return sums[0] if parts == 1 else sums.sum(axis=0)
