@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -17,6 +18,8 @@ from nailorch.kernels.fast import (
     blocks,
     convolution,
     depthwise,
+    dots,
+    few,
     gemm,
     memory,
     repair,
@@ -39,7 +42,7 @@ def amplification(points):
     return np.einsum('p,pj,p->j', AT.max(axis=0), G, BT.sum(axis=1)).max()**2
 
 
-AMPLIFIED = {'gemm': 1, 'few': 1, 'blocks': 1, 'depthwise': 1, 'grouped': 1,
+AMPLIFIED = {'gemm': 1, 'few': 1, 'blocks': 1, 'dots': 1, 'depthwise': 1, 'grouped': 1,
              'winograd4': amplification(['0', '3/4', '-3/4', '3/2', '-3/2']),
              'winograd2': amplification(['0', '1', '-1'])}
 
@@ -204,8 +207,9 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(sha
                    fast.conv2d_data_grad(gy, weight, shape[2:], window, groups),
                    fast.conv2d_weight_grad(x, gy, window, groups)]
     # None fell back because it met a NaN.
-    assert len({kernel.replace('few', 'gemm').replace('blocks', 'gemm') for _, kernel in log}) == 1
-    assert (log[1][1] == 'blocks') == (groups == 1 and blocks.block(window, shape[1]) is not None)
+    assert len({re.sub('few|blocks|dots', 'gemm', kernel) for _, kernel in log}) == 1
+    alone = groups == 1 and not dots.serves(shape[1], OC, groups)
+    assert (log[1][1] == 'blocks') == (alone and blocks.block(window, shape[1]) is not None)
     assert all(np.isfinite(result).all() for result in results)
     assert len(guarded) >= 6
     assert all((raw[:margin] == 255).all() and (raw[-margin:] == 255).all() for raw in guarded)
@@ -448,12 +452,12 @@ def test_an_unknown_winograd_setting_is_an_error():
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf])
 def test_what_is_not_finite_reaches_only_the_pixels_of_a_block_that_were_seen_there(bad):
-    window, weight, gy = Window(3, 2, 1), normal(0, 5, 3, 3, 3), normal(1, 2, 5, 6, 7)
+    window, weight, gy = Window(3, 2, 1), normal(0, 5, 2, 3, 3), normal(1, 2, 5, 6, 7)
     gy[1, 2, 3, 4] = bad
     expected = reference.conv2d_data_grad(gy.astype('d'), weight.astype('d'), (11, 14), window)
     got = fast.conv2d_data_grad(gy, weight, (11, 14), window)
     np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
-    assert 0 < (~np.isfinite(got)).sum() <= 2 * 2 * 3 * 4
+    assert 0 < (~np.isfinite(got)).sum() <= 2 * 2 * 2 * 4
 
 
 @pytest.mark.parametrize(('window', 'C', 'sides'), [
@@ -461,6 +465,40 @@ def test_what_is_not_finite_reaches_only_the_pixels_of_a_block_that_were_seen_th
 def test_blocks_serve_few_channels_of_which_several_pixels_fill_a_vector(window, C, sides):
     if target.LANES == 16:
         assert blocks.block(window, C) == sides
+
+
+@st.composite
+def coloured_layers(draw):
+    """Return (N, H, W, OC, window) with three channels, and as many filters as a vector has lanes, or more."""
+    KH, KW, SH, SW, DH, DW = (draw(st.integers(1, most)) for most in (7, 7, 3, 3, 3, 2))
+    reach = (KH - 1) * DH + 1, (KW - 1) * DW + 1
+    pad = tuple((draw(st.integers(0, k)), draw(st.integers(0, k))) for k in reach)
+    H, W = (draw(st.integers(max(k - sum(p), 1), 40)) for k, p in zip(reach, pad, strict=True))
+    return draw(st.integers(1, 3)), H, W, draw(st.integers(target.LANES, 70)), Window((KH, KW), (SH, SW), pad, (DH, DW))
+
+
+@examples(100)
+@given(coloured_layers(), st.sampled_from(['C', 'last', 'odd']), st.sampled_from([None, np.nan, np.inf]),
+       st.integers(0, 2**32 - 1))
+def test_the_gradient_of_coloured_images_agrees_with_the_float64_reference(case, order, bad, place):
+    N, H, W, OC, window = case
+    weight, gy = normal(1, OC, 3, *window.kernel_size), normal(3, N, OC, *window.outsize((H, W)))
+    if bad is not None:
+        gy.reshape(-1)[place % gy.size] = bad
+    gx = dots.conv2d_data_grad(strided(gy, order), strided(weight, order), (H, W), window)
+    with np.errstate(all='ignore'):
+        expected = reference.conv2d_data_grad(gy.astype('d'), weight.astype('d'), (H, W), window)
+    np.testing.assert_array_equal(np.isfinite(gx), np.isfinite(expected))
+    good = np.isfinite(expected)
+    agree(np.where(good, gx, np.float32(0)), np.where(good, expected, 0), OC * weight[0, 0].size, 'dots',
+          np.abs(gy[np.isfinite(gy)]).max(initial=0) * np.abs(weight).sum(axis=(0, 2, 3)).max())
+
+
+def test_a_large_first_result_that_goes_past_the_caches_is_the_same(monkeypatch):
+    x, weight, b = normal(0, 2, 3, 20, 21), normal(1, 32, 3, 3, 3), normal(2, 32)
+    expected = fast.conv2d(x, weight, b, Window(3, 1, 1))
+    monkeypatch.setattr(few, 'BEYOND', 1)
+    np.testing.assert_array_equal(fast.conv2d(x, weight, b, Window(3, 1, 1)), expected)
 
 
 @pytest.mark.parametrize(('N', 'C', 'size', 'side'), [

@@ -11,6 +11,7 @@ from nailorch.config import Config
 from nailorch.kernels.fast import (
     blocks,
     depthwise,
+    dots,
     few,
     gemm,
     grouped,
@@ -163,6 +164,9 @@ def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
     if grouped.serves(groups, weight.shape[1] * groups, gy.shape[1]):
         record('conv2d_data_grad', 'grouped')
         return grouped.conv2d_data_grad(gy, weight, size, window, gate)
+    if gate is None and dots.serves(weight.shape[1], gy.shape[1], groups):
+        record('conv2d_data_grad', 'dots')
+        return dots.conv2d_data_grad(gy, weight, size, window)
     sides = blocks.block(window, weight.shape[1]) if groups == 1 and gate is None and gy.size else None
     gx = blocks.conv2d_data_grad(gy, weight, size, window, sides) if sides else None
     if gx is not None:

@@ -101,7 +101,7 @@ class Machine:
 
     def lanes(self, count):
         """Return the mask of the first `count` lanes."""
-        every = self.spread(count.ir, WORDS)
+        every = self.spread(self.constant(count), WORDS)
         return self.builder.icmp_signed('<', ir.Constant(WORDS, list(range(LANES))), every)
 
     def spread(self, scalar, kind):

@@ -70,6 +70,23 @@ def total(m, vector):
     return across(m, vector, lambda a, b: a + b)
 
 
+def totals(m, vectors):
+    """Return the vector whose lane i is the sum over all lanes of vectors[i], of LANES vectors at most.
+
+    Two vectors become one, again and again: its lanes take turns, by ones, twos, fours, to hold what was the first's
+    and the second's, each added to its neighbour.
+    """
+    vectors, step = [*vectors, *[m.splat(0)] * (LANES - len(vectors))], 1
+    while len(vectors) > 1:
+        own = [lane // step % 2 == 0 for lane in range(LANES)]
+        here = [lane if first else LANES + lane - step for lane, first in enumerate(own)]
+        there = [lane + step if first else LANES + lane for lane, first in enumerate(own)]
+        vectors = [m.shuffle(a, b, here) + m.shuffle(a, b, there)
+                   for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+        step *= 2
+    return vectors[0]
+
+
 def exp(m, x):
     """Return e**x for x <= 0: x is n * log(2) + r, so e**x is 2**n times a short series in r."""
     lowest = m.splat(-104)  # from here on it is 0
