@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+import nailorch
+import nailorch.layers as L
 from nailorch import models
 from nailorch.formats.safetensors import load_safetensors
 from nailorch.onnx import checking
@@ -19,6 +21,28 @@ def test_a_run_is_exported_and_compared(program, root, trained, tmp_path):
     assert out.startswith(f'{tmp_path}/net.onnx: 0.')
     assert f'MB, {trained.name}, images N×3×8×8; checked by onnx, and onnxruntime' in out
     assert out.count('\n') == 1
+
+
+def test_an_exported_run_answers_as_the_run_does(program, root, pictures, tmp_path):
+    program('export', 'latest', tmp_path / 'net.onnx', '--root', root)
+    ours = json.loads(program('predict', 'latest', pictures, '--root', root, '--json', '--top', '2')[1])
+    theirs = json.loads(program('classify', pictures, '--model', tmp_path / 'net.onnx', '--json')[1])
+    assert len(ours) == len(theirs) == 30
+    for one, other in zip(ours, theirs, strict=True):
+        assert [each['class'] for each in one['answers']] == [each['class'] for each in other['answers']]
+        assert one['answers'][0]['probability'] == pytest.approx(other['answers'][0]['probability'], abs=1e-5)
+    out = program('look', tmp_path / 'net.onnx', pictures / 'night' / '00.png', '--out', tmp_path / 'seen')[1]
+    assert ': night ' in out
+
+
+@pytest.mark.parametrize('said', ['[]', '{', '{"mean": [1, 2], "std": [1]}', '{"mean": [0], "std": [0]}',
+                                  '{"way": "x"}', '{"mean": ["nan"], "std": [1]}',
+                                  '{"mean": [0], "std": [1], "classes": [3]}'])
+def test_metadata_that_make_no_sense_are_one_line(complaint, pictures, tmp_path, said):
+    net = models.Sequential(L.Conv2d(2, 3), L.GlobalAveragePool2d(), L.Flatten())
+    nailorch.onnx.export(net, tmp_path / 'net.onnx', (3, 9, 9), metadata={'nailorch.pictures': said})
+    code, line = complaint('classify', pictures, '--model', tmp_path / 'net.onnx')
+    assert code == 1 and 'does not say how pictures are prepared' in line
 
 
 def test_weights_are_exported_with_their_model(program, trained, tmp_path):

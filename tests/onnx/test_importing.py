@@ -499,3 +499,10 @@ def test_sessions_compute_what_operators_do(op, inputs, attributes, arrays):
         session = nailorch.compile(net, normal(2, 3, 8, 8))
         for n in 1, 3:
             np.testing.assert_allclose(session(normal(n, 3, 8, 8)), net(normal(n, 3, 8, 8)).data, rtol=1e-5, atol=1e-5)
+
+
+def test_metadata_go_out_and_come_in(tmp_path):
+    told = {'author': '作者', 'nailorch': '{"a": 1}'}
+    path = nailorch.onnx.export(nailorch.layers.Linear(2), tmp_path / 'a.onnx', 3, metadata=told)
+    assert nailorch.onnx.load(path).metadata == told
+    assert nailorch.onnx.load(nailorch.onnx.export(nailorch.layers.Linear(2), tmp_path / 'b.onnx', 3)).metadata == {}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import nailorch.functions as F
-from nailorch.cli.opening import open_onnx
+from nailorch.cli.notes import open_onnx
 from nailorch.cli.output import percent, show_json
 from nailorch.cli.parser import UsageError, count, did_you_mean
 from nailorch.cli.predict import find_images
@@ -58,18 +58,19 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, known)))
     paths, told = gather(options.images)
     if paths:  # else there is nothing to fetch weights for
-        model, prepare = load(options.model, options.weights)
-        told += see(scoring(model, prepare) if in_file else model, prepare, paths, options)
+        model, prepare, classes = load(options.model, options.weights)
+        told += see(scoring(model, prepare) if in_file else model, prepare, classes, paths, options)
     if options.json:
         show_json(told)
     return 1 if any('error' in each for each in told) else 0
 
 
-def see(model: Any, prepare: Prepare, paths: list[Path], options: argparse.Namespace) -> list[dict[str, Any]]:
+def see(model: Any, prepare: Prepare, classes: list[str] | None, paths: list[Path],
+        options: argparse.Namespace) -> list[dict[str, Any]]:
     """Show the answers for all photographs, as they come, and return them for JSON."""
     told: list[dict[str, Any]] = []
     with Screen(options, len(paths)) as screen:
-        for path, found in answers(model, partial(read, prepare), paths, options.top):
+        for path, found in answers(model, partial(read, prepare), classes, paths, options.top):
             if isinstance(found, Exception):
                 screen.complain(str(found))
                 told.append({'file': str(path), 'error': str(found)})
@@ -80,8 +81,8 @@ def see(model: Any, prepare: Prepare, paths: list[Path], options: argparse.Names
     return told
 
 
-def load(name: str, weights: str | None) -> tuple[Any, Prepare]:
-    """Return the network with its weights, or that in an ONNX file, and what makes a picture its input.
+def load(name: str, weights: str | None) -> tuple[Any, Prepare, list[str] | None]:
+    """Return the network with its weights, or that in an ONNX file, what makes a picture its input, and its classes.
 
     Of weights that do not fit, the error names a few arrays, not all.
     """
@@ -90,7 +91,7 @@ def load(name: str, weights: str | None) -> tuple[Any, Prepare]:
     kind: Any = MODELS[name]
     try:
         model = kind.from_pretrained(weights)
-        return model, preprocessing(model, weights)
+        return model, preprocessing(model, weights), None
     except ValueError as error:
         first, *others = str(error).splitlines() or ['']
         raise ValueError(' '.join([first, *others[:FEW], *(['…'] if len(others) > FEW else [])])) from error
@@ -124,10 +125,11 @@ def gather(given: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:
     return paths, missing
 
 
-def answers(model: Any, prepare: Callable[[Path], Any], paths: list[Path], top: int) -> Iterator[Found]:
+def answers(model: Any, prepare: Callable[[Path], Any], classes: list[str] | None, paths: list[Path],
+            top: int) -> Iterator[Found]:
     """Yield for each photograph its answers, or what is wrong; while one batch is computed, the next is read."""
     compute: Callable[[Any], Any] | None = None
-    names: list[str] = []
+    names = classes or []
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for batch in ahead(pool, prepare,
                            [paths[start:start + BATCH] for start in range(0, len(paths), BATCH)]):
@@ -137,7 +139,7 @@ def answers(model: Any, prepare: Callable[[Path], Any], paths: list[Path], top: 
                 x = np.stack(images)
                 compute = compute or maker(model, x, len(paths))
                 scores = compute(x)
-                names = names or class_names(scores.shape[1])
+                names = names if len(names) == scores.shape[1] else class_names(scores.shape[1])
                 rows = iter(best_answers(scores, names, top))
             for path, image in batch:
                 yield path, image if isinstance(image, Exception) else next(rows)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nailorch import rng
+from nailorch.cli.notes import note_of_run, note_of_trained
 from nailorch.cli.opening import open_named
 from nailorch.cli.output import as_argument, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
@@ -43,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     path = options.file
     check_place(path)
-    model, shape, origin = find_model(options)
-    content = encode(model, shape, opset=options.opset or OPSET)
+    model, shape, origin, note = find_model(options)
+    content = encode(model, shape, opset=options.opset or OPSET, metadata=note)
     difference = compared(model, content, shape)
     if difference is not None and not difference <= ALIKE:  # NaN is no answer either
         raise ValueError(text('export.differs', path=path, difference=f'{difference:.0e}'))
@@ -61,15 +62,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
-    """Return the model that is meant, the shape of its images, and in words where its weights come from."""
+def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str, dict[str, str]]:
+    """Return the model that is meant, the shape of its images, in words where its weights come from, and what the file
+    is to say of its pictures.
+    """
     path, asked = Path(options.what), shape_of(options.input) if options.input else None
     named = options.what in model_names()
     from_file = not named and (path.is_file() or path.suffix in FILES)
     if not named and not from_file:
         check_unused(options, 'model', 'classes', 'pretrained')
         opened = open_named(options)
-        return opened.model, asked or opened.shape, opened.name
+        return opened.model, asked or opened.shape, opened.name, note_of_run(opened)
     check_unused(options, 'pretrained' if from_file else 'model', *(['classes'] if options.pretrained else []))
     name = options.model if from_file else options.what
     if name is None:
@@ -79,14 +82,15 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
     classes, shape = made_for(name)
     if options.pretrained:
         kind: Any = MODELS.get(name, Model)
-        return kind.from_pretrained(), asked or shape, text('export.pretrained', name=name)
+        model = kind.from_pretrained()
+        return model, asked or shape, text('export.pretrained', name=name), note_of_trained(model)
     rng.seed(0)
     model = build_model(name, options.classes or classes)
     if not from_file:
-        return model, asked or shape, text('export.untrained', name=name)
+        return model, asked or shape, text('export.untrained', name=name), {}
     loader, arrays = loader_for(model, read_weights(path))
     loader.load(arrays, where=f'{path}: ', partly=False)
-    return model, asked or shape, path.name
+    return model, asked or shape, path.name, {}
 
 
 def check_unused(options: argparse.Namespace, *flags: str) -> None:

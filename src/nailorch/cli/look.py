@@ -13,7 +13,8 @@ from typing import Any
 
 from nailorch import inspection
 from nailorch.cli.classify import gather, load
-from nailorch.cli.opening import WEIGHTS, open_model, open_onnx
+from nailorch.cli.notes import open_onnx
+from nailorch.cli.opening import WEIGHTS, open_model
 from nailorch.cli.output import as_argument, percent, say, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.predict import as_input
@@ -131,7 +132,8 @@ def look_into(subject: Subject, image: Any, path: Path, options: argparse.Namesp
     x = subject.prepare(image)
     graph = trace(subject.model, x[None])
     classes = resolve(graph.values[graph.outputs[0]].shape, 1)[-1]
-    names = subject.classes or class_names(classes)
+    named = subject.classes if subject.classes and len(subject.classes) == classes else None
+    names = named or class_names(classes)
     target = None if options.target is None else number_of(options.target, names)
     console = Console(stderr=True)
     silent = options.quiet or options.json or not console.is_terminal

@@ -1,29 +1,25 @@
-"""What commands begin with: a trained model, from a run, a file of weights or an ONNX file."""
+"""What commands begin with: a trained model, from a run or from a file of weights."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nailorch import onnx
 from nailorch.cli.output import as_argument
 from nailorch.cli.parser import UsageError, add_root, count
 from nailorch.cli.texts import text
 from nailorch.formats.safetensors import load_safetensors
 from nailorch.messages import message
-from nailorch.models.preprocessing import torchvision
 from nailorch.training.data import DATASETS, is_folder, load_data
 from nailorch.training.recipe import build_model, model_names, resolve
 from nailorch.training.runs import Run, RunError, list_runs
 from nailorch.training.settings import Settings, change, settings_from
-from nailorch.transforms import Convert, Resize, ToArray
 
-__all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'find_run', 'open_model', 'open_named', 'open_onnx', 'open_run']
+__all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'find_run', 'open_model', 'open_named', 'open_run']
 
 WEIGHTS = ('.npz', '.safetensors')
 
@@ -141,25 +137,6 @@ def open_weights(path: Path, options: argparse.Namespace) -> Opened:
     model = build_model(settings.model.name, len(classes))
     model.load_weights(path)
     return Opened(path.name, model, settings, classes, shape, whole)
-
-
-def open_onnx(path: Path) -> tuple[Any, Callable[[Any], Any]]:
-    """Return the network in an ONNX file, and what makes a PIL image its input, (C, H, W).
-
-    Pictures are prepared as PyTorch's are where it takes squares of three channels, of 64 pixels a side or more.
-    """
-    model = onnx.load(path)
-    _, *shape = model.input_shapes[0] or (None,) * 4
-    if len(shape) != 3:
-        raise ValueError(text('opening.no_images', file=path, shape=model.input_shapes[0]))
-    C, H, W = (given or usual for given, usual in zip(shape, (3, 224, 224), strict=True))
-    if C == 3 and H == W and H >= 64:
-        return model, partial(torchvision, size=H, resize=H * 256 // 224)
-
-    def prepare(image: Any) -> Any:
-        return ToArray()(Resize((H, W))(Convert('L' if C == 1 else 'RGB')(image))).astype('float32') / 255
-
-    return model, prepare
 
 
 def run_around(path: Path) -> Run | None:

@@ -347,6 +347,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     'look.hiding': ('Hiding parts of {name}', '逐块遮挡 {name}'),
     'look.no_class': ('there is no class {name!r} among 0 to {last}: {remedy}',
                       '没有类别 {name!r}（编号 0 到 {last}）：{remedy}'),
+    'notes.broken': (
+        '{file}: its metadata, {entry}, does not say how pictures are prepared',
+        '{file}：元数据 {entry} 没有说明图片应如何预处理',
+    ),
     'opening.no_images': ('{file} takes no images (N, C, H, W): its input is {shape}',
                        '{file} 的输入不是图像 (N, C, H, W)，而是 {shape}'),
     'look.page': ('Page: {path}', '网页：{path}'),

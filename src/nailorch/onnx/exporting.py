@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ OLDEST_OPSET = 13  # before it, axes and sizes stood elsewhere
 LIMIT = 2**31 - 2**20  # a protobuf message ends at 2 GiB; names and shapes need some of it
 
 
-def export(model: Any, path: str | os.PathLike[str], *examples: Any, opset: int = OPSET) -> Path:
+def export(model: Any, path: str | os.PathLike[str], *examples: Any, opset: int = OPSET,
+           metadata: Mapping[str, str] | None = None) -> Path:
     """Write what a model computes in test mode, weights included, to an ONNX file for batches of any size.
 
     Args:
@@ -39,6 +40,7 @@ def export(model: Any, path: str | os.PathLike[str], *examples: Any, opset: int 
         examples: for each input its shape without the batch axis, (C, H, W) or (features,), for numbers of
             `Config.dtype`; or an array (N, ...), whose type and sizes but the first are taken.
         opset: the version of ONNX's operators, 13 or newer.
+        metadata: texts that the file is to bear, by name; `load` gives them back as `net.metadata`.
     Returns:
         the path.
     Raises:
@@ -56,7 +58,7 @@ def export(model: Any, path: str | os.PathLike[str], *examples: Any, opset: int 
     """
     path = Path(path)
     check_place(path)
-    replace_file(path, [encode(model, *examples, opset=opset)])
+    replace_file(path, [encode(model, *examples, opset=opset, metadata=metadata)])
     return path
 
 
@@ -68,12 +70,13 @@ def check_place(path: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
 
 
-def encode(model: Any, *examples: Any, opset: int = OPSET) -> bytes:
+def encode(model: Any, *examples: Any, opset: int = OPSET, metadata: Mapping[str, str] | None = None) -> bytes:
     """Return what `export` writes."""
     onnx = onnx_package()
     if not examples:
         raise ValueError(message('onnx.example'))
     proto = model_proto(trace(model, *map(as_example, examples)), opset)
+    onnx.helper.set_model_props(proto, dict(metadata or {}))
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

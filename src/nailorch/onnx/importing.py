@@ -78,6 +78,7 @@ class Importer(Reader):
         self.decide()
         net = Network(self.graph.name, [value.name for value in inputs], [shape_of(value) for value in inputs],
                       [value.name for value in self.graph.output], [dtype_of(value) for value in inputs])
+        net.metadata = {entry.key: entry.value for entry in self.proto.metadata_props}
         self.names = set(dir(net))
         steps = [self.step(net, place) for place in range(len(self.calls))]
         steps += [self.given_back(net, name) for name in net.output_names if name in self.constants]

@@ -103,6 +103,7 @@ class Network(Model):
         input_shapes: as in the file, None for each size that is left open.
         input_types: the dtypes, None where the file gives none that NumPy has.
         steps: the layers' calls, in order.
+        metadata: texts that the file bears, by name.
     """
 
     def __init__(self, title: str, input_names: Sequence[str], input_shapes: Sequence[tuple[int | None, ...] | None],
@@ -112,6 +113,7 @@ class Network(Model):
         self.input_shapes = tuple(input_shapes)
         self.input_types = tuple(input_types) or (None,) * len(self.input_names)
         self.steps: tuple[Step, ...] = ()
+        self.metadata: dict[str, str] = {}
 
     def forward(self, *inputs: Any) -> Any:
         if len(inputs) != len(self.input_names):
