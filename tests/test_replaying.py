@@ -72,7 +72,7 @@ def small_vgg():
 
 @pytest.mark.parametrize(('make', 'size', 'calls'), [
     (small_vgg, 32, 1), (lambda: models.MobileNetV2(num_classes=5, width=0.25), 40, 0),
-    (lambda: models.ResNet50(num_classes=5, width=8), 40, 1), (lambda: models.SqueezeNet1_1(num_classes=5), 48, 9)])
+    (lambda: models.ResNet50(num_classes=5, width=8), 40, 1), (lambda: models.SqueezeNet1_1(num_classes=5), 48, 0)])
 @pytest.mark.parametrize('n', [1, 3])
 def test_the_answer_is_the_same_bit_for_bit(make, size, calls, n):
     nailorch.seed(0)

@@ -141,6 +141,11 @@ def in_c_order(x: Array) -> Array:
     return engine().in_c_order(x)
 
 
+def concat(xs: Arrays, axis: int) -> Array:
+    """Return arrays joined along an axis."""
+    return engine().concat(xs, axis)
+
+
 def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
     """Return x summed over some axes."""
     return engine().sum_over(x, axes)

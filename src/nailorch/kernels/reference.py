@@ -301,6 +301,10 @@ def in_c_order(x: Array) -> Array:
     return np.ascontiguousarray(x)
 
 
+def concat(xs: Arrays, axis: int) -> Array:
+    return np.concatenate(xs, axis)
+
+
 def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
     y: Array = x.sum(axis=axes)
     return y

@@ -17,13 +17,13 @@ from nailorch import kernels
 from nailorch.core import as_array
 from nailorch.functions.activation import ReLU, ReLU6
 from nailorch.functions.pools import AveragePooling, Pooling
-from nailorch.functions.shape import Reshape, Transpose
+from nailorch.functions.shape import Concat, Reshape, Transpose
 from nailorch.graph import Graph, Node, resolve
 from nailorch.shapes import Array, Window
 
 __all__ = ['Average', 'Bottleneck', 'Call', 'Convolution', 'Dense', 'ScaleShift', 'Step', 'Weights']
 
-OF_JOBS = {AveragePooling, Pooling, ReLU, ReLU6, Reshape, Transpose}  # the last two show the same memory, or copy it
+OF_JOBS = {AveragePooling, Concat, Pooling, ReLU, ReLU6, Reshape, Transpose}  # the last two may show the same memory
 Weights = tuple[Array | None, ...]
 Run = Callable[..., tuple[Array, ...]]  # of the weights, then of the inputs
 

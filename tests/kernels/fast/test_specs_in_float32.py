@@ -27,6 +27,7 @@ DECLARED = {
     'select': 'a choice between arrays of different shapes or memory orders gains nothing over np.where',
     'sum_over': 'NumPy sums over other axes than all but the channels, and few numbers',
     'in_c_order': 'only images whose channels lie side by side are turned; other orders are left to NumPy',
+    'concat': 'images joined by their channels are written in one go; other axes and shapes are left to NumPy',
     'elementwise': 'the sum or product of small arrays is done before a call of ours would have begun',
 }
 # Kernels that no function of nailorch.functions calls, nor an optimiser: those of compiled models (test_fused.py).

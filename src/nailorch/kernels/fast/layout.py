@@ -14,10 +14,10 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, take
 from nailorch.kernels.fast.jit import claim, opened, worker
-from nailorch.kernels.fast.memory import address, apart, images, new, unwritten
+from nailorch.kernels.fast.memory import address, apart, images, new, strides, unwritten
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import turn
-from nailorch.kernels.fast.vectors import save, sweep
+from nailorch.kernels.fast.vectors import copy_pieces, save, sweep
 
 FEW = 16  # squares to a piece of work
 COLOURS = 3  # planes of a picture, which have a kernel of their own
@@ -141,29 +141,74 @@ def clear(image, streamed=False):
     threads.run(clear_rows, Clearing(address(image), n, h, w, N, H, W, C, int(past)), image.size // SMALL)
 
 
+class Copying(NamedTuple):
+    """Rows of pixels on their way to other places: addresses, and steps in bytes."""
+
+    source: int
+    source_n: int
+    source_h: int
+    source_w: int
+    out: int
+    out_n: int
+    out_h: int
+    out_w: int
+    N: int
+    H: int
+    W: int
+    numbers: int  # of a pixel
+
+
+@worker(Copying)
+def copy_rows(number, job):
+    """Take rows of pixels until none is left."""
+    g = opened(job)
+    while True:
+        work = claim(g.counter, number, g.N * g.H)
+        if work >= g.N * g.H:
+            return
+        n, h = work // g.H, work % g.H
+        copy_pieces(g.source + n * g.source_n + h * g.source_h, g.source_w, g.out + n * g.out_n + h * g.out_h,
+                    g.out_w, g.W, g.numbers)
+
+
 def parts_each(columns):
     """Return how many parts of matrices with so many columns a thread takes at a time: small ones together."""
     return max(FEW * LANES // columns, 1)
 
 
+def side_by_side(image):
+    """Return whether the channels of a pixel lie side by side."""
+    return image.flags.aligned and (image.shape[1] == 1 or image.strides[1] == 4)
+
+
 def channels_last(image):
     """Return the images with the channels of a pixel side by side: themselves, or a copy."""
-    if image.flags.aligned and (image.shape[1] == 1 or image.strides[1] == 4):
-        return image
-    return copied(image)
+    return image if side_by_side(image) else copied(image)
 
 
 def copied(image, y=None):
-    """Return a copy of the images, the channels of a pixel side by side; or write it into y."""
+    """Return a copy of the images, the channels of a pixel side by side; or write it into y, which has them so."""
     N, C, H, W = image.shape
     n, c, h, w = image.strides
     y = images(N, C, H, W) if y is None else y
     if w == 4 and (h == 4 * W or H == 1) and image.flags.aligned:  # whole planes
-        threads.run(turn_matrices, Turning(address(image), n, c, address(y), y.strides[0], 4 * C, N, C, H * W,
+        threads.run(turn_matrices, Turning(address(image), n, c, address(y), y.strides[0], y.strides[3], N, C, H * W,
                                            parts_each(H * W)), y.size // SMALL)
+    elif side_by_side(image):
+        threads.run(copy_rows, Copying(address(image), n, h, w, address(y), *strides(y), N, H, W, C), y.size // SMALL)
     else:
         apart()
         np.copyto(y, image)
+    return y
+
+
+def concat(xs, _):
+    """Return images joined by their channels."""
+    N, _, H, W = xs[0].shape
+    y, done = images(N, sum(x.shape[1] for x in xs), H, W), 0
+    for x in xs:
+        copied(x, y[:, done:done + x.shape[1]])
+        done += x.shape[1]
     return y
 
 
