@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from nailorch.dataloaders import DataLoader, SeqDataLoader
     from nailorch.datasets import Dataset
     from nailorch.explaining import explain
-    from nailorch.session import Session, compile
+    from nailorch.session import Session, compile, compile_gradients
 
 __version__ = '0.1.0'
 
 __all__ = ['Buffer', 'Config', 'DataLoader', 'Dataset', 'Function', 'Layer', 'Model', 'Parameter', 'SeqDataLoader',
-           'Session', 'Variable', 'as_array', 'as_variable', 'compile', 'cuda', 'datasets', 'explain', 'functions',
-           'grad', 'graph', 'inspect', 'inspection', 'layers', 'models', 'no_grad', 'onnx', 'optimizers', 'schedules',
-           'seed', 'test_mode', 'training', 'transforms', 'using_config']
+           'Session', 'Variable', 'as_array', 'as_variable', 'compile', 'compile_gradients', 'cuda', 'datasets',
+           'explain', 'functions', 'grad', 'graph', 'inspect', 'inspection', 'layers', 'models', 'no_grad', 'onnx',
+           'optimizers', 'schedules', 'seed', 'test_mode', 'training', 'transforms', 'using_config']
 
 # What a script may not need is imported when it is first asked for: `import nailorch` stays quick.
 LATER = {'DataLoader': 'dataloaders', 'SeqDataLoader': 'dataloaders', 'Dataset': 'datasets', 'Session': 'session',
-         'compile': 'session', 'explain': 'explaining'}
+         'compile': 'session', 'compile_gradients': 'session', 'explain': 'explaining'}
 CHAPTERS = {'datasets', 'graph', 'inspection', 'onnx', 'schedules', 'training', 'transforms'}
 
 

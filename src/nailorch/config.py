@@ -68,6 +68,10 @@ class Configuration:
         check_value(name, value)
         self._defaults[name] = value
 
+    def in_force(self) -> dict[str, Any]:
+        """Return all settings as they are here and now."""
+        return {**self._defaults, **_overrides.get(_NOTHING)}
+
     def check(self, name: str) -> None:
         """Raise AttributeError, with the nearest name there is, unless `name` is a setting."""
         if name not in self._defaults:

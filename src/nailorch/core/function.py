@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from nailorch.core.variable import Node, Variable, as_array, as_variable
 from nailorch.messages import message
 from nailorch.shapes import Array
 
-__all__ = ['Function', 'watched', 'watching']
+__all__ = ['Function', 'supervised', 'supervisor', 'watched', 'watching']
 
 Watcher = Callable[['Function', dict[str, Any], list[Variable], list[Variable]], None]
 _watcher: contextvars.ContextVar[Watcher | None] = contextvars.ContextVar('nailorch_watcher', default=None)
@@ -35,6 +35,27 @@ def watching(watcher: Watcher) -> Iterator[None]:
 def watched() -> bool:
     """Return whether somebody writes down what is computed now."""
     return _watcher.get() is not None
+
+
+class Supervisor(Protocol):
+    """Calls a Function's two halves, on arrays and on Variables."""
+
+    def forward(self, function: Function, xs: list[Array]) -> Any: ...
+
+    def backward(self, function: Function, gys: list[Variable]) -> Any: ...
+
+
+supervisor: contextvars.ContextVar[Supervisor | None] = contextvars.ContextVar('nailorch_supervisor', default=None)
+
+
+@contextlib.contextmanager
+def supervised(by: Supervisor) -> Iterator[None]:
+    """Have the forward and backward of every Function inside the block called `by` somebody."""
+    token = supervisor.set(by)
+    try:
+        yield
+    finally:
+        supervisor.reset(token)
 
 
 class Function:
@@ -94,7 +115,8 @@ class Function:
         arrays = [variable._array for variable in variables]
         watcher = _watcher.get()
 
-        ys = self.forward(*arrays)
+        by = supervisor.get()
+        ys = self.forward(*arrays) if by is None else by.forward(self, arrays)
         recorded = any([variable.node.requires_grad for variable in variables]) and Config.enable_backprop
         results = [as_array(y) for y in (ys if isinstance(ys, tuple) else (ys,))]
         outputs = [Variable.at(Node(recorded and y.dtype.kind == 'f'), y) for y in results]

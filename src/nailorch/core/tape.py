@@ -10,7 +10,7 @@ import numpy as np
 
 import nailorch
 from nailorch.config import Config, using_config
-from nailorch.core.function import Function
+from nailorch.core.function import Function, supervisor
 from nailorch.core.variable import Node, Variable, as_variable
 from nailorch.messages import message
 
@@ -151,7 +151,8 @@ def input_gradients(function: Function, gys: list[Variable]) -> list[tuple[Node,
     function.alive()
     if function.saves is None:  # a stranger's backward may write into what it is given
         gys = [Variable.at(gy.node, read_only(gy.data)) for gy in gys]
-    gxs = function.backward(*gys)
+    by = supervisor.get()
+    gxs = function.backward(*gys) if by is None else by.backward(function, gys)
     gxs = gxs if isinstance(gxs, tuple) else tuple(gxs) if isinstance(gxs, list) else (gxs,)
     if len(gxs) < len(function.nodes) and any(node.requires_grad for node in function.nodes[len(gxs):]):
         raise ValueError(message('backward.count', function=type(function).__name__, got=len(gxs),

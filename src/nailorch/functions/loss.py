@@ -197,13 +197,15 @@ class SoftmaxCrossEntropy(Function):
 
     def forward(self, x: Array, t: Array) -> Array:
         if self.is_plain(x):
-            return reduced(kernels.cross_entropy(x, t) / divisor(self.reduction, len(t), len(t)), self.reduction)
+            losses, count = kernels.cross_entropy(x, t), divisor(self.reduction, len(t), len(t))
+            return kernels.again(lambda: reduced(losses / count, self.reduction))
         return cross_entropy(self.shares(x, t), kernels.log_softmax(x, 1), self.reduction)
 
     def backward(self, gy: Variable) -> Any:
         x, t = self.saved
         if self.is_plain(x.data) and not Config.enable_backprop:  # nobody will differentiate this again
-            scale = np.full(t.shape, gy.data / divisor(self.reduction, len(t), len(t)))
+            count = divisor(self.reduction, len(t), len(t))
+            scale = kernels.again(lambda: np.full(t.shape, gy.data / count))
             return own(kernels.cross_entropy_grad(x.data, t.data, scale)), None
         shares = self.shares(x.data, t.data)  # made again: as large as x, they are not worth keeping
         if self.reduction == 'none':
@@ -347,8 +349,13 @@ def checked_targets(op: str, x: Variable, t: Any, ignore_index: int | None) -> A
         raise ValueError(message('loss.targets', op=op, t=ids.shape, expected=expected, x=x.shape, remedy=remedy))
     if ids.dtype.kind not in 'iu':
         raise ValueError(message('loss.dtype', op=op, dtype=ids.dtype))
-    counted = ids if ignore_index is None else ids[is_counted(ids, ignore_index)]
-    if counted.size and not 0 <= counted.min() <= counted.max() < x.shape[1]:
-        raise ValueError(message('loss.range', op=op, classes=x.shape[1], last=x.shape[1] - 1, low=counted.min(),
-                                 high=counted.max()))
-    return ids.astype(np.intp, copy=False)
+    C = x.shape[1]
+
+    def check_range() -> None:
+        counted = ids if ignore_index is None else ids[is_counted(ids, ignore_index)]
+        if counted.size and not 0 <= counted.min() <= counted.max() < C:
+            raise ValueError(message('loss.range', op=op, classes=C, last=C - 1, low=counted.min(),
+                                     high=counted.max()))
+
+    kernels.again(check_range)
+    return ids if ids.dtype == np.intp else kernels.again(lambda: ids.astype(np.intp))

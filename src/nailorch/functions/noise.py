@@ -50,10 +50,15 @@ class Dropout(Function):
         self.dropout_ratio = dropout_ratio
 
     def forward(self, x: Array) -> Array:
-        draws = rng.generator().random(x.shape, np.float32)
-        self.mask = np.empty_like(x, float_type(x.dtype))  # in x's memory order: the product then keeps it
-        np.greater_equal(draws, self.dropout_ratio, out=self.mask)
-        self.mask *= 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0
+        model = np.empty_like(x, float_type(x.dtype))  # in x's memory order: the product then keeps it
+
+        def draw() -> Array:
+            mask = np.empty_like(model)
+            np.greater_equal(rng.generator().random(mask.shape, np.float32), self.dropout_ratio, out=mask)
+            mask *= 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0
+            return mask
+
+        self.mask = kernels.again(draw)
         return kernels.elementwise(np.multiply, x, self.mask)
 
     def backward(self, gy: Variable) -> Any:

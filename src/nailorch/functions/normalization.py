@@ -10,7 +10,7 @@ import numpy as np
 
 from nailorch import kernels
 from nailorch.config import Config
-from nailorch.core import Function, Variable, as_array, as_variable
+from nailorch.core import Function, Variable, as_array, as_variable, own
 from nailorch.functions.activation import ACTIVATIONS, GATES, check_activation
 from nailorch.functions.arithmetic import astype, sqrt
 from nailorch.functions.reduction import mean as average
@@ -69,9 +69,13 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
         raise ValueError(message('norm.single', x=x.shape))
     function = BatchNorm(eps, activation) if added is None else BatchNormAdd(eps, activation)
     y = function(x, gamma, beta, *([] if added is None else [added]))
-    for running, measured in (running_mean, function.mean), (running_var, function.var * (count / (count - 1))):
-        running *= decay
-        running += (1 - decay) * measured
+
+    def follow(mean: Array = function.mean, var: Array = function.var) -> None:
+        for running, measured in (running_mean, mean), (running_var, var * (count / (count - 1))):
+            running *= decay
+            running += (1 - decay) * measured
+
+    kernels.again(follow)
     return y
 
 
@@ -92,7 +96,8 @@ class BatchNorm(Function):
         """Return the gradients of x, gamma and beta from that of the norm's result, or the activation's."""
         x, gamma, beta, mean, var = saved
         if not Config.enable_backprop:  # nobody will differentiate this again
-            return kernels.batch_norm_grad(x.data, gamma.data, beta.data, gy.data, mean, var, self.eps, activation)
+            gs = kernels.batch_norm_grad(x.data, gamma.data, beta.data, gy.data, mean, var, self.eps, activation)
+            return tuple(map(own, gs))
         axes = all_but_channels(x)
         distance = x - average(x, axes, keepdims=True)
         deviation = sqrt(average(distance * distance, axes, keepdims=True) + self.eps)

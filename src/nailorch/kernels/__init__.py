@@ -8,7 +8,7 @@ updates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -95,9 +95,9 @@ def matmul(a: Array, b: Array) -> Array:
     return engine().matmul(a, b)
 
 
-def linear(x: Array, weight: Array, bias: Array | None) -> Array:
-    """Return x @ weight + bias: (N, IN), (IN, OUT), (OUT,) -> (N, OUT)."""
-    return engine().linear(x, weight, bias)
+def linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
+    """Return activation(x @ weight + bias): (N, IN), (IN, OUT), (OUT,) -> (N, OUT); activation is a name or ''."""
+    return engine().linear(x, weight, bias, activation)
 
 
 def linear_grads(x: Array, weight: Array, gy: Array, wanted: Sequence[bool], y: Array | None = None,
@@ -227,17 +227,31 @@ def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, ste
     engine().adam_update(params, grads, mean, square, steps, lr, beta1, beta2, eps, weight_decay)
 
 
-# Whole steps of a network whose weights stay as they are: what compiled sessions are made of
+# What runs again: see fast/recording.py
 
 
-def listener(limit: int) -> Any:
-    """Return what notes down kernels' jobs, in up to `limit` bytes, and runs them again: None where there are none."""
-    return engine().listener(limit)
+def again(compute: Callable[[], Any]) -> Any:
+    """Return compute(): a few numbers that NumPy makes between kernels, or nothing; each new run computes it anew.
+
+    The array that it returns is new, and the place of all that it returns later.
+    """
+    return engine().again(compute)
+
+
+def listener(limit: int, learns: bool = False) -> Any:
+    """Return what notes down kernels' jobs, in up to `limit` bytes, and runs them again: None where there are none.
+
+    One that `learns` takes weights for what they are at each run, and what is called `again` for a part of it.
+    """
+    return engine().listener(limit, learns)
 
 
 def computing_threads() -> int:
     """Return the number of threads that the next kernel runs on."""
     return engine().computing_threads()
+
+
+# Whole steps of a network whose weights stay as they are: what compiled sessions are made of
 
 
 def constant(array: Array, fresh: bool = False) -> Array:

@@ -83,7 +83,7 @@ class Recipe:
             loss=partial(F.softmax_cross_entropy, label_smoothing=told.label_smoothing),
             batch_size=told.batch_size, epochs=told.epochs, seed=self.settings.seed,
             schedule=build_schedule(told, batches), patience=told.patience or None, run=run,
-            workers=self.settings.data.workers, progress=progress, title=self.settings.data.name,
+            workers=self.settings.data.workers, progress=progress, title=self.settings.data.name, compiled=True,
         )
 
 

@@ -17,6 +17,7 @@ from nailorch.dataloaders import DataLoader
 from nailorch.datasets import split
 from nailorch.messages import message
 from nailorch.optimizers import Optimizer
+from nailorch.session import Gradients
 from nailorch.training import saving
 from nailorch.training.evaluation import Evaluation, Loss, NonFiniteLoss, Sums, evaluate
 from nailorch.training.history import History, append_epoch, write_metrics
@@ -54,6 +55,8 @@ class Trainer:
         checkpoint_every: seconds between checkpoints inside an epoch; there is always one at its end.
         progress: 'bar', 'lines', 'none'; 'auto' takes the bar on a terminal.
         title: what the first line calls the data.
+        compiled: True writes steps of small batches down, and runs what was written (`nailorch.compile_gradients`): for
+            models whose forward depends on x and their attributes alone.
     Raises:
         TypeError: `optimizer` or `loss` is something else, such as its name.
         ValueError: an empty dataset, an unknown monitor, epochs or patience below 1.
@@ -63,7 +66,7 @@ class Trainer:
                  loss: Loss = F.softmax_cross_entropy, batch_size: int = 100, epochs: int = 10, seed: int | None = 0,
                  schedule: Any = None, patience: int | None = None, monitor: str | None = None,
                  run: Run | str | Path | None = None, workers: int = 0, checkpoint_every: float = 30.0,
-                 progress: str = 'auto', title: str = '') -> None:
+                 progress: str = 'auto', title: str = '', compiled: bool = False) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(message('training.optimizer', given=repr(optimizer)))
         if not callable(loss):
@@ -83,6 +86,8 @@ class Trainer:
             train = train.dataset
         self.title = title or type(train).__name__
         self.run = run if isinstance(run, Run) or run is None else Run.at(run, self.describe())
+        gradients = Gradients(model, loss)
+        self.gradients = gradients if compiled else gradients.as_written
         self.best_weights: dict[str, npt.NDArray[Any]] = {}  # where there is no run folder to keep them
         # Where training stands. With the states of model, optimiser, schedule, loader and generator, this is all.
         self.history, self.sums, self.step, self.seconds = History(), Sums(), 0, 0.0
@@ -175,9 +180,8 @@ class Trainer:
     def _batch(self, x: Any, t: Any) -> None:
         if self.schedule:
             self.schedule.update(self.optimizer, step=self.step, epoch=len(self.history))
-        y = self.model(x)
         try:
-            loss = self.loss(y, t)
+            loss, y = self.gradients(x, t)
         except TypeError as error:
             if t is None:
                 raise ValueError(message('training.labels', error=error)) from error
@@ -185,8 +189,6 @@ class Trainer:
         value = float(loss.data)
         if not np.isfinite(value):
             raise self._non_finite(message('training.loss', value=value), x)
-        self.model.cleargrads()
-        loss.backward()
         try:
             self.optimizer.update()
         except FloatingPointError as error:  # a hook met a gradient that is no number

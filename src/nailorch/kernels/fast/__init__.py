@@ -17,6 +17,7 @@ import numpy as np
 
 from nailorch.kernels import reference
 from nailorch.kernels.fast.dispatch import record, watch
+from nailorch.kernels.fast.memory import again, apart, recorder
 from nailorch.messages import message
 from nailorch.shapes import Array, Window
 
@@ -28,7 +29,7 @@ FLOAT = np.dtype(np.float32)
 UFUNCS = {np.add, np.subtract, np.multiply}
 FEW, SMALL = 1 << 13, 1 << 18  # numbers that NumPy adds up, or sums and products of as many, before we would begin
 
-__all__ = ['conv2d', 'conv2d_data_grad', 'conv2d_weight_grad', 'watch']
+__all__ = ['again', 'conv2d', 'conv2d_data_grad', 'conv2d_weight_grad', 'watch']
 
 
 def obstacle() -> str:
@@ -104,6 +105,8 @@ def conv2d_grads(image: Array, weight: Array, gy: Array, window: Window, groups:
 def served(function: str, family: str, covered: bool, *args: Any) -> Any:
     """Call a generated kernel if there is one that covers the arguments, else the reference; and note which."""
     kernels = generated(family) if covered else None
+    if kernels is None:
+        apart()
     record(function, 'reference' if kernels is None else family)
     return getattr(reference if kernels is None else kernels, function)(*args)
 
@@ -139,8 +142,8 @@ def matmul(a: Array, b: Array) -> Array:
     return served('matmul', 'dense', covers(a, b) and a.ndim > 1 and b.ndim > 1, a, b)
 
 
-def linear(x: Array, weight: Array, bias: Array | None) -> Array:
-    return served('linear', 'dense', covers(x, weight, bias), x, weight, bias)
+def linear(x: Array, weight: Array, bias: Array | None, activation: str = '') -> Array:
+    return served('linear', 'dense', covers(x, weight, bias), x, weight, bias, activation)
 
 
 def linear_grads(x: Array, weight: Array, gy: Array, wanted: Sequence[bool], y: Array | None = None,
@@ -149,7 +152,8 @@ def linear_grads(x: Array, weight: Array, gy: Array, wanted: Sequence[bool], y: 
 
 
 def elementwise(ufunc: np.ufunc, a: Array, b: Array) -> Array:
-    covered = ufunc in UFUNCS and max(a.size, b.size) >= SMALL and covers(a, b) and alike(*(a, b) if a.ndim else (b, a))
+    worth = max(a.size, b.size) >= SMALL or recorder.get() is not None
+    covered = ufunc in UFUNCS and worth and covers(a, b) and alike(*(a, b) if a.ndim else (b, a))
     return served('elementwise', 'pointwise', covered, ufunc, a, b)
 
 
@@ -295,9 +299,9 @@ def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, ste
 # whole steps of a network whose weights stay as they are
 
 
-def listener(limit: int) -> Any:
+def listener(limit: int, learns: bool = False) -> Any:
     parts = generated('recording')
-    return parts.Recording(limit) if parts is not None and parts.possible() else None
+    return parts.Recording(limit, learns) if parts is not None and parts.possible() else None
 
 
 def computing_threads() -> int:

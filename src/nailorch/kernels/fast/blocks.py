@@ -21,7 +21,7 @@ from nailorch.kernels.fast.emit import take
 from nailorch.kernels.fast.gemm import forward_panels, start
 from nailorch.kernels.fast.jit import opened, worker
 from nailorch.kernels.fast.layout import channels_last
-from nailorch.kernels.fast.memory import address, images, strides
+from nailorch.kernels.fast.memory import address, from_weights, images, is_finite, strides
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE
 from nailorch.kernels.fast.vectors import copy_pieces
@@ -110,13 +110,12 @@ def conv2d_data_grad(gy, weight, size, window, sides):
     (H, W), (BH, BW), C, N = size, sides, weight.shape[1], len(gy)
     rows, columns = (reach(sights(window, axis, sides[axis])) for axis in (0, 1))
     kind = 'blocks', sides, window.kernel_size, window.stride, window.dilation, window.pad
-    packed = packs.packed(kind, weight, lambda: forward_panels(spread(weight, window, sides), 1))
+    packed = packs.packed(kind, weight, lambda: forward_panels(from_weights(lambda: spread(weight, window, sides)), 1))
     y, gx, gy = images(N, BH * BW * C, -(-H // BH), -(-W // BW)), images(N, C, H, W), channels_last(gy)
     start(N, y, gy, (BH // window.stride[0], BW // window.stride[1]), np.repeat(rows, len(columns)),
           np.tile(columns, len(rows)), gy.shape[1], packed, BH * BW * C, 1)
-    with np.errstate(all='ignore'):
-        if not np.isfinite(y.sum()):
-            return None
+    if not is_finite(y):
+        return None
     threads.run(deal_out, Blocks(address(gx), *strides(gx)[:2], N, H, W, C, address(y), *strides(y), BH, BW),
                 gx.size // threads.TINY)
     return gx

@@ -23,7 +23,7 @@ from nailorch.kernels.fast import (
     winograd_grad,
 )
 from nailorch.kernels.fast.dispatch import record
-from nailorch.kernels.fast.memory import apart
+from nailorch.kernels.fast.memory import again, from_weights, is_finite
 from nailorch.kernels.fast.target import LANES
 from nailorch.shapes import Window
 
@@ -91,7 +91,8 @@ def merge(weight, groups):
     few = together(groups, weight.shape[1], weight.shape[0] // groups)
     if few == 1:
         return weight, groups
-    return packs.packed(('merged', few), weight, lambda: merged(weight, groups, few)), groups // few
+    wide = packs.packed(('merged', few), weight, lambda: from_weights(lambda: merged(weight, groups, few)))
+    return wide, groups // few
 
 
 def by_groups(convolve, weight, groups):
@@ -103,9 +104,7 @@ def by_groups(convolve, weight, groups):
     y = convolve(wide, fewer)
     if fewer == groups:
         return y
-    apart()
-    with np.errstate(all='ignore'):
-        return y if np.isfinite(y.sum()) else convolve(weight, groups)
+    return y if is_finite(y) else convolve(weight, groups)
 
 
 def diagonal(wide, groups, few):
@@ -232,4 +231,4 @@ def conv2d_weight_grad(image, gy, window, groups=1):
         return gW
     merged = together(groups, C // groups, OC // groups)
     gW = outer.conv2d_weight_grad(image, gy, window, groups // merged)
-    return gW if merged == 1 else diagonal(gW, groups, merged)
+    return gW if merged == 1 else again(lambda: diagonal(gW, groups, merged))

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nailorch.kernels.fast import normalization, threads
+from nailorch.kernels.fast import normalization, pointwise, threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek
 from nailorch.kernels.fast.gemm import tall
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
-from nailorch.kernels.fast.memory import address, apart, new, zeros
+from nailorch.kernels.fast.memory import address, again, apart, new, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, rolled, turn
 from nailorch.kernels.fast.vectors import load, save, store, sweep, total
@@ -295,9 +295,7 @@ def product(a, b, bias=None):
         address(table), products, M, N, K, *a.strides[-2:], *b.strides[-2:], out.strides[-2],
         address(bias), int(turned), int(copied), rows_each, panels_each, group, streamed,
         parts, out.strides[-3], address(nothing)), work)
-    if parts > 1:
-        apart()
-    return out.sum(axis=-3) if parts > 1 else out[..., 0, :, :]
+    return again(lambda: out.sum(axis=-3)) if parts > 1 else out[..., 0, :, :]
 
 
 def linear_grads(x, weight, gy, wanted, y=None, activation=''):
@@ -324,7 +322,7 @@ def matmul(a, b):
     return linear(a, b, None) if b.ndim == 2 else product(a, b)
 
 
-def linear(x, weight, bias):
+def linear(x, weight, bias, activation=''):
     if x.ndim > 2:
         apart()  # the rows may be a copy
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
@@ -333,4 +331,6 @@ def linear(x, weight, bias):
     if turned and bias is not None:
         apart()
         y += bias
+    if activation:
+        pointwise.rectify_in_place(y, activation)
     return y.reshape(*x.shape[:-1], weight.shape[1])

@@ -27,7 +27,7 @@ from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
 from nailorch.kernels.fast.gemm import beside
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
-from nailorch.kernels.fast.memory import POOL, address, images, strides, unfilled, zeros
+from nailorch.kernels.fast.memory import POOL, address, again, from_weights, images, strides, unfilled, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import rectified
 
@@ -402,10 +402,13 @@ def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, 
 
 def side_by_side(weight):
     """Return the weights as (KH * KW, channels), vectors in lines of memory."""
-    columns = weight.reshape(len(weight), -1).T
-    packed = unfilled(columns.shape, pool=POOL)
-    packed[...] = columns
-    return packed
+    def arranged():
+        columns = weight.reshape(len(weight), -1).T
+        packed = unfilled(columns.shape, pool=POOL)
+        packed[...] = columns
+        return packed
+
+    return from_weights(arranged)
 
 
 def conv2d(image, weight, bias, window, relu=0, added=None):
@@ -428,6 +431,6 @@ def conv2d_weight_grad(image, gy, window):
     """Return the gradient of the weights, (C, 1, KH, KW)."""
     x, gy, C, (KH, KW) = channels_last(image), channels_last(gy), image.shape[1], window.kernel_size
     parts = max(min(2 * threads.count(), len(gy) * gy.shape[2]), 1)
-    sums = np.zeros((parts, KH * KW, C), np.float32)
+    sums = again(lambda: np.zeros((parts, KH * KW, C), np.float32))
     start(gradient, axes(window, False), gy, x, sums, (KH, KW), parts=parts)
-    return np.ascontiguousarray(sums.sum(axis=0).T).reshape(C, 1, KH, KW)
+    return again(lambda: np.ascontiguousarray(sums.sum(axis=0).T).reshape(C, 1, KH, KW))

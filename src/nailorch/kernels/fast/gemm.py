@@ -22,7 +22,7 @@ from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.emit import SIZE, peek, take
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, clear, like
-from nailorch.kernels.fast.memory import address, apart, floats, images, strides, zeros
+from nailorch.kernels.fast.memory import address, again, floats, from_weights, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
 from nailorch.kernels.fast.vectors import copy_pieces
@@ -310,7 +310,7 @@ def panels_size(cells, depth, channels, groups):
 def fill_panels(packed, cell, depth, depth_step, channels, channel_step, groups, group_step):
     """Write weights in panels: `cell` holds the address of each cell of the kernel, steps are in bytes."""
     if channels % LANES:
-        packed[:] = 0
+        from_weights(lambda: packed.fill(0))
     low, high = int(cell.min()), int(cell.max())
     threads.run(pack, Packing(address(packed), len(cell), address(cell), depth, depth_step, channels, channel_step,
                               groups, group_step, low, (high - low) // 4 + 1, panel_width(channels)),
@@ -375,17 +375,20 @@ def cell_addresses(weight, cells):
 
 def padded(image, window):
     """Copy images into zeros, their channels side by side."""
-    apart()
     (N, C, H, W), ((top, bottom), (left, right)) = image.shape, window.pad
     x = images(N, C, H + top + bottom, W + left + right)
-    for edge in (x[:, :, :top], x[:, :, top + H:], x[..., :left], x[..., left + W:]):
-        edge[...] = 0
-    inside = x[:, :, top:top + H, left:left + W]
-    if image.strides[1] == 4:  # whole rows of pixels
-        inside.transpose(0, 2, 3, 1)[...] = image.transpose(0, 2, 3, 1)
-    else:
-        for c in range(C):
-            inside[:, c] = image[:, c]
+
+    def fill() -> None:
+        for edge in (x[:, :, :top], x[:, :, top + H:], x[..., :left], x[..., left + W:]):
+            edge[...] = 0
+        inside = x[:, :, top:top + H, left:left + W]
+        if image.strides[1] == 4:  # whole rows of pixels
+            inside.transpose(0, 2, 3, 1)[...] = image.transpose(0, 2, 3, 1)
+        else:
+            for c in range(C):
+                inside[:, c] = image[:, c]
+
+    again(fill)
     return x
 
 

@@ -21,6 +21,7 @@ of its own; they take turns.
 from __future__ import annotations
 
 import functools
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ from nailorch.kernels.fast.emit import SIZE, inlined, kernel, peek, take
 from nailorch.kernels.fast.gemm import beside, kinds
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
-from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
+from nailorch.kernels.fast.memory import address, floats, from_weights, images, strides, zeros
 from nailorch.kernels.fast.target import LANES, REGISTERS
 from nailorch.kernels.fast.tiles import add_numbers, rectified, rolled
 
@@ -437,7 +438,7 @@ def in_vectors(weight, cell, back):
     (C, depth), cells = weight.shape[:2], len(cell)
     vectors = floats(-(-C // LANES) * cells * depth * LANES)
     if C % LANES:
-        vectors[:] = 0
+        from_weights(lambda: vectors.fill(0))
     threads.run(pack, Exchange(address(weight), address(vectors), C, depth, cells, cells, address(cell), int(back)),
                 vectors.size >> 15)
     return vectors
@@ -464,7 +465,7 @@ def conv2d_weight_grad(image, gy, window, groups):
     """Return the gradient of the weights, (C, C // groups, KH, KW)."""
     x, gy, C, depth = channels_last(image), channels_last(gy), image.shape[1], image.shape[1] // groups
     way, vectors = route(window, False, gy.shape[3], TOGETHER.get(depth, 1)), -(-C // LANES)
-    cells, gW = len(way.offsets), np.empty((C, depth, *window.kernel_size), np.float32)
+    cells, gW = len(way.offsets), floats(C * depth * prod(window.kernel_size)).reshape(C, depth, *window.kernel_size)
     parts = max(min(8 * threads.count() // vectors, len(gy)), 1)
     sums = floats(parts * vectors * cells * depth * LANES)
     start(gradient, way, gy, x, depth, sums, parts=parts)

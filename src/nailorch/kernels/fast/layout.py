@@ -14,7 +14,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, take
 from nailorch.kernels.fast.jit import claim, opened, worker
-from nailorch.kernels.fast.memory import address, apart, images, new, strides, unwritten
+from nailorch.kernels.fast.memory import address, again, images, new, strides, unwritten
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import turn
 from nailorch.kernels.fast.vectors import copy_pieces, save, sweep
@@ -197,8 +197,7 @@ def copied(image, y=None):
     elif side_by_side(image):
         threads.run(copy_rows, Copying(address(image), n, h, w, address(y), *strides(y), N, H, W, C), y.size // SMALL)
     else:
-        apart()
-        np.copyto(y, image)
+        again(lambda: np.copyto(y, image))
     return y
 
 
@@ -233,7 +232,6 @@ def in_order(array, model):
         return array
     if model.ndim == 4 and model.transpose(0, 2, 3, 1).flags.c_contiguous:
         return copied(array)
-    apart()
     copy = unwritten(model)
-    np.copyto(copy, array)
+    again(lambda: np.copyto(copy, array))
     return copy

@@ -14,7 +14,7 @@ import functools
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -48,12 +48,44 @@ def apart() -> None:
         listener.jobs_alone = False
 
 
+def again(compute: Callable[[], Any]) -> Any:
+    """Return compute(): a few numbers that NumPy makes on the way, or nothing; what is recorded computes it once more.
+
+    The array that it returns is new, and the place of all that it returns later.
+    """
+    y, listener = compute(), recorder.get()
+    if listener is not None:
+        y = None if y is None else np.asarray(y)
+        listener.repeat(compute, y)
+    return y
+
+
+def from_weights(compute: Callable[[], Any]) -> Any:
+    """Return compute(), which depends on nothing but a layer's weights: it is called `again` only where they learn."""
+    listener = recorder.get()
+    return again(compute) if listener is not None and listener.learns else compute()
+
+
 def verdict() -> Array:
     """Return a word that is 1; a job makes it 0 where its results are not to be used."""
     word, listener = np.ones(1, np.int64), recorder.get()
     if listener is not None:
         listener.verdicts.append(word)
     return word
+
+
+def is_finite(y: Array) -> bool:
+    """Return whether no number is NaN or infinite; a recording is told if one is."""
+    good = verdict()
+
+    def look() -> None:
+        with np.errstate(all='ignore'):
+            good[0] = np.isfinite(y.sum())
+
+    again(look)
+    if not good[0]:
+        apart()
+    return bool(good[0])
 
 
 class Stretch:

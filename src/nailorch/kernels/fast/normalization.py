@@ -17,7 +17,7 @@ from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel
 from nailorch.kernels.fast.jit import claim, opened, worker
 from nailorch.kernels.fast.layout import copied
-from nailorch.kernels.fast.memory import address, images
+from nailorch.kernels.fast.memory import address, again, images
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import rectified
 from nailorch.kernels.fast.vectors import load, save, store, sweep, sweep_wide
@@ -202,17 +202,26 @@ def run(kind, x, known, gy=None, out=None, relu=0):
     """Let the threads walk; return the sums, (2, C)."""
     C = x.shape[1]
     together, rows, width, each, row = pieces(x.size // C, C)
-    numbers = np.zeros((max(len(known), 1), row), np.float32)
-    for to, values in zip(numbers, known, strict=False):
-        to[:width] = np.tile(values, together) if np.ndim(values) and together > 1 else values
-    sums = np.zeros((-(-rows // each), 2, row) if kind in SUMS else 0)
+
+    def for_all() -> np.ndarray:
+        numbers = np.zeros((max(len(known), 1), row), np.float32)
+        for to, values in zip(numbers, known, strict=False):
+            to[:width] = np.tile(values, together) if np.ndim(values) and together > 1 else values
+        return numbers
+
+    numbers = again(for_all) if any(map(np.ndim, known)) else for_all()
+    sums = again(lambda: np.zeros((-(-rows // each), 2, row))) if kind in SUMS else np.zeros(0)
     threads.run(walk, Channels(
         kind, address(x), 0 if gy is None else address(gy), 0 if out is None else address(out), address(sums), row,
         address(numbers), rows, width, each, int(x.size >= BEYOND and width % LANES == 0), relu), x.size // MANY)
     if kind not in SUMS:
         return None
-    sums = np.add.reduce(sums)[:, :width]
-    return sums if together == 1 else np.add.reduce(sums.reshape(2, together, C), 1)
+
+    def added_up() -> np.ndarray:
+        whole = np.add.reduce(sums)[:, :width]
+        return whole if together == 1 else np.add.reduce(whole.reshape(2, together, C), 1)
+
+    return again(added_up)
 
 
 @lru_cache(256)
@@ -230,7 +239,8 @@ def as_images(x):
 
 
 def sum_over(x, axes):
-    return run(TOTALS, as_images(x), [])[0].astype(np.float32)
+    sums = run(TOTALS, as_images(x), [])
+    return again(lambda: sums[0].astype(np.float32))
 
 
 def passed(y, gy, activation):
@@ -238,17 +248,21 @@ def passed(y, gy, activation):
     shape, y, gy = gy.shape, as_images(y), as_images(gy)
     out = images(*y.shape)
     sums = run(GATED, y, [BELOW[activation]], gy=gy, out=out)
-    return out.reshape(shape), sums[0].astype(np.float32)
+    return out.reshape(shape), again(lambda: sums[0].astype(np.float32))
 
 
 def batch_norm(x, gamma, beta, eps, activation, added=None):
     shape, x = x.shape, as_images(x)
     m = x.size // x.shape[1]
-    first = x[0, :, 0, 0]
-    first = np.where(np.isfinite(first), first, 0)
-    of_x, of_squares = run(MOMENTS, x, [first]) / m
-    mean, var = (of_x + first).astype(np.float32), np.maximum(of_squares - of_x * of_x, 0).astype(np.float32)
-    scale = gamma * inverse_deviation(var, eps)
+    first = again(lambda: np.where(np.isfinite(x[0, :, 0, 0]), x[0, :, 0, 0], 0))
+    sums = run(MOMENTS, x, [first])
+
+    def moments() -> np.ndarray:
+        of_x, of_squares = sums / m
+        return np.array([of_x + first, np.maximum(of_squares - of_x * of_x, 0)], np.float32)
+
+    mean, var = again(moments)
+    scale = again(lambda: gamma * inverse_deviation(var, eps))
     return scaled(x, mean, scale, beta, RELU[activation], added).reshape(shape), mean, var
 
 
@@ -277,10 +291,11 @@ def scaled(x, mean, scale, shift, relu=0, added=None):
 def batch_norm_grad(x, gamma, beta, gy, mean, var, eps, activation):
     """Return the gradients; the activation's results are computed once more, as they were, instead of being read."""
     shape, x, gy = x.shape, as_images(x), as_images(gy)
-    m, inverse = x.size // x.shape[1], inverse_deviation(var, eps)
-    scale, gate = gamma * inverse, [beta, np.full_like(mean, MOST[activation])] if activation else []
-    of_gy, of_both = run(GATED_PRODUCTS, x, [mean, scale, *gate], gy=gy) if gate else run(PRODUCTS, x, [mean], gy=gy)
-    gbeta, ggamma = of_gy.astype(np.float32), (of_both * inverse).astype(np.float32)
+    m, inverse = x.size // x.shape[1], again(lambda: inverse_deviation(var, eps))
+    scale, gate = again(lambda: gamma * inverse), [beta, np.full_like(mean, MOST[activation])] if activation else []
+    sums = run(GATED_PRODUCTS, x, [mean, scale, *gate], gy=gy) if gate else run(PRODUCTS, x, [mean], gy=gy)
+    gbeta, ggamma = again(lambda: sums[0].astype(np.float32)), again(lambda: (sums[1] * inverse).astype(np.float32))
+    of_gy, of_both = again(lambda: np.stack([gbeta, ggamma]) / m)
     gx = images(*x.shape)
-    run(GATED_BACK if gate else BACK, x, [mean, inverse, gbeta / m, ggamma / m, scale, *gate], gy=gy, out=gx)
+    run(GATED_BACK if gate else BACK, x, [mean, inverse, of_gy, of_both, scale, *gate], gy=gy, out=gx)
     return gx.reshape(shape), ggamma, gbeta

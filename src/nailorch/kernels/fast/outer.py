@@ -19,7 +19,7 @@ from nailorch.kernels.fast.emit import SIZE, take
 from nailorch.kernels.fast.gemm import SPARE, Walk, look_up, stretches
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last
-from nailorch.kernels.fast.memory import address, floats, strides, zeros
+from nailorch.kernels.fast.memory import address, again, floats, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import HIGH, add_numbers, copy_rows, outer_tile, turn
 
@@ -198,7 +198,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
         cells, address(dy), address(dx), PLACES, panels_each, parts, deep=deep))
     if turned:
         sums = sums.reshape(parts, OC, C // groups, 1, 1)
-        return sums[0] if parts == 1 else sums.sum(axis=0)
+        return sums[0] if parts == 1 else again(lambda: sums.sum(axis=0))
     gW = floats(groups * count).reshape(OC, C // groups, KH, KW)
     threads.run(deliver, Delivery(address(sums), parts, KH * KW, C // groups, OC // groups, groups, address(gW)),
                 sums.size // threads.TINY)

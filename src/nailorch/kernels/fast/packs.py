@@ -18,7 +18,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address, apart
+from nailorch.kernels.fast.memory import address, recorder
 
 CHUNK = 1 << 16  # bytes, whose checksum is one vector
 FEW = 1 << 15  # bytes that are copied as they are: a checksum would take longer
@@ -122,8 +122,11 @@ def packed(kind, weight, make):
     """Return make(), a packed copy of the weights for some kind of use, or the one that was kept."""
     owner = owner_of(weight)
     fixed = id(owner) in constants
-    if not fixed:
-        apart()
+    listener = recorder.get()
+    if not fixed and listener is not None:
+        if listener.learns:  # at every step there are other weights
+            return make()
+        listener.jobs_alone = False
     key = id(owner)
     place = kind, address(weight), weight.shape, weight.strides
     if key not in kept:

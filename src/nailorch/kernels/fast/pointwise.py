@@ -114,9 +114,9 @@ def walk(number, job):
             choose(a, g.a_step, b, g.b_step, g.condition + first, out, count, g.streamed)
 
 
-def run(kind, model, a, b, condition=None):
+def run(kind, model, a, b, condition=None, out=None):
     """Compute over arrays that lie like `model`, or are single numbers."""
-    a, b, out = np.asarray(a), np.asarray(b), unwritten(model)  # a NumPy scalar has no address
+    a, b, out = np.asarray(a), np.asarray(b), unwritten(model) if out is None else out  # a scalar has no address
     threads.run(walk, Elements(kind, address(a), 4 * (a.ndim > 0), address(b), 4 * (b.ndim > 0),
                                0 if condition is None else address(condition), address(out), out.size,
                                int(out.size >= BEYOND)), out.size // FEW)
@@ -129,6 +129,11 @@ def elementwise(ufunc, a, b):
 
 def relu(x):
     return run(RELU, x, x, x)
+
+
+def rectify_in_place(y, activation):
+    """Write an activation's results where what it is given lies, without gaps."""
+    run({'relu': RELU, 'relu6': RELU6}[activation], y, y, y, out=y)
 
 
 def relu_grad(y, gy):

@@ -11,11 +11,12 @@ Three things make it right.
 - Addresses stay good. While a Recording listens, memory comes from an arena of its own, which nobody else is given. It
   is lent and returned as ever, so one place may serve several results in turn; run again, they come in the same order.
   Arrays that lie elsewhere, weights and tables, are kept: `memory.address` tells of each whose address is asked for.
-- Nothing else was done. Where NumPy computes on the way, or Python decides by numbers, `memory.apart` says so.
+- Nothing else was done. Where NumPy computes on the way, or Python decides by numbers, `memory.apart` says so; and
+  where it is little, as a dropout's draws or a sum of a few numbers, `memory.again` hands over what to call between.
 - Winograd's results may be not finite, and are then computed anew, by Python. A job says so in a word, `verdict`.
 
-That all three were seen to everywhere is checked by whoever records, session/replaying.py: it runs again on other
-numbers, with nothing but NaN in the arena, and compares.
+That all three were seen to everywhere is checked by whoever records, session/replaying.py and session/learning.py:
+they run again on other numbers, with nothing but NaN in the arena, and compare.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from __future__ import annotations
 import contextlib
 from array import array
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numba import config
@@ -30,6 +32,7 @@ from numba import config
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.layout import copied
 from nailorch.kernels.fast.memory import ALIGN, Pool, Stretch, address, images, octets, recorder
+from nailorch.kernels.fast.packs import owner_of
 from nailorch.shapes import Array
 
 
@@ -70,12 +73,16 @@ class Recording:
 
     Attributes:
         threads: how many there were; with more or fewer, work is cut otherwise.
-        jobs_alone: False once something else was done than jobs.
+        learns: weights are other ones at each run, so they are packed each time; and `calls` may stand between jobs.
+        jobs_alone: False once something else was done than jobs, and those calls.
+        calls: before which job, what NumPy computes, and the array that it is written to.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.threads, self.pool, self.jobs_alone = threads.count(), Arena(limit), True
+    def __init__(self, limit: int, learns: bool = False) -> None:
+        self.threads, self.pool, self.jobs_alone, self.learns = threads.count(), Arena(limit), True, learns
         self.jobs: list[tuple[int, array[int], int]] = []
+        self.calls: list[tuple[int, Callable[[], Any], Array | None]] = []
+        self.places: set[int] = set()  # where calls leave their numbers: ids of arrays that `calls` keeps
         self.kept: list[Array] = []
         self.verdicts: list[Array] = []
         self.table = np.empty((0, 3), np.int64)
@@ -106,6 +113,14 @@ class Recording:
         own[0] = own.buffer_info()[0] + 8
         self.jobs.append((worker, own, workers))
 
+    def repeat(self, compute: Callable[[], Any], place: Array | None) -> None:
+        if not self.learns:
+            self.jobs_alone = False
+            return
+        self.calls.append((len(self.jobs), compute, place))
+        if place is not None:
+            self.places.add(id(owner_of(place)))
+
     def attempt(self, call: Callable[[], tuple[Array, ...]]) -> tuple[tuple[Array, ...], bool]:
         """Return what a call returns, and whether its jobs alone will make the same of other numbers."""
         before, self.jobs_alone = (len(self.jobs), len(self.kept), len(self.verdicts)), True
@@ -118,6 +133,10 @@ class Recording:
         return ys, False
 
     # arrays in the arena
+
+    def holds(self, array: Array) -> bool:
+        """Return whether an array lies in the arena, or where a call leaves its numbers."""
+        return self.pool.holds(address(array)) or id(owner_of(array)) in self.places
 
     def own(self, other: Array) -> Array:
         """Return a copy in the arena, in the same memory order."""
@@ -163,6 +182,16 @@ class Recording:
             self.table = np.array([(worker, words.buffer_info()[0], workers) for worker, words, workers in self.jobs])
         if last > first:
             threads.run_again(self.table, first, last)
+
+    def run_all_again(self) -> None:
+        """Run all jobs again, and make the calls between them."""
+        first = 0
+        for before, compute, place in self.calls:
+            self.run_again(first, before)
+            first, y = before, compute()
+            if place is not None:
+                np.copyto(place, y)
+        self.run_again(first, len(self.jobs))
 
     def begin(self) -> None:
         for word in self.verdicts:

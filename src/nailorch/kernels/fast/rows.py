@@ -10,7 +10,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, peek, take
 from nailorch.kernels.fast.jit import opened, worker
-from nailorch.kernels.fast.memory import address, apart, new
+from nailorch.kernels.fast.memory import address, again, apart, new
 from nailorch.kernels.fast.vectors import across, exp, ln, load, store, sweep, total
 
 TOGETHER = 1 << 12  # numbers to a piece of work
@@ -127,10 +127,16 @@ def log_softmax(x, axis):
     return normalised(x, axis, LOGARITHM)
 
 
+def in_a_row(array, dtype=np.float32):
+    """Return an array of a type with its numbers in the order of its axes: itself, or a copy."""
+    if array.flags.c_contiguous and array.dtype == dtype:
+        return array
+    return again(lambda: np.array(array, dtype, order='C'))
+
+
 def cross_entropy(x, target):
-    return run(LOSS, np.ascontiguousarray(x), new(len(x)), np.ascontiguousarray(target, np.int64))
+    return run(LOSS, in_a_row(x), new(len(x)), in_a_row(target, np.int64))
 
 
 def cross_entropy_grad(x, target, scale):
-    return run(GRADIENT, np.ascontiguousarray(x), new(*x.shape), np.ascontiguousarray(target, np.int64),
-               np.ascontiguousarray(scale))
+    return run(GRADIENT, in_a_row(x), new(*x.shape), in_a_row(target, np.int64), in_a_row(scale))

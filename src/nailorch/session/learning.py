@@ -1,0 +1,359 @@
+"""A training step's gradients, written down: for small networks, where Python takes a good part of the time.
+
+    gradients = nailorch.compile_gradients(net)
+    loss, scores = gradients(x, t)      forward, loss, cleargrads, backward
+    optimizer.update()
+
+The first steps run as they are written. Then one is noted while it runs (kernels/fast/recording.py says how that can be
+right), and from then on its jobs run again: on the numbers in x, t and the weights, which are read where they lie. What
+NumPy computes between two jobs, a dropout's draws or batch norm's averages, is called there again.
+
+A wrong gradient is worth less than a slow one. So a step is noted only if all its Functions are known to be jobs and
+such calls, and make their results in the recording's own memory, of nothing but its inputs and the model's arrays. Then
+it is rehearsed: on other images, labels and weights, amid NaN, all that it leaves must be what an ordinary step leaves,
+bit for bit. And it runs again only while everything is as it was then: settings, threads, shapes, each attribute of the
+model. Where anything differs, the step runs as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import is_
+from typing import Any
+
+import numpy as np
+
+import nailorch.functions as F
+from nailorch import kernels, rng
+from nailorch.config import Config
+from nailorch.core import Function, Node, Parameter, Variable, supervised, watched
+from nailorch.functions.activation import ReLU, ReLU6, ReLU6Grad, ReLUGrad, Sigmoid, Tanh
+from nailorch.functions.arithmetic import Add, Div, Exp, Mul, Neg, Sub
+from nailorch.functions.convolution import ActivatedConv2d, Conv2d, PooledConv2d
+from nailorch.functions.dense import ActivatedLinear, Linear, MatMul
+from nailorch.functions.loss import SoftmaxCrossEntropy
+from nailorch.functions.noise import Dropout
+from nailorch.functions.normalization import BatchNorm, BatchNormAdd
+from nailorch.functions.pools import AveragePooling, AveragePoolingGrad, MaxScatter, Pooling
+from nailorch.functions.reduction import Mean, Sum
+from nailorch.functions.shape import BroadcastTo, Reshape, SumTo, Transpose
+from nailorch.layers.base import Layer, walk
+from nailorch.session.replaying import AFTER, LIMIT, bits, other_numbers
+from nailorch.shapes import Array
+
+__all__ = ['Gradients', 'compile_gradients']
+
+Loss = Callable[[Any, Any], Variable]
+# Functions that are jobs where kernels serve them, and what NumPy computes `again` between; or show the same memory.
+OF_JOBS = {ActivatedConv2d, ActivatedLinear, Add, AveragePooling, AveragePoolingGrad, BatchNorm, BatchNormAdd,
+           BroadcastTo, Conv2d, Dropout, Linear, MatMul, MaxScatter, Mul, PooledConv2d, Pooling, ReLU, ReLU6, ReLU6Grad,
+           ReLUGrad, Reshape, SoftmaxCrossEntropy, Sub, Sum, SumTo, Transpose}
+CALLED = {Div, Exp, Mean, Neg, Sigmoid, Tanh}  # NumPy's, new arrays made of nothing but their inputs
+KINDS = 4  # of batches that are counted; the last one of an epoch is shorter
+
+
+def compile_gradients(model: Any, loss: Loss = F.softmax_cross_entropy) -> Gradients:
+    """Return what computes a model's gradients for batch after batch, without Python between the kernels if it can.
+
+    Args:
+        model: a model or layer, x -> scores. Once its step is written down, its `forward` is called no more, while
+            nothing about it changes: so let forward depend on x, on its own attributes and on `Config` alone, and not
+            decide by the numbers in x.
+        loss: (scores, t) -> the batch's loss.
+    Example:
+        >>> net = nailorch.layers.Linear(3, in_size=4)
+        >>> gradients = compile_gradients(net)
+        >>> loss, scores = gradients(np.ones((2, 4), 'float32'), np.array([0, 2]))
+        >>> scores.shape, net.W.grad.shape
+        ((2, 3), (4, 3))
+    """
+    return Gradients(model, loss)
+
+
+class Gradients:
+    """A model's gradients for batch after batch: `nailorch.compile_gradients` makes it.
+
+    `gradients(x, t)` does what these lines do, to the last bit:
+
+        y = model(x); loss = ...(y, t); model.cleargrads(); loss.backward()
+
+    and returns (loss, y), without their tape. Each `p.grad` then holds this step's gradient. Its array may be the next
+    step's too: copy what you keep for longer.
+    """
+
+    def __init__(self, model: Any, loss: Loss = F.softmax_cross_entropy) -> None:
+        self.model, self.loss = model, loss
+        self.circumstances: Circumstances | None = None
+        self.courses: dict[Any, Course] = {}
+
+    def __call__(self, x: Any, t: Any) -> tuple[Variable, Any]:
+        """Compute the loss, and leave the gradients in the parameters."""
+        if not (isinstance(x, np.ndarray) and isinstance(t, np.ndarray)) or watched():
+            return self.as_written(x, t)
+        if self.circumstances is None or not self.circumstances.hold():
+            self.circumstances, self.courses = Circumstances(self.model, self.loss), {}
+        course = self.course(x, t)
+        step = course.take()
+        if step is not None:
+            try:
+                found = step(x, t)
+            finally:
+                course.idle.append(step)
+            return self.as_written(x, t) if found is None else found
+        return self.recorded(course, x, t) if course.is_due() else self.as_written(x, t)
+
+    def as_written(self, x: Any, t: Any) -> tuple[Variable, Any]:
+        y = self.model(x)
+        loss = self.loss(y, t)
+        self.model.cleargrads()
+        loss.backward()
+        return loss.detach(), y.detach() if isinstance(y, Variable) else y
+
+    def course(self, x: Array, t: Array) -> Course:
+        """Return what is known of steps on such batches."""
+        kind = x.shape, x.dtype, x.strides, t.shape, t.dtype, t.strides
+        if kind not in self.courses and len(self.courses) == KINDS:
+            self.courses.clear()
+        return self.courses.setdefault(kind, Course())
+
+    def recorded(self, course: Course, x: Array, t: Array) -> tuple[Variable, Any]:
+        """Compute this step while it is noted, and keep what was noted if it can be used again."""
+        circumstances = self.circumstances
+        recording = kernels.listener(LIMIT, learns=True)
+        if recording is None or circumstances is None or circumstances.hooked:
+            return self.as_written(x, t)
+        before = State(circumstances.arrays)
+        try:
+            step = Step(recording, self, circumstances, x, t)
+        except MemoryError:  # more than LIMIT: begin once more
+            before.restore()
+            return self.as_written(x, t)
+        result = step.result()
+        found = {p: None if p.grad is None else p.grad.data.copy(order='K') for p in circumstances.parameters}
+        try:
+            if recording.jobs_alone and recording.jobs and step.is_right() and circumstances.hold():
+                course.idle.append(step)
+        finally:
+            leave(found)
+        return result
+
+
+class Course:
+    """Steps on batches of one kind: how many there were, and the recording, if nobody is using it.
+
+    No lock guards it, which a forked child could find locked: whoever takes the recording from the list has it.
+    """
+
+    def __init__(self) -> None:
+        self.idle, self.runs = list[Step](), 0
+
+    def take(self) -> Step | None:
+        try:
+            step = self.idle.pop()
+        except IndexError:
+            return None
+        return step if step.recording.fits() else None
+
+    def is_due(self) -> bool:
+        """Return whether this step is to be noted: once."""
+        self.runs += 1
+        return self.runs == AFTER + 1
+
+
+class Step:
+    """A step's way from images and labels to gradients, that can be run again: by one thread at a time.
+
+    It supervises the Functions of its first run, and takes note where one of them is not known to be jobs alone.
+
+    Raises:
+        MemoryError: it takes more than LIMIT bytes.
+    """
+
+    def __init__(self, recording: Any, gradients: Gradients, circumstances: Circumstances, x: Array, t: Array) -> None:
+        self.recording, self.gradients, self.circumstances = recording, gradients, circumstances
+        self.x, self.t = recording.own(x), recording.own(t)
+        before = State(circumstances.arrays)
+        with recording.listening(), supervised(self):
+            loss, y = gradients.as_written(self.x, self.t)
+        if not isinstance(y, Variable) or not self.is_ours(y.data) or not self.is_ours(loss.data):
+            recording.jobs_alone = False
+            y = y if isinstance(y, Variable) else loss
+        self.loss, self.y = recording.window(loss.data), recording.window(y.data)
+        self.grads = dict[Parameter, Array | None]()
+        for p in circumstances.parameters:
+            grad = None if p.grad is None else p.grad.data
+            self.grads[p] = None if grad is None else recording.window(grad)
+            if grad is not None and not recording.holds(grad):
+                recording.jobs_alone = False
+        self.changing = before.changed()
+
+    # its first run
+
+    def is_ours(self, array: Array) -> bool:
+        """Return whether an array is made anew by each run, or the model's own; or a single number, a constant."""
+        return array.ndim == 0 or self.recording.holds(array) or self.circumstances.owns(array)
+
+    def forward(self, function: Function, xs: list[Array]) -> Any:
+        kind = type(function)
+        if not all(map(self.is_ours, xs)):
+            self.recording.jobs_alone = False
+        if kind in CALLED:
+            return kernels.again(lambda: function.forward(*xs))
+        ys = function.forward(*xs)
+        if kind not in OF_JOBS or not all(map(self.is_ours, map(np.asarray, ys if isinstance(ys, tuple) else (ys,)))):
+            self.recording.jobs_alone = False
+        return ys
+
+    def backward(self, function: Function, gys: list[Variable]) -> Any:
+        gxs = function.backward(*gys)
+        for gx in gxs if isinstance(gxs, tuple | list) else (gxs,):
+            if gx is not None and not (isinstance(gx, Variable) and self.is_ours(gx.data)):
+                self.recording.jobs_alone = False
+        return gxs
+
+    # its rehearsal
+
+    def is_right(self) -> bool:
+        """Return whether a run leaves, of other numbers everywhere, what a step that is not noted leaves of them."""
+        arrays = [array for array in self.circumstances.arrays if array.flags.writeable]
+        real = State(arrays)
+        try:
+            with np.errstate(all='ignore'):
+                return self.agrees(arrays)
+        except Exception:  # the model or the loss does not take these numbers
+            return False
+        finally:
+            real.restore()
+
+    def agrees(self, arrays: list[Array]) -> bool:
+        x, t = np.empty_like(self.x), np.empty_like(self.t)
+        np.copyto(x, other_numbers(self.x))
+        np.copyto(t, other_numbers(self.t))
+        for array in arrays:
+            np.copyto(array, other_numbers(array))
+        begin = State(arrays)
+        loss, y = self.gradients.as_written(x, t)
+        expected = [bits(loss.data), bits(y.data), *(p.grad is not None and bits(p.grad.data) for p in self.grads)]
+        after = State(arrays)
+        begin.restore()
+        self.recording.spoil()
+        self.run(x, t)
+        found = [bits(self.loss), bits(self.y), *(grad is not None and bits(grad) for grad in self.grads.values())]
+        return self.recording.is_good() and found == expected and after.is_now()
+
+    # again
+
+    def run(self, x: Array, t: Array) -> None:
+        self.recording.fill(self.x, x)
+        self.recording.fill(self.t, t)
+        self.recording.begin()
+        self.recording.run_all_again()
+
+    def __call__(self, x: Array, t: Array) -> tuple[Variable, Variable] | None:
+        """Return the loss and the scores, and leave the gradients; None where kernels alone do not find them."""
+        before = State(*self.changing)
+        for p in self.grads:
+            p.node.grad = None  # should anything go wrong now, nobody reads half a gradient
+        self.run(x, t)
+        if not self.recording.is_good():
+            before.restore()
+            return None
+        leave(self.grads)
+        return self.result()
+
+    def result(self) -> tuple[Variable, Variable]:
+        loss, y = (Variable.at(Node(False), array.copy(order='K')) for array in (self.loss, self.y))
+        return loss, y
+
+
+def leave(grads: dict[Parameter, Array | None]) -> None:
+    for p, grad in grads.items():
+        p.node.grad = None if grad is None else Variable.at(Node(False), grad)
+
+
+class State:
+    """Numbers that a step may change on its way, as they were: some arrays, and the generator if it is asked for."""
+
+    def __init__(self, arrays: Sequence[Array], draws: bool = True) -> None:
+        self.copies = [(array, array.copy()) for array in arrays]
+        self.generator = rng.get_state() if draws else None
+
+    def restore(self) -> None:
+        """Make everything what it was, whatever interrupts: halves of old and new numbers would be no weights."""
+        interruption: KeyboardInterrupt | None = None
+        while True:
+            try:
+                for array, copy in self.copies:
+                    np.copyto(array, copy)
+                if self.generator is not None:
+                    rng.set_state(self.generator)
+                break
+            except KeyboardInterrupt as error:
+                interruption = error
+        if interruption is not None:
+            raise interruption
+
+    def changed(self) -> tuple[list[Array], bool]:
+        """Return the arrays that have changed, and whether there were draws."""
+        return [array for array, copy in self.copies if bits(array) != bits(copy)], not self.has_same_generator()
+
+    def is_now(self) -> bool:
+        return not any(self.changed())
+
+    def has_same_generator(self) -> bool:
+        return self.generator is None or str(rng.get_state()) == str(self.generator)
+
+
+class Circumstances:
+    """What a step depends on beside numbers, as far as it can be seen, and as it is now.
+
+    Attributes:
+        parameters: the model's, buffers apart.
+        arrays: of its parameters and buffers.
+        hooked: somebody wants to be told of a layer's results.
+    """
+
+    def __init__(self, model: Any, loss: Any) -> None:
+        self.settings = settings()
+        things = [thing for part in (model, loss) if isinstance(part, Layer) for _, thing, _ in walk(part)]
+        slots = [thing for thing in things if isinstance(thing, Parameter)]
+        self.parameters = [p for p in slots if p.learned]
+        self.arrays = [p.data for p in slots if p.data is not None]
+        self.hooked = any(isinstance(thing, Layer) and thing._hooks for thing in things)
+        self.nodes = [(p, p.node, p.requires_grad) for p in slots]
+        self.contents = [(items, values(items)) for thing in things for items in holders(vars(thing))]
+        self.known = {id(owner(value)) for _, held in self.contents for value in held if isinstance(value, np.ndarray)}
+
+    def owns(self, array: Array) -> bool:
+        """Return whether an array is one of the model's."""
+        return id(owner(array)) in self.known
+
+    def hold(self) -> bool:
+        """Return whether all is as it was: the same objects in every attribute, list and dict of every layer."""
+        return (self.settings == settings() and all([p.node is node and node.requires_grad is flag
+                                                     for p, node, flag in self.nodes])
+                and all([len(items) == len(held) and all(map(is_, values(items), held))
+                         for items, held in self.contents]))
+
+
+def settings() -> tuple[dict[str, Any], int]:
+    return Config.in_force(), kernels.computing_threads()
+
+
+def values(items: Any) -> list[Any]:
+    return [*items.values()] if isinstance(items, dict) else [*items]
+
+
+def holders(items: Any, around: tuple[int, ...] = ()) -> Iterator[Any]:
+    """Yield a dict or sequence, and those in it."""
+    yield items
+    for item in values(items):
+        if isinstance(item, dict | list | tuple) and id(item) not in around:
+            yield from holders(item, (*around, id(item)))
+
+
+def owner(array: Array) -> Array:
+    """Return the array whose memory this one shows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

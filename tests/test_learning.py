@@ -1,0 +1,616 @@
+"""Steps of training that run again what was written down: the same to the last bit, whatever changed meanwhile."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+
+pytest.importorskip('numba')
+
+import nailorch
+import nailorch.functions as F
+import nailorch.layers as L
+from nailorch import Function, Model, models, optimizers, rng, using_config
+from nailorch.kernels.fast import target
+from nailorch.session import learning
+from nailorch.session.learning import Gradients
+
+pytestmark = pytest.mark.skipif(target.target() is None, reason='this CPU has no fused multiply-add')
+
+
+@pytest.fixture(autouse=True)
+def _fast():
+    with using_config('engine', 'fast'):
+        yield
+
+
+class Net(Model):
+    """A layer of most kinds."""
+
+    def __init__(self):
+        self.conv = L.Conv2d(16, 3, pad=1, nobias=True)
+        self.norm = L.BatchNorm(activation='relu')
+        self.more = L.Conv2d(16, 3, pad=1, activation='relu', pool=2)
+        self.fc = L.Linear(12, activation='relu')
+        self.end = L.Linear(5)
+        self.ratio = 0.5
+
+    def forward(self, x):
+        return self.usual(x)
+
+    def usual(self, x):
+        x = self.more(self.norm(self.conv(x)))
+        return self.end(F.dropout(self.fc(F.flatten(x)), self.ratio))
+
+
+class Small(Model):
+    """A dense layer before another, and whatever stands between."""
+
+    def __init__(self, between):
+        self.first, self.last, self.between = L.Linear(8, in_size=6, activation='relu'), L.Linear(4, in_size=8), between
+
+    def forward(self, x):
+        return self.last(self.between(self.first(x)))
+
+
+def images(seed, n=8, shape=(3, 10, 10), classes=5):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, *shape), np.float32), rng.integers(0, classes, n)
+
+
+def rows(seed, n=9):
+    return images(seed, n, (6,), 4)
+
+
+def as_written(model, optimizer, x, t, loss=F.softmax_cross_entropy):
+    y = model(x)
+    found = loss(y, t)
+    model.cleargrads()
+    found.backward()
+    if optimizer:
+        optimizer.update()
+    return float(found.data), y.data
+
+
+def compiled(gradients, optimizer, x, t):
+    loss, y = gradients(x, t)
+    if optimizer:
+        optimizer.update()
+    return float(loss.data), y.data
+
+
+def left(model, optimizer=None):
+    """Return all that a step leaves, copied."""
+    kept = optimizer.state_dict() if optimizer else {}
+    arrays = {f'{kind}/{name}': array for kind, found in kept.items() if isinstance(found, dict)
+              for name, array in found.items()}
+    return {**{name: array.copy() for name, array in model.state_dict().items()},
+            **{f'grad/{name}': None if p.grad is None else p.grad.data.copy() for name, p in model.named_parameters()},
+            **{name: np.array(array) for name, array in arrays.items()}, 'generator': str(rng.get_state())}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def steps(gradients):
+    """Return the steps that are written down."""
+    return [step for course in gradients.courses.values() for step in course.idle]
+
+
+def written(model, x, t, optimizer=None, loss=F.softmax_cross_entropy):
+    """Return gradients that run what was written down of steps on such batches."""
+    gradients = nailorch.compile_gradients(model, loss)
+    for _ in range(learning.AFTER + 3):  # sizes are found at the first call
+        compiled(gradients, optimizer, x, t)
+    assert steps(gradients)
+    return gradients
+
+
+def both(make, batches, optimizer=None):
+    """Return losses, scores and all that is left by steps as they are written and by compiled ones, and the latter."""
+    found, gradients = [], None
+    for kind in (False, True):
+        nailorch.seed(0)
+        model = make()
+        with nailorch.test_mode():
+            model(batches[0][0])
+        rule = optimizer().setup(model) if optimizer else None
+        gradients = nailorch.compile_gradients(model)
+        run = partial(compiled, gradients) if kind else partial(as_written, model)
+        each = [(run(rule, x, t), left(model, rule)) for x, t in batches]
+        found.append(each)
+    return *found, gradients
+
+
+def hooked():
+    optimizer = optimizers.AdamW(alpha=0.01)
+    optimizer.add_hook(optimizers.ClipGrad(1.0))
+    optimizer.add_hook(optimizers.WeightDecay(0.01))
+    return optimizer
+
+
+@pytest.mark.parametrize(('make', 'shape'), [
+    (Net, (3, 10, 10)), (models.MNISTNet, (1, 28, 28)), (models.LeNet, (1, 28, 28)),
+    (lambda: models.Sequential(F.flatten, models.MLP((12, 7, 5), F.relu)), (1, 5, 5)),
+    (lambda: models.VGG11_BN(num_classes=5, width=16, hidden=32), (3, 32, 32)),
+    (lambda: models.ResNet18(num_classes=5, width=16), (3, 40, 40)),
+    (lambda: models.MobileNetV2(num_classes=5, width=0.25), (3, 40, 40))],
+    ids=['net', 'mnist', 'lenet', 'mlp', 'vgg', 'resnet', 'mobilenet'])
+@pytest.mark.parametrize('optimizer', [lambda: optimizers.Momentum(0.01), hooked], ids=['momentum', 'hooks'])
+@pytest.mark.parametrize('threads', [1, 2])
+def test_each_step_leaves_the_same_bit_for_bit(make, shape, optimizer, threads):
+    with using_config('threads', threads):
+        expected, found, gradients = both(make, [images(seed, 6, shape) for seed in range(7)], optimizer)
+    assert steps(gradients)
+    for ((loss, y), state), ((other, scores), there) in zip(expected, found, strict=True):
+        assert loss == other
+        np.testing.assert_array_equal(scores, y)
+        assert_same(there, state)
+
+
+def test_what_was_returned_is_the_callers():
+    (x, t), (other, s) = images(0), images(1)
+    gradients = written(Net(), x, t)
+    loss, y = gradients(x, t)
+    before = loss.data.copy(), y.data.copy()
+    gradients(other, s)
+    np.testing.assert_array_equal(loss.data, before[0])
+    np.testing.assert_array_equal(y.data, before[1])
+    assert not loss.requires_grad and not y.requires_grad and y.data.flags.writeable
+
+
+def test_gradients_may_be_written_to_and_read_between_steps():
+    x, t = images(0)
+    model = Net()
+    optimizer = optimizers.SGD(0.1).setup(model)
+    gradients = written(model, x, t, optimizer)
+    gradients(x, t)
+    gradient, weight = model.end.b.grad.data, model.end.b.data.copy()
+    gradient[...] = 1
+    optimizer.update()
+    np.testing.assert_array_equal(model.end.b.data, weight - np.float32(0.1))
+    model.cleargrads()
+    assert model.end.b.grad is None
+    gradients(x, t)
+    assert model.end.b.grad is not None and not (model.end.b.grad.data == 1).any()
+
+
+def test_weights_may_be_written_to_in_place():
+    x, t = images(0)
+    model = Net()
+    model.ratio = 0.0
+    gradients = written(model, x, t)
+    for p in model.params():
+        p.data *= np.float32(0.9)
+    expected = as_written(model, None, x, t)[0], left(model)
+    found = compiled(gradients, None, x, t)[0], left(model)
+    assert steps(gradients) and found[0] == expected[0]
+    for name in (name for name in expected[1] if 'avg' not in name):  # the averages have followed twice
+        np.testing.assert_array_equal(found[1][name], expected[1][name])
+
+
+def change_ratio(model):
+    model.ratio = 0.0
+
+
+def load(model):
+    model.load_state_dict({name: array * 0.5 for name, array in model.state_dict().items()})
+
+
+def replace_data(model):
+    model.fc.b.data = model.fc.b.data + 1
+
+
+def freeze(model):
+    model.conv.W.requires_grad = False
+
+
+def evaluate(model):
+    model.norm.eval()
+
+
+def replace_layer(model):
+    model.end = L.Linear(5, in_size=12)
+
+
+@pytest.mark.parametrize('change', [change_ratio, load, replace_data, freeze, evaluate, replace_layer])
+def test_what_changes_in_the_model_is_seen(change):
+    (x, t), model = images(0), Net()
+    gradients = written(model, x, t)
+    change(model)
+    state, buffers = rng.get_state(), {name: b.data.copy() for name, b in model.named_buffers()}
+    expected = as_written(model, None, x, t)[0], left(model)
+    rng.set_state(state)
+    for name, b in model.named_buffers():
+        b.data[...] = buffers[name]
+    found = compiled(gradients, None, x, t)[0], left(model)
+    assert found[0] == expected[0]
+    assert_same(found[1], expected[1])
+    for _ in range(learning.AFTER):
+        gradients(x, t)
+    assert steps(gradients) or change is evaluate  # and now these circumstances are the usual ones
+
+
+@pytest.mark.parametrize(('name', 'value'), [('engine', 'reference'), ('winograd', 'off'), ('threads', 3),
+                                             ('train', False)])
+def test_other_settings_are_other_steps(name, value):
+    (x, t), model = images(0), Net()
+    gradients = written(model, x, t)
+    with using_config(name, value):
+        state, buffers = rng.get_state(), {name: b.data.copy() for name, b in model.named_buffers()}
+        expected = as_written(model, None, x, t)[0], left(model)
+        rng.set_state(state)
+        for key, b in model.named_buffers():
+            b.data[...] = buffers[key]
+        assert compiled(gradients, None, x, t)[0] == expected[0]
+        assert_same(left(model), expected[1])
+
+
+def test_without_a_tape_there_are_no_gradients():
+    x, t = images(0)
+    gradients = written(Net(), x, t)
+    with nailorch.no_grad(), pytest.raises(ValueError, match='backward'):
+        gradients(x, t)
+
+
+def test_batches_of_other_sizes_and_orders_are_other_steps():
+    model = Net()
+    gradients = written(model, *images(0))
+    for x, t in (images(1, 5), images(2, 8), (images(3, 8)[0].transpose(0, 1, 3, 2), images(3, 8)[1]),
+                 (np.asfortranarray(images(4)[0]), images(4)[1]), (images(5)[0][::-1], images(5)[1][::-1]),
+                 (images(6)[0], images(6)[1].astype(np.uint8))):
+        for _ in range(learning.AFTER + 2):
+            state, before = rng.get_state(), left(model)
+            expected = as_written(model, None, x, t)[0], left(model)
+            rng.set_state(state)
+            model.norm.avg_mean.data[...], model.norm.avg_var.data[...] = (
+                before['norm/avg_mean'], before['norm/avg_var'])
+            assert compiled(gradients, None, x, t)[0] == expected[0]
+            assert_same(left(model), expected[1])
+    assert len(gradients.courses) <= learning.KINDS
+
+
+def test_a_hook_of_a_layer_hears_of_every_step():
+    (x, t), model, heard = images(0), Net(), []
+    gradients = written(model, x, t)
+    hook = model.fc.register_forward_hook(lambda layer, xs, y: heard.append(y.data.copy()))
+    for _ in range(5):
+        gradients(x, t)
+    assert len(heard) == 5
+    hook.remove()
+    for _ in range(learning.AFTER + 2):
+        gradients(x, t)
+    assert len(heard) == 5 and steps(gradients)
+
+
+def test_a_model_that_counts_its_calls_is_always_called():
+    class Counting(Net):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return self.usual(x)
+
+    (x, t), model = images(0), Counting()
+    gradients = nailorch.compile_gradients(model)
+    for _ in range(6):
+        gradients(x, t)
+    assert model.calls == 6 and not steps(gradients)
+
+
+class Halve(Function):
+    saves = ()
+
+    def forward(self, x):
+        return x / 2
+
+    def backward(self, gy):
+        return gy / 2
+
+
+class Doubled(L.Linear):
+    def forward(self, x):
+        y = super().forward(x)
+        return y * float(np.abs(y.data).max())
+
+
+@pytest.mark.parametrize('between', [
+    lambda x: Halve()(x), lambda x: x * (x.data > 0.3), lambda x: x * np.tanh(x.data),
+    lambda x: x * float(x.data.mean()), lambda x: F.where(x.data > 0.5, x, 0), lambda x: F.clip(x, 0, 0.4),
+    lambda x: F.maximum(x, 0.1), lambda x: x * float(x.data.max() + rng.generator().random()), Doubled(8, in_size=8)],
+    ids=['function', 'mask', 'numpy', 'number', 'where', 'clip', 'maximum', 'random', 'layer'])
+def test_what_is_not_known_to_be_jobs_runs_as_it_is_written(between):
+    batches = [rows(seed) for seed in range(8)]
+    expected, found, gradients = both(lambda: Small(copy.deepcopy(between)), batches, lambda: optimizers.SGD(0.1))
+    assert not steps(gradients)
+    for ((loss, y), state), ((other, scores), there) in zip(expected, found, strict=True):
+        assert loss == other
+        np.testing.assert_array_equal(scores, y)
+        assert_same(there, state)
+
+
+@pytest.mark.parametrize('between', [F.tanh, F.sigmoid, lambda x: x + x, lambda x: x - x * x, lambda x: x / (x + 1),
+                                     lambda x: F.dropout(x, 0.3), lambda x: x * 0.5, lambda x: F.exp(-x)])
+def test_functions_between_kernels_are_called_again(between):
+    batches = [rows(seed) for seed in range(8)]
+    expected, found, gradients = both(lambda: Small(between), batches, hooked)
+    assert steps(gradients)
+    for ((loss, _), state), ((other, _), there) in zip(expected, found, strict=True):
+        assert loss == other
+        assert_same(there, state)
+
+
+def test_the_loss_may_be_ones_own():
+    def smoothed(y, t):
+        return F.softmax_cross_entropy(y, t) * 0.5
+
+    (x, t), model = rows(0), Small(F.relu)
+    gradients = written(model, x, t, loss=smoothed)
+    for seed in range(3):
+        x, t = rows(seed)
+        expected = as_written(model, None, x, t, smoothed)[0], left(model)
+        assert compiled(gradients, None, x, t)[0] == expected[0]
+        assert_same(left(model), expected[1])
+
+
+def test_a_label_that_does_not_exist_is_an_error_as_ever():
+    (x, t), model = rows(0), Small(F.relu)
+    gradients = written(model, x, t)
+    for wrong in (4, -1):
+        bad = t.copy()
+        bad[3] = wrong
+        with pytest.raises(ValueError, match=str(wrong)):
+            gradients(x, bad)
+    expected = as_written(model, None, x, t)[0], left(model)
+    assert compiled(gradients, None, x, t)[0] == expected[0] and steps(gradients)
+    assert_same(left(model), expected[1])
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, 3e38])
+def test_what_is_not_finite_goes_where_it_goes_as_written(bad):
+    batches = [images(seed) for seed in range(8)]
+    batches[5][0][2, 1, 4, 4] = bad
+
+    class Plain(Net):
+        def usual(self, x):
+            x = self.more(F.relu(self.conv(x)))
+            return self.end(F.dropout(self.fc(F.flatten(x)), self.ratio))
+
+    def make():
+        net = Plain()
+        net.conv = L.Conv2d(16, 3, pad=1, nobias=True, in_channels=3)
+        net.norm = None
+        return net
+
+    with np.errstate(all='ignore'):
+        expected, found, gradients = both(make, batches)
+    assert steps(gradients)
+    for ((loss, y), state), ((other, scores), there) in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(other, loss)
+        np.testing.assert_array_equal(scores, y)
+        assert_same(there, state)
+
+
+def test_winograds_verdict_comes_before_anything_is_left(monkeypatch):
+    (x, t), model = images(0, 8, (16, 14, 14)), Net()
+    optimizer = optimizers.Adam().setup(model)
+    gradients = written(model, x, t, optimizer)
+    assert steps(gradients)[0].recording.verdicts
+    written_runs, original = [], Gradients.as_written
+    monkeypatch.setattr(Gradients, 'as_written', lambda *args: written_runs.append(1) or original(*args))
+    bad = x.copy()
+    bad[0, 0, 0, 0] = np.nan
+    state, before = rng.get_state(), left(model)
+    with np.errstate(all='ignore'):
+        found = compiled(gradients, None, bad, t)[0], left(model)
+    assert written_runs
+    rng.set_state(state)
+    for name, b in model.named_buffers():
+        b.data[...] = before[name]
+    with np.errstate(all='ignore'):
+        expected = as_written(model, None, bad, t)[0], left(model)
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert_same(found[1], expected[1])
+
+
+def test_a_kernel_that_does_more_than_its_jobs_is_found_out(monkeypatch):
+    """NumPy writes into the result, after the job and without a word."""
+    from nailorch.kernels.fast import pools
+    honest = pools.run_squares
+
+    def dishonest(backward, source, index, out):
+        honest(backward, source, index, out)
+        if not backward:
+            out *= np.float32(1 + (source[0, 0, 0, 0] > 0))
+
+    monkeypatch.setattr(pools, 'run_squares', dishonest)
+
+    def make():
+        return models.Sequential(L.Conv2d(16, 3, pad=1), lambda x: F.pooling(x, 2, 2), F.flatten, L.Linear(5))
+
+    batches = [images(seed) for seed in range(7)]
+    expected, found, gradients = both(make, batches)
+    assert not steps(gradients)
+    for ((loss, _), state), ((other, _), there) in zip(expected, found, strict=True):
+        assert loss == other
+        assert_same(there, state)
+
+
+def test_the_rehearsal_leaves_no_trace():
+    (x, t), model = images(0), Net()
+    with nailorch.test_mode():
+        model(x)
+    gradients = nailorch.compile_gradients(model)
+    for _ in range(learning.AFTER):
+        gradients(x, t)
+    state, before = rng.get_state(), left(model)
+    gradients(x, t)
+    assert steps(gradients)
+    found = left(model)
+    rng.set_state(state)
+    for name, b in model.named_buffers():
+        b.data[...] = before[name]
+    as_written(model, None, x, t)
+    assert_same(found, left(model))
+
+
+@pytest.mark.parametrize('where', ['as_written', 'run'])
+def test_an_interrupted_rehearsal_leaves_the_weights(monkeypatch, where):
+    (x, t), model, calls = images(0), Net(), []
+    gradients = nailorch.compile_gradients(model)
+    for _ in range(learning.AFTER + 1):
+        gradients(x, t)
+    before = {name: p.data.copy() for name, p in model.named_parameters()}
+    kind = Gradients if where == 'as_written' else learning.Step
+    original = getattr(kind, where)
+
+    def interrupted(*args):
+        found = original(*args)
+        calls.append(1)
+        if where == 'run' or len(calls) == 2:  # the step itself is the first call
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(kind, where, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        gradients(x, t)
+    monkeypatch.undo()
+    for name, p in model.named_parameters():
+        np.testing.assert_array_equal(p.data, before[name])
+    for _ in range(3):
+        expected = as_written(model, None, x, t)
+        assert np.isfinite(expected[0]) and np.isfinite(compiled(gradients, None, x, t)[0])
+
+
+def test_an_interrupted_step_leaves_no_gradients_and_the_next_is_right(monkeypatch):
+    (x, t), model = images(0), Net()
+    model.ratio = 0.0
+    optimizer = optimizers.SGD(0.1).setup(model)
+    gradients = written(model, x, t)
+    before = {name: p.data.copy() for name, p in model.named_parameters()}
+    run = learning.Step.run
+
+    def interrupted(self, *args):
+        run(self, *args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learning.Step, 'run', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        gradients(x, t)
+    optimizer.update()
+    for name, p in model.named_parameters():
+        assert p.grad is None
+        np.testing.assert_array_equal(p.data, before[name])
+    monkeypatch.undo()
+    expected = as_written(model, None, x, t)[0]
+    assert compiled(gradients, None, x, t)[0] == expected and steps(gradients)
+
+
+def test_restoring_goes_on_where_it_is_interrupted(monkeypatch):
+    arrays = [np.arange(3.0), np.arange(4.0)]
+    state = learning.State(arrays)
+    for array in arrays:
+        array[...] = -1
+    copyto, interruptions = np.copyto, [True]
+
+    def interrupted(*args):
+        copyto(*args)
+        if interruptions:
+            interruptions.pop()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, 'copyto', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        state.restore()
+    assert arrays[0].tolist() == [0, 1, 2] and arrays[1].tolist() == [0, 1, 2, 3]
+
+
+def test_numbers_beyond_the_arena_are_not_written_down(monkeypatch):
+    monkeypatch.setattr(learning, 'LIMIT', 1 << 14)
+    batches = [images(seed) for seed in range(5)]
+    expected, found, gradients = both(Net, batches)
+    assert not steps(gradients)
+    for ((loss, _), state), ((other, _), there) in zip(expected, found, strict=True):
+        assert loss == other
+        assert_same(there, state)
+
+
+def test_what_one_thread_uses_another_runs_as_written():
+    (x, t), model = images(0), Net()
+    model.ratio = 0.0
+    gradients = written(model, x, t)
+    step, = steps(gradients)
+    found = []
+    call = type(step).__call__
+
+    def meanwhile(self, *args):
+        other = threading.Thread(target=lambda: found.append(float(gradients(x, t)[0].data)))
+        other.start()
+        other.join()
+        return call(self, *args)
+
+    learning.Step.__call__ = meanwhile
+    try:
+        loss = float(gradients(x, t)[0].data)
+    finally:
+        learning.Step.__call__ = call
+    assert found == [loss] and steps(gradients) == [step]
+
+
+def test_inputs_that_want_gradients_get_them():
+    (x, t), model = images(0), Net()
+    gradients = written(model, x, t)
+    wanted = nailorch.Variable(x)
+    gradients(wanted, t)
+    assert wanted.grad is not None and wanted.grad.shape == x.shape
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork here')
+def test_a_forked_child_learns_even_if_another_thread_was_in_the_middle_of_a_step():
+    code = """
+import os, signal, threading
+import numpy as np
+import nailorch
+from nailorch import models, optimizers
+from nailorch.session import learning
+
+nailorch.seed(0)
+rng = np.random.default_rng(0)
+x, t = rng.standard_normal((6, 1, 28, 28), np.float32), rng.integers(0, 10, 6)
+net = models.MNISTNet(dropout_ratio=0.0)
+gradients = nailorch.compile_gradients(net)
+expected = [float(gradients(x, t)[0].data) for _ in range(5)][-1]
+begun, forked, run = threading.Event(), threading.Event(), learning.Step.run
+
+def slow(self, *args):
+    begun.set()
+    forked.wait(10)
+    return run(self, *args)
+
+learning.Step.run = slow
+found = []
+other = threading.Thread(target=lambda: found.append(float(gradients(x, t)[0].data)))
+other.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    learning.Step.run = run
+    os._exit(not all(np.isclose(float(gradients(x, t)[0].data), expected) for _ in range(6)))
+forked.set()
+other.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), found == [expected])
+"""
+    done = subprocess.run([sys.executable, '-W', 'ignore::DeprecationWarning', '-c', code], capture_output=True,
+                          text=True, timeout=120, env={**os.environ, 'NAILORCH_NUM_THREADS': '2'})
+    assert (done.stdout, done.stderr) == ('0 True\n', '')
