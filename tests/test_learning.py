@@ -567,6 +567,15 @@ def test_what_one_thread_uses_another_runs_as_written():
     assert found == [loss] and steps(gradients) == [step]
 
 
+def test_a_copy_begins_anew():
+    x, t = images(0)
+    gradients = written(Net(), x, t)
+    assert '1 written down' in repr(gradients)
+    copied = copy.deepcopy(gradients)
+    assert '0 written down' in repr(copied)
+    assert copied.model is not gradients.model and np.isfinite(float(copied(x, t)[0].data))
+
+
 def test_inputs_that_want_gradients_get_them():
     (x, t), model = images(0), Net()
     gradients = written(model, x, t)

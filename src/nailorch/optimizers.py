@@ -26,6 +26,7 @@ from nailorch.shapes import Array
 __all__ = ['SGD', 'AdaDelta', 'AdaGrad', 'Adam', 'AdamW', 'ClipGrad', 'FreezeParam', 'Momentum', 'MomentumSGD',
            'Optimizer', 'RMSprop', 'WeightDecay']
 
+FLOAT = np.dtype(np.float32)
 Hook = Callable[[list[Parameter]], None]
 Self = TypeVar('Self', bound='Optimizer')
 
@@ -91,12 +92,12 @@ class Optimizer(Checked):
         try:
             for hook in self.hooks:
                 hook([p for p, _ in given])
-            grads = {name: p.grad.data for name, p in named.items() if p.grad is not None}
-            for name in grads:
-                self.prepare(name, named[name])
-            kept = [[self.kept[kind][name] for name in grads] for kind in self.keeps]
-            self.move([named[name].data for name in grads], [*grads.values()], [self.steps[name] for name in grads],
-                      *kept)
+            arrays = {name: (p.data, p.grad.data) for name, p in named.items() if p.grad is not None}
+            for name, (p, grad) in arrays.items():
+                self.prepare(name, p, grad)
+            kept = [[self.kept[kind][name] for name in arrays] for kind in self.keeps]
+            self.move([p for p, _ in arrays.values()], [grad for _, grad in arrays.values()],
+                      [self.steps[name] for name in arrays], *kept)
         finally:
             for p, grad in given:
                 p.grad = grad
@@ -111,13 +112,13 @@ class Optimizer(Checked):
             raise ValueError(message('optimizer.setup', optimizer=type(self).__name__))
         return dict(self.target.named_parameters())
 
-    def prepare(self, name: str, p: Parameter) -> None:
+    def prepare(self, name: str, p: Array, grad: Array) -> None:
         """Count the update of p, and make what is kept beside it if it is new, or another array than before."""
-        shape = p.data.shape
-        if p.grad is not None and p.grad.shape != shape:
-            raise ValueError(message('optimizer.gradient', optimizer=type(self).__name__, name=name, got=p.grad.shape,
-                                     expected=p.shape))
-        dtype = p.data.dtype if p.data.dtype.itemsize >= 4 else np.dtype(np.float32)
+        shape = p.shape
+        if grad.shape != shape:
+            raise ValueError(message('optimizer.gradient', optimizer=type(self).__name__, name=name, got=grad.shape,
+                                     expected=shape))
+        dtype = p.dtype if p.itemsize >= 4 else FLOAT
         known = [self.kept[kind].get(name) for kind in self.keeps]
         if any([array is None or array.shape != shape or array.dtype != dtype for array in known]):
             self.steps[name] = 0

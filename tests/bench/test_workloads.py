@@ -7,6 +7,7 @@ from nailorch.bench import ours
 from nailorch.bench.catalogue import GROUPS, catalogue, chosen
 from nailorch.bench.statistics import apart
 from nailorch.bench.workloads import Convolution
+from nailorch.config import using_config
 
 FULL, QUICK = catalogue(), catalogue(quick=True)
 
@@ -91,6 +92,17 @@ def test_networks_agree_with_pytorch(name):
     assert not training or apart(found['loss'], expected['loss']) < 1e-4
     for runner in runners:
         runner.run()
+
+
+@pytest.mark.parametrize('name', ['mnistnet-training-b100', 'mobilenet_v2-training-b16', 'vgg16-training-b8'])
+def test_compiled_training_is_the_eager_one(name):
+    with using_config('engine', 'fast'):
+        runners = [ours.prepare(QUICK[name], mode, 1) for mode in ('compiled', 'fast')]
+        found, expected = (runner.check() for runner in runners)
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            np.testing.assert_array_equal(found[key], value)
+        assert np.isfinite(runners[0].run())
 
 
 def test_training_learns_with_dropout_on():

@@ -14,7 +14,9 @@ import nailorch.layers as L
 from nailorch import optimizers, schedules
 from nailorch.datasets import ArrayDataset, Spiral
 from nailorch.formats.safetensors import load_safetensors
+from nailorch.kernels import listener
 from nailorch.models import MLP, Sequential
+from nailorch.session import learning
 from nailorch.training import CheckpointError, NonFiniteLoss, RunError, Trainer
 from nailorch.training.progress import Silence
 from tests.training import tiny
@@ -48,6 +50,18 @@ def test_training_can_be_repeated_to_the_bit():
         training.fit()
         ends.append(weights(training.model))
     assert ends[0] == ends[1]
+
+
+def test_a_compiled_training_is_the_same_to_the_bit(monkeypatch):
+    ends, again = [], []
+    run = learning.Step.run
+    monkeypatch.setattr(learning.Step, 'run', lambda *args: again.append(1) or run(*args))
+    for compiled in (False, True):
+        training = tiny.trainer(epochs=3, progress='none', compiled=compiled)
+        history = training.fit()
+        ends.append((weights(training.model), history.column('train_loss'), history.column('valid_loss')))
+    assert ends[0] == ends[1]
+    assert len(again) > 10 or not listener(1)
 
 
 def test_another_seed_is_another_training():

@@ -102,7 +102,17 @@ class Gradients:
             return self.as_written(x, t) if found is None else found
         return self.recorded(course, x, t) if course.is_due() else self.as_written(x, t)
 
+    def __repr__(self) -> str:
+        """Say how much memory the steps take that are written down."""
+        sizes = [step.recording.bytes for course in self.courses.values() for step in course.idle]
+        return f'Gradients({type(self.model).__name__}: {len(sizes)} written down, {sum(sizes) / 1e6:,.2f} MB)'
+
+    def __reduce__(self) -> Any:
+        """Copy and pickle what it was made of: what is written down is written at places in memory."""
+        return Gradients, (self.model, self.loss)
+
     def as_written(self, x: Any, t: Any) -> tuple[Variable, Any]:
+        """Compute them as the lines above say."""
         y = self.model(x)
         loss = self.loss(y, t)
         self.model.cleargrads()
@@ -320,8 +330,8 @@ class Circumstances:
         self.parameters = [p for p in slots if p.learned]
         self.arrays = [p.data for p in slots if p.data is not None]
         self.hooked = any(isinstance(thing, Layer) and thing._hooks for thing in things)
-        self.nodes = [(p, p.node, p.requires_grad) for p in slots]
-        self.contents = [(items, values(items)) for thing in things for items in holders(vars(thing))]
+        self.flags = [(p.node, p.requires_grad) for p in slots]
+        self.contents = [(items, [*items]) for thing in things for items in holders(vars(thing).values())]
         self.known = {id(owner(value)) for _, held in self.contents for value in held if isinstance(value, np.ndarray)}
 
     def owns(self, array: Array) -> bool:
@@ -330,26 +340,20 @@ class Circumstances:
 
     def hold(self) -> bool:
         """Return whether all is as it was: the same objects in every attribute, list and dict of every layer."""
-        return (self.settings == settings() and all([p.node is node and node.requires_grad is flag
-                                                     for p, node, flag in self.nodes])
-                and all([len(items) == len(held) and all(map(is_, values(items), held))
-                         for items, held in self.contents]))
+        return (self.settings == settings() and all([node.requires_grad is flag for node, flag in self.flags])
+                and all([len(items) == len(held) and all(map(is_, items, held)) for items, held in self.contents]))
 
 
 def settings() -> tuple[dict[str, Any], int]:
     return Config.in_force(), kernels.computing_threads()
 
 
-def values(items: Any) -> list[Any]:
-    return [*items.values()] if isinstance(items, dict) else [*items]
-
-
 def holders(items: Any, around: tuple[int, ...] = ()) -> Iterator[Any]:
-    """Yield a dict or sequence, and those in it."""
+    """Yield what a dict (its values, as they will be), list or tuple holds, and those in it do."""
     yield items
-    for item in values(items):
+    for item in items:
         if isinstance(item, dict | list | tuple) and id(item) not in around:
-            yield from holders(item, (*around, id(item)))
+            yield from holders(item.values() if isinstance(item, dict) else item, (*around, id(item)))
 
 
 def owner(array: Array) -> Array:

@@ -81,13 +81,11 @@ class Trainer:
             train, valid = split(train, (whole - valid, valid), seed=seed or 0)
         self.model, self.optimizer, self.schedule, self.loss = model, optimizer, schedule, loss
         self.valid, self.loader = valid, DataLoader(train, batch_size, workers=workers, seed=seed)
-        self.seed, self.checkpoint_every, self.progress = seed, checkpoint_every, progress
+        self.seed, self.checkpoint_every, self.progress, self.compiled = seed, checkpoint_every, progress, compiled
         while hasattr(train, 'dataset'):  # a part is called after the whole
             train = train.dataset
         self.title = title or type(train).__name__
         self.run = run if isinstance(run, Run) or run is None else Run.at(run, self.describe())
-        gradients = Gradients(model, loss)
-        self.gradients = gradients if compiled else gradients.as_written
         self.best_weights: dict[str, npt.NDArray[Any]] = {}  # where there is no run folder to keep them
         # Where training stands. With the states of model, optimiser, schedule, loader and generator, this is all.
         self.history, self.sums, self.step, self.seconds = History(), Sums(), 0, 0.0
@@ -151,6 +149,8 @@ class Trainer:
         if resume:
             saving.resume(self, reporter)
         check_best(self, reporter)
+        gradients = Gradients(self.model, self.loss)
+        self.gradients = gradients if self.compiled else gradients.as_written
         self.loader.load_state_dict(self.loader.state_dict())  # iter() now goes on from here
         self._saved = time.monotonic()
         if self.run:
