@@ -93,10 +93,10 @@ class Optimizer(Checked):
             for hook in self.hooks:
                 hook([p for p, _ in given])
             arrays = {name: (p.data, p.grad.data) for name, p in named.items() if p.grad is not None}
-            for name, (p, grad) in arrays.items():
-                self.prepare(name, p, grad)
+            for name, (data, gradient) in arrays.items():
+                self.prepare(name, data, gradient)
             kept = [[self.kept[kind][name] for name in arrays] for kind in self.keeps]
-            self.move([p for p, _ in arrays.values()], [grad for _, grad in arrays.values()],
+            self.move([data for data, _ in arrays.values()], [gradient for _, gradient in arrays.values()],
                       [self.steps[name] for name in arrays], *kept)
         finally:
             for p, grad in given:
