@@ -20,7 +20,7 @@ from nailorch.kernels.fast.depthwise import axes, inside
 from nailorch.kernels.fast.emit import SIZE, kernel, peek
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last
-from nailorch.kernels.fast.memory import POOL, address, images, strides, unfilled
+from nailorch.kernels.fast.memory import POOL, address, from_weights, images, strides, unfilled
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.vectors import copy_pieces, totals
 
@@ -187,7 +187,7 @@ def serves(C, OC, groups):
 def conv2d_data_grad(gy, weight, size, window):
     """Return the images' gradient."""
     gx, gy, (down, across) = images(len(gy), COLOURS, *size), channels_last(gy), axes(window, True)
-    rows = packs.packed('dots', weight, lambda: in_rows(weight))
+    rows = packs.packed('dots', weight, lambda: from_weights(lambda: in_rows(weight)))
     threads.run(compute, Dots(
         address(gx), *strides(gx)[:2], len(gx), *size, address(gy), *strides(gy), *gy.shape[2:], gy.shape[1],
         address(rows), rows.strides[1], window.kernel_size[1],
