@@ -162,6 +162,26 @@ def test_depthwise_convolution_and_its_gradients_agree_with_the_float64_referenc
 
 
 @examples(60)
+@given(st.integers(1, 3), st.sampled_from([1, 16, 17, 40, 209]), st.integers(1, 16), st.integers(5, 30),
+       st.integers(0, 2), st.booleans())
+def test_depthwise_convolution_by_pairs_of_rows_agrees_with_the_float64_reference(N, C, H, W, pad, large):
+    window = Window(3, 1, pad)
+    H = max(H, 3 - 2 * pad)
+    x, weight, b = normal(0, N, C, H, W), normal(1, C, 1, 3, 3), normal(2, C)
+    gy, gate = normal(3, N, C, *window.outsize((H, W))), normal(4, N, C, H, W)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(depthwise, 'LARGE', 0 if large else 1 << 30)
+        y = depthwise.conv2d(x, weight, b, window, 1, gy)
+        gx = depthwise.conv2d_data_grad(gy, weight, (H, W), window, gate)
+    x, weight, b, gy = (a.astype('d') for a in (x, weight, b, gy))
+    each = np.abs(weight).sum(axis=(1, 2, 3)).max()
+    agree(y, np.maximum(reference.conv2d(x, weight, b, window, C) + gy, 0), 9, 'depthwise',
+          np.abs(x).max() * each + np.abs(b).max() + np.abs(gy).max())
+    agree(gx, np.where(gate > 0, reference.conv2d_data_grad(gy, weight, (H, W), window, C), 0), 9, 'depthwise',
+          np.abs(gy).max() * each)
+
+
+@examples(60)
 @given(depthwise_layers(), st.sampled_from([np.nan, np.inf]), st.integers(0, 2**32 - 1))
 def test_what_is_not_finite_reaches_the_windows_of_a_depthwise_convolution_that_see_it(case, bad, place):
     N, C, H, W, window = case

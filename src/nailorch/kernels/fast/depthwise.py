@@ -7,7 +7,7 @@ a kernel takes PLACES of a row at a time, then all vectors of these pixels: in t
 The rows of the window come from a table of addresses, zeros for those outside the image, and a number that was read
 serves all the places that see it. Where the images exceed the caches, the row that the next row of places will see is
 asked for meanwhile, and the one that it will write: that halves the time. At the left and right edges, places are
-computed one by one, and the table is one of all the window's pixels.
+computed one by one, and the table is one of all the window's pixels. What 3x3 windows side by side see is in pairs.py.
 
 The data gradient is the same walk. A pixel of gx was seen by the taps kh for which h + top - kh*DH is a multiple of SH:
 the same ones for every SHth row, so there are SH * SW kinds of pixels. Along an axis, the taps of a kind are as far
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nailorch.kernels.fast import threads
+from nailorch.kernels.fast import pairs, threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
 from nailorch.kernels.fast.gemm import beside
 from nailorch.kernels.fast.jit import jit, opened, worker
@@ -221,6 +221,7 @@ class Walk(NamedTuple):
     onward_w: int
     kinds_w: int
     parts: int  # of an image's rows; of all rows, for the weight gradient
+    pairs: int = 0  # 1: rows are computed two at a time
 
 
 @jit
@@ -339,16 +340,22 @@ def forward(_, job):
     """Take bands of rows of places."""
     g = opened(job)
     table, cells = np.empty(2 * g.KH + 1, np.int64), np.empty(2 * g.KH * g.KW, np.int64)
+    pixels, together = np.empty(pairs.TABLE, np.int64), 1 + g.pairs
     while True:
         work = take(g.counter)
         if work >= g.N * g.parts:
             return
         n, band = work // g.parts, work % g.parts
+        begin, end = band * g.OH // g.parts // together * together, (band + 1) * g.OH // g.parts // together * together
+        end = g.OH if band + 1 == g.parts else end
         for c in range(0, g.channels, SLAB):
-            for oh in range(band * g.OH // g.parts, (band + 1) * g.OH // g.parts):
-                rows = look_up(g, n, oh, g.weight, 4 * c, table)
-                compute_row(g, table, rows, cells, g.out + n * g.out_n + oh * g.out_h + 4 * c,
-                            min(SLAB, g.channels - c), g.bias + 4 * c)
+            channels, bias = min(SLAB, g.channels - c), g.bias + 4 * c
+            for oh in range(begin, end, together):
+                if g.pairs and oh + 1 < end:
+                    pairs.compute_pair(g, n, oh, c, channels, bias, pixels)
+                else:
+                    rows = look_up(g, n, oh, g.weight, 4 * c, table)
+                    compute_row(g, table, rows, cells, g.out + n * g.out_n + oh * g.out_h + 4 * c, channels, bias)
 
 
 @worker(Walk)
@@ -386,7 +393,7 @@ def axis(size, stride, dilation, before, back):
     return Axis(1, stride, dilation // common, -(stride // common), np.array(kinds))
 
 
-def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, added=None, parts=0):
+def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, added=None, parts=0, by_pairs=False):
     """Let the threads walk along out's rows."""
     (N, C, OH, OW), (down, across) = out.shape, way
     nothing = zeros(C + source.shape[3] * source.strides[3] // 4)
@@ -396,7 +403,7 @@ def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, 
         address(weight), *size, address(bias), int(relu), int(gate is not None),
         beside(gate if added is None else added, out), int(added is not None), int(out.size + source.size > LARGE),
         address(nothing), *down[:-1], address(down.kinds), *across[:-1], address(across.kinds),
-        parts or min(-(-PIECES * threads.count() // max(N, 1)), max(OH // 3, 1))),
+        parts or min(-(-PIECES * threads.count() // max(N, 1)), max(OH // 3, 1)), int(by_pairs)),
         out.size * size[0] * size[1] // ENOUGH)
 
 
@@ -415,7 +422,7 @@ def conv2d(image, weight, bias, window, relu=0, added=None):
     """Convolve every channel of the images with its own filter, weight (C, 1, KH, KW)."""
     x, y = channels_last(image), images(*image.shape[:2], *window.outsize(image.shape[2:]))
     start(forward, axes(window, False), y, x, side_by_side(weight), window.kernel_size, bias, relu,
-          added=None if added is None else like(added, y))
+          added=None if added is None else like(added, y), by_pairs=pairs.serves(window, y.shape[3]))
     return y
 
 
@@ -423,7 +430,7 @@ def conv2d_data_grad(gy, weight, size, window, gate=None):
     """Return the gradient of the images."""
     gx, gy = images(*gy.shape[:2], *size), channels_last(gy)
     start(forward, axes(window, True), gx, gy, side_by_side(weight), window.kernel_size,
-          gate=None if gate is None else like(gate, gx))
+          gate=None if gate is None else like(gate, gx), by_pairs=pairs.serves(window, size[1]))
     return gx
 
 
