@@ -265,6 +265,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'stride={stride}。是不是按 PyTorch 的顺序（输入通道、输出通道、核）写的？'
         '若是，请写成 {kind}({kernel_size}, {stride})：输入通道数会自动确定',
     ),
+    'layer.where': (
+        'in the layer {path}, {layer}, which was given {given}',
+        '出错的层是 {path}：{layer}，它的输入是 {given}',
+    ),
     'layer.bytes': (
         "{layer}: x holds uint8, numbers from 0 to {most}. Networks learn best from small numbers: "
         "x.astype('float32') / 255",

@@ -14,6 +14,7 @@ import nailorch.layers as L
 from nailorch import Layer, Model, Parameter, Variable
 from nailorch.core import Buffer
 from nailorch.layers import base, current_layers
+from nailorch.models import Sequential
 
 
 def normal(*shape, dtype=np.float32):
@@ -285,3 +286,16 @@ def test_a_parameter_is_not_replaced_by_an_array():
     layer.W = Parameter(np.ones((3, 2)))
     layer.b = None
     assert [name for name, _ in layer.named_parameters()] == ['W']
+
+
+def test_an_error_tells_in_which_layer_it_arose():
+    net = Sequential(L.Conv2d(4, 3), Sequential(L.MaxPool2d(2), L.Flatten()), L.Linear(3, in_size=7))
+    with pytest.raises(ValueError) as caught:
+        net(np.zeros((2, 1, 6, 6), 'float32'))
+    assert caught.value.__notes__ == ['in the layer l2, Linear(3, in_size=7), which was given (2, 16)']
+    with pytest.raises(ValueError) as caught:
+        net(np.zeros((2, 1, 3, 3), 'float32'))
+    assert caught.value.__notes__ == ['in the layer l1/l0, MaxPool2d(2), which was given (2, 4, 1, 1)']
+    with pytest.raises(ValueError) as caught:
+        L.Linear(3, in_size=7)(np.zeros((2, 3), 'float32'))
+    assert not hasattr(caught.value, '__notes__')

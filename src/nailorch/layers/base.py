@@ -80,6 +80,10 @@ class Layer(Checked):
             else:
                 with test_mode():
                     outputs = self.forward(*inputs, **options)
+        except ValueError as error:
+            if not hasattr(error, '__notes__'):
+                note_where(error, _running.get(), inputs)
+            raise
         finally:
             _running.reset(token)
         for hook in self._hooks:
@@ -266,6 +270,16 @@ class Layer(Checked):
     def _children(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, layer) for the layers directly in this one, as `repr` shows them."""
         return ((name, thing) for name, thing in held(vars(self)) if isinstance(thing, Layer))
+
+
+def note_where(error: ValueError, running: tuple[Layer, ...], inputs: tuple[Any, ...]) -> None:
+    """Add to an error in which of the outermost layer's parts it arose: the traceback ends with it."""
+    outer, inner = running[0], running[-1]
+    path = next((name for name, layer in outer.named_layers() if layer is inner), '')
+    if path:
+        layer = type(inner).__name__ if '\n' in repr(inner) else repr(inner)
+        given = ', '.join(str(getattr(each, 'shape', type(each).__name__)) for each in inputs)
+        error.add_note(message('layer.where', path=path, layer=layer, given=given))
 
 
 class Hook:
