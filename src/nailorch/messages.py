@@ -1227,6 +1227,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{monitor} has not become better than {value} (epoch {epoch}) for {patience} epochs: stopped',
         '{monitor} 已有 {patience} 轮未优于 {value}（第 {epoch} 轮）：停止训练',
     ),
+    'training.plateau': (
+        'Trainer: the schedule watches {monitor}, and ReduceLROnPlateau(mode={mode!r}) takes worse for better: '
+        'mode={right!r}',
+        'Trainer：学习率调度监视的是 {monitor}，而 ReduceLROnPlateau(mode={mode!r}) 会把变差当成变好：'
+        '应为 mode={right!r}',
+    ),
     'training.optimizer': (
         'Trainer: optimizer is one of nailorch.optimizers, such as optimizers.Adam(alpha=0.001); got {given}',
         'Trainer：optimizer 应是 nailorch.optimizers 里的优化器，例如 optimizers.Adam(alpha=0.001)；得到的是 {given}',

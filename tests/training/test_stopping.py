@@ -2,6 +2,7 @@
 
 import pytest
 
+from nailorch.schedules import ReduceLROnPlateau, StepLR, WarmUpLR
 from nailorch.training.history import History
 from nailorch.training.stopping import Watch
 
@@ -43,3 +44,14 @@ def test_epochs_end_it_anyway():
 def test_counts_below_one_are_named(epochs, patience):
     with pytest.raises(ValueError, match='patience: 0' if epochs else 'epochs: 0'):
         Watch('valid_loss', epochs, patience)
+
+
+@pytest.mark.parametrize(('monitor', 'mode'), [('valid_accuracy', 'min'), ('valid_loss', 'max')])
+def test_a_plateau_that_takes_worse_for_better_is_refused(monitor, mode):
+    watch = Watch(monitor, 3, None)
+    for schedule in (ReduceLROnPlateau(mode), WarmUpLR(5, ReduceLROnPlateau(mode))):
+        with pytest.raises(ValueError, match='takes worse for better'):
+            watch.check_schedule(schedule)
+    right = 'max' if mode == 'min' else 'min'
+    for schedule in (None, StepLR(3), WarmUpLR(5), ReduceLROnPlateau(right), WarmUpLR(5, ReduceLROnPlateau(right))):
+        watch.check_schedule(schedule)

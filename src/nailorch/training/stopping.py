@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nailorch.messages import message
+from nailorch.schedules import ReduceLROnPlateau
 from nailorch.shapes import at_least
 from nailorch.training.history import History
 
@@ -29,6 +30,13 @@ class Watch:
         if patience is not None:
             at_least(1, patience, 'patience')
         self.monitor, self.epochs, self.patience = monitor, epochs, patience
+
+    def check_schedule(self, schedule: Any) -> None:
+        """Raise ValueError if a schedule that is told of the quantity takes worse for better."""
+        schedule = getattr(schedule, 'schedule', None) or schedule  # within a warm-up
+        mode = 'max' if BETTER[self.monitor] > 0 else 'min'
+        if isinstance(schedule, ReduceLROnPlateau) and schedule.mode != mode:
+            raise ValueError(message('training.plateau', monitor=self.monitor, mode=schedule.mode, right=mode))
 
     def is_best(self, history: History, record: dict[str, Any]) -> bool:
         """Is a new epoch better than all in the history?"""

@@ -59,7 +59,8 @@ class Trainer:
             models whose forward depends on x and their attributes alone.
     Raises:
         TypeError: `optimizer` or `loss` is something else, such as its name.
-        ValueError: an empty dataset, an unknown monitor, epochs or patience below 1.
+        ValueError: an empty dataset, an unknown monitor, epochs or patience below 1; a ReduceLROnPlateau whose mode is
+            not the monitor's.
     """
 
     def __init__(self, model: Any, optimizer: Any, train: Any, valid: Any = None, *,
@@ -72,6 +73,7 @@ class Trainer:
         if not callable(loss):
             raise TypeError(message('training.loss_function', given=repr(loss)))
         self.watch = Watch(monitor or ('train_loss' if valid is None else 'valid_loss'), epochs, patience)
+        self.watch.check_schedule(schedule)
         if valid is None and self.watch.monitor.startswith('valid'):
             raise ValueError(message('training.no_valid', monitor=monitor))
         if isinstance(valid, np.number):
