@@ -33,11 +33,14 @@ def test_what_has_no_size_yet_cannot_be_frozen():
     assert all(parameter.requires_grad for parameter in model.params())
 
 
-def test_frozen_parts_stay_as_they_are_and_the_others_learn():
+@pytest.mark.parametrize('looked_at', [False, True])
+def test_frozen_parts_stay_as_they_are_and_the_others_learn(looked_at):
     training = tiny.trainer()
     training.model = net()
     count = freeze(training.model, 'conv', 'norm')
     assert count == 4 * 9 + 4 + 4 + 4
+    if looked_at:
+        training.model.eval()  # as one does to see what it answers before it learns
     before = {name: array.copy() for name, array in training.model.state_dict().items()}
     training.fit()
     for name, array in training.model.state_dict().items():

@@ -6,14 +6,15 @@ from typing import Any
 
 from nailorch.messages import message
 
-__all__ = ['freeze', 'frozen']
+__all__ = ['freeze', 'frozen', 'train_again']
 
 
 def freeze(model: Any, *parts: str) -> int:
     """Keep parts of a model as they are: no gradient is computed for them, and none flows through a frozen beginning.
 
     Their layers compute as in test mode from now on: batch norm normalises by its averages and does not move them, and
-    dropout passes everything. `model.train()` would let them move again; their parameters stay frozen.
+    dropout passes everything. `model.train()` would let them move again, a Trainer does not; their parameters stay
+    frozen.
 
     Args:
         model: whose sizes are known: it was called, or has loaded weights.
@@ -45,6 +46,15 @@ def freeze(model: Any, *parts: str) -> int:
 def frozen(model: Any) -> int:
     """Return how many numbers of a model do not learn."""
     return sum(parameter.data.size for parameter in model.params() if not parameter.requires_grad)
+
+
+def train_again(model: Any) -> None:
+    """Let a model learn again after `model.eval()`, as `model.train()` does, but not what is frozen whole."""
+    model.train()
+    for _, layer in model.named_layers():
+        learned = [parameter.requires_grad for parameter in layer.params()]
+        if learned and not any(learned):
+            layer.eval()
 
 
 def belongs(name: str, part: str) -> bool:

@@ -20,6 +20,7 @@ from nailorch.optimizers import Optimizer
 from nailorch.session import Gradients
 from nailorch.training import saving
 from nailorch.training.evaluation import Evaluation, Loss, NonFiniteLoss, Sums, evaluate
+from nailorch.training.freezing import train_again
 from nailorch.training.history import History, append_epoch, write_metrics
 from nailorch.training.interrupts import StopRequest, TrainingInterrupted
 from nailorch.training.progress import Silence, choose, compact, grouped
@@ -142,7 +143,7 @@ class Trainer:
         if self.optimizer.target is not self.model:
             self.optimizer.setup(self.model)
         if not self.model.training:  # somebody called eval() on the whole
-            self.model.train()
+            train_again(self.model)
         samples = '/'.join(grouped(len(part)) for part in (self.loader.dataset, self.valid) if part is not None)
         count = sum(parameter.data.size for parameter in self.model.params())
         at_work = message('training.thread' if threads() == 1 else 'training.threads', threads=threads())
