@@ -3,6 +3,7 @@
 import pytest
 
 from nailorch.config import using_config
+from nailorch.training.runs import Run
 from nailorch.training.settings import (
     Settings,
     all_settings,
@@ -11,14 +12,13 @@ from nailorch.training.settings import (
     read_settings,
     settings_from,
     settings_to_dict,
-    write_settings,
 )
 
 
 def test_settings_survive_the_file(tmp_path):
     settings = change(Settings(), {'seed': 7, 'model.name': 'mlp', 'data.size': 48, 'training.lr': 0.02})
-    write_settings(settings, tmp_path / 'config.toml')
-    assert read_settings(tmp_path / 'config.toml') == settings
+    run = Run.at(tmp_path / 'run', settings_to_dict(settings))
+    assert read_settings(run.path / 'config.toml') == settings
 
 
 def test_what_a_file_leaves_out_keeps_its_default(tmp_path):

@@ -17,8 +17,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from nailorch.formats.toml import parse_toml
 from nailorch.messages import message
 
@@ -36,7 +34,6 @@ __all__ = [
     'settings_from',
     'settings_to_dict',
     'value_of',
-    'write_settings',
 ]
 
 LIMITS = {'least': operator.ge, 'most': operator.le, 'above': operator.gt}
@@ -288,8 +285,3 @@ def read_settings(path: str | PathLike[str]) -> Settings:
     except ValueError as error:
         raise ValueError(message('settings.syntax', source=path, error=error)) from error
     return settings_from(tree, str(path))
-
-
-def write_settings(settings: Settings, path: str | PathLike[str]) -> None:
-    """Write `settings` as TOML, every value spelled out, so that defaults that change later do not change this run."""
-    Path(path).write_bytes(tomli_w.dumps(settings_to_dict(settings)).encode())
