@@ -743,6 +743,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'explain：{name} 有 {ndim} 个轴，应有 {least} 到 {most} 个；{name}.shape={shape}',
     ),
     'explain.numbers': ('explain: {name} holds {dtype}, no numbers', 'explain：{name} 里是 {dtype}，不是数'),
+    'explain.gy_alone': (
+        "explain: gy is the gradient that comes back; say of which argument the gradient is wanted: of='x'",
+        "explain：gy 是传回来的梯度；请说明要哪个参数的梯度：of='x'",
+    ),
     'explain.gy': (
         'explain: gy has {got} numbers, the result has {expected}; gy.shape={gy}, y.shape={y}',
         'explain：gy 有 {got} 个数，结果有 {expected} 个；gy.shape={gy}，y.shape={y}',

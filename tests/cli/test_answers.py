@@ -268,6 +268,10 @@ def test_dark_digits_on_light_paper_are_told_of_once(program, monkeypatch, train
 # runs
 
 
+def test_the_list_of_runs_takes_no_run(complaint):
+    assert complaint('runs', 'list', 'latest') == (2, "nailorch: runs takes no 'latest'\n")
+
+
 def test_runs_lists_each_run_with_its_results(program, root, trained):
     code, out, _ = program('runs', '--root', root)
     heading, row = out.splitlines()

@@ -152,3 +152,14 @@ def test_a_screen_says_what_the_letters_of_a_size_mean():
 
     assert 'KH, KW: of the window' in shown(explain('conv2d', [[1, 2], [3, 4]], [[1]]))
     assert 'KH, KW' not in shown(explain('softmax', [1, 2, 3]))
+
+
+@pytest.mark.parametrize('flags', [['--stride', '2'], ['--cell', '0,0'], ['--all']])
+def test_the_ladder_refuses_what_it_would_not_heed(complaint, flags):
+    code, line = complaint('explain', 'ladder', 'conv', *flags)
+    assert code == 2 and f'ladder takes no {flags[0]}' in line
+
+
+def test_a_gradient_that_comes_back_needs_an_argument(complaint):
+    code, line = complaint('explain', 'conv', '--gy', '1 2; 3 4')
+    assert code == 1 and "say of which argument the gradient is wanted: of='x'" in line

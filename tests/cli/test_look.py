@@ -173,3 +173,12 @@ def test_a_layer_that_is_not_there_is_said_before_squares_are_hidden(program, ph
     for flag in ('--layer', '--cam-layer'):
         code, _, err = program('look', 'small', photo, flag, 'conv9')
         assert code == 1 and "no layer 'conv9' computes here" in err
+
+
+@pytest.mark.parametrize(('what', 'flags'), [
+    ('small', ['--model', 'small']), ('small', ['--size', '9']), ('small', ['--data', 'digits']),
+    ('net.onnx', ['--weights', 'a.npz']), ('net.onnx', ['--size', '9']), ('a.pth', ['--model', 'small', '--size', '9']),
+    ('latest', ['--weights', 'a.npz'])])
+def test_flags_that_say_nothing_of_the_network_are_refused(complaint, photo, what, flags):
+    code, line = complaint('look', what, photo, *flags)
+    assert code == 2 and f'{flags[-2]} says nothing of {what}' in line

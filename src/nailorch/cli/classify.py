@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     known = [name for name, kind in MODELS.items() if hasattr(kind, 'preprocess')]
     in_file = options.model.endswith('.onnx')
     if in_file and options.weights:
-        raise UsageError(text('export.unused', flag='--weights', what=options.model))
+        raise UsageError(text('opening.unused', flag='--weights', what=options.model))
     if options.model in model_names() and options.model not in known:
         raise UsageError(text('classify.small', name=options.model, names=', '.join(known)))
     if options.model not in known and not in_file:

@@ -190,6 +190,9 @@ def ladder(options: argparse.Namespace) -> int:
     """Climb the ladder that `nailorch bench ladder` times, and show every rung's source."""
     if options.which not in (None, 'conv', 'conv2d'):
         raise UsageError(text('explain.ladder', word=options.which))
+    for name, flag in {'x': '--x', **FLAGS, 'cell': '--cell', 'html': '--html', 'all': '--all'}.items():
+        if getattr(options, name):
+            raise UsageError(text('explain.ladder_alone', flag=flag))
     from nailorch.bench import campaign
     from nailorch.bench.machine import cores
     from nailorch.cli import bench_tables

@@ -11,7 +11,7 @@ import numpy as np
 
 from nailorch import rng
 from nailorch.cli.notes import note_of_run, note_of_trained
-from nailorch.cli.opening import open_named
+from nailorch.cli.opening import check_unused, open_named
 from nailorch.cli.output import as_argument, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.summary import made_for, shape_of
@@ -91,13 +91,6 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str, 
     loader, arrays = loader_for(model, read_weights(path))
     loader.load(arrays, where=f'{path}: ', partly=False)
     return model, asked or shape, path.name, {}
-
-
-def check_unused(options: argparse.Namespace, *flags: str) -> None:
-    """Raise UsageError if one of the flags is given, that say nothing of such a model."""
-    for flag in flags:
-        if getattr(options, flag):
-            raise UsageError(text('export.unused', flag=f'--{flag}', what=options.what))
 
 
 def compared(model: Any, content: bytes, shape: tuple[int, ...]) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 from nailorch import inspection
 from nailorch.cli.classify import gather, load
 from nailorch.cli.notes import open_onnx
-from nailorch.cli.opening import WEIGHTS, open_model
+from nailorch.cli.opening import WEIGHTS, check_unused, open_model
 from nailorch.cli.output import as_argument, percent, say, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.predict import as_input
@@ -107,6 +107,7 @@ def open_subject(options: argparse.Namespace) -> Subject:
     """Return the network that is meant: an ONNX file, a file of weights, a built-in one with trained weights, a run."""
     path = Path(options.what)
     if path.suffix == '.onnx':
+        check_unused(options, 'model', 'weights', 'data', 'size')
         return Subject(path.name, *open_onnx(path))
     name, weights = options.what, options.weights
     if path.suffix in ('.pth', '.pt', '.h5') or (path.suffix in WEIGHTS and options.model and not options.data):
@@ -115,11 +116,13 @@ def open_subject(options: argparse.Namespace) -> Subject:
         name, weights = options.model, options.what
     known = [each for each, kind in MODELS.items() if hasattr(kind, 'preprocess')]
     if name in known:
+        check_unused(options, *(['model'] if name == options.what else ['weights']), 'data', 'size')
         return Subject(name, *load(name, weights))
     if name != options.what and path.suffix not in WEIGHTS:
         raise UsageError(text('usage.model', name=name, remedy=did_you_mean(name, known)))
     if path.suffix not in WEIGHTS and not path.exists() and difflib.get_close_matches(name, known, 1, 0.8):
         raise UsageError(text('usage.model', name=name, remedy=did_you_mean(name, known)))
+    check_unused(options, 'weights')
     opened = open_model(options)
     return Subject(opened.name, opened.model, partial(as_input, opened=opened, invert=False), opened.classes)
 

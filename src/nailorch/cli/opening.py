@@ -19,7 +19,8 @@ from nailorch.training.recipe import build_model, model_names, resolve
 from nailorch.training.runs import Run, RunError, list_runs
 from nailorch.training.settings import Settings, change, settings_from
 
-__all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'find_run', 'open_model', 'open_named', 'open_run']
+__all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'check_unused', 'find_run', 'open_model', 'open_named',
+           'open_run']
 
 WEIGHTS = ('.npz', '.safetensors')
 
@@ -137,6 +138,13 @@ def open_weights(path: Path, options: argparse.Namespace) -> Opened:
     model = build_model(settings.model.name, len(classes))
     model.load_weights(path)
     return Opened(path.name, model, settings, classes, shape, whole)
+
+
+def check_unused(options: argparse.Namespace, *flags: str) -> None:
+    """Raise UsageError if one of the flags is given, that say nothing of such a model."""
+    for flag in flags:
+        if getattr(options, flag):
+            raise UsageError(text('opening.unused', flag=f'--{flag}', what=options.what))
 
 
 def run_around(path: Path) -> Run | None:

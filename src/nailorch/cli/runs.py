@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.action != 'show' and options.run:
+        raise UsageError(text('usage.many', word=options.run, command='runs'))
     if options.action != 'list':
-        if options.action != 'show' and options.run:
-            raise UsageError(text('usage.many', word=options.run, command='runs'))
         name = (options.run or 'latest') if options.action == 'show' else options.action
         show(find_run(name, options.root), options)
         return 0

@@ -417,7 +417,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     'export.which_model': ('{path}: whose weights are these? Give --model',
                            '{path}：这是哪个模型的权重？请给出 --model'),
     'export.weights': ('with weights that others trained, which are fetched', '使用他人训练好的权重（会下载）'),
-    'export.unused': ('{flag} says nothing of {what}', '{flag} 不适用于 {what}'),
+    'opening.unused': ('{flag} says nothing of {what}', '{flag} 不适用于 {what}'),
     'export.pretrained': ('{name}, trained by others', '{name}，他人训练的权重'),
     'export.untrained': ('{name}, untrained', '{name}，未经训练'),
     'export.done': (
@@ -526,6 +526,8 @@ TEXTS: dict[str, tuple[str, str]] = {
                      '写成可在浏览器里逐步查看的网页，并打印路径'),
     'explain.all': ('write all cells down, without stepping', '不逐步查看，直接列出所有格子'),
     'explain.unknown': ("there is no explanation of '{word}': {remedy}", '没有 {word} 的讲解：{remedy}'),
+    'explain.ladder_alone': ('ladder takes no {flag}: its convolution is always the same',
+                             'ladder 没有 {flag}：它比较的总是同一个卷积'),
     'explain.no': ('{op} takes no {flag}; it takes --x {flags}', '{op} 没有 {flag}；可用的有 --x {flags}'),
     'explain.number': ("{flag}: '{value}' are no numbers as they are expected here; see nailorch explain --help",
                        '{flag}：{value} 不是这里要的数；见 nailorch explain --help'),

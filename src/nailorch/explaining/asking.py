@@ -37,7 +37,7 @@ def explain(op: str | Callable[..., Any], x: Any, *arguments: Any, **options: An
     Returns:
         an Explanation: print it, take `.cell(0, 1)`, iterate over it, show it in a notebook.
     Raises:
-        ValueError: there is no explanation for that operator, or it does not take such arrays.
+        ValueError: there is no explanation for that operator, it does not take such arrays, or gy comes without of.
     Example:
         >>> told = explain('conv2d', np.arange(1, 10).reshape(3, 3), [[0, 1], [2, 3]])
         >>> print(told.cell(0, 0))
@@ -53,5 +53,7 @@ def explain(op: str | Callable[..., Any], x: Any, *arguments: Any, **options: An
         near = difflib.get_close_matches(name, [*EXPLAINED, *ALIASES], 1)
         meant = message('explain.meant', near=near[0]) if near else ''
         raise ValueError(message('explain.unknown', name=name, meant=meant, names=', '.join(EXPLAINED)))
+    if options.get('gy') is not None and options.get('of', 'y') == 'y':
+        raise ValueError(message('explain.gy_alone', op=name))
     with np.errstate(invalid='ignore', over='ignore'):  # infinities give NaN, which the cells show
         return EXPLAINED[name](x, *arguments, **options)
