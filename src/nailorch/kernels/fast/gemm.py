@@ -21,8 +21,8 @@ import numpy as np
 from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.emit import SIZE, peek, take
 from nailorch.kernels.fast.jit import jit, opened, worker
-from nailorch.kernels.fast.layout import channels_last, clear, like
-from nailorch.kernels.fast.memory import address, again, floats, from_weights, images, strides, zeros
+from nailorch.kernels.fast.layout import channels_last, clear, copied, like
+from nailorch.kernels.fast.memory import address, floats, from_weights, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
 from nailorch.kernels.fast.vectors import copy_pieces
@@ -377,18 +377,10 @@ def padded(image, window):
     """Copy images into zeros, their channels side by side."""
     (N, C, H, W), ((top, bottom), (left, right)) = image.shape, window.pad
     x = images(N, C, H + top + bottom, W + left + right)
-
-    def fill() -> None:
-        for edge in (x[:, :, :top], x[:, :, top + H:], x[..., :left], x[..., left + W:]):
-            edge[...] = 0
-        inside = x[:, :, top:top + H, left:left + W]
-        if image.strides[1] == 4:  # whole rows of pixels
-            inside.transpose(0, 2, 3, 1)[...] = image.transpose(0, 2, 3, 1)
-        else:
-            for c in range(C):
-                inside[:, c] = image[:, c]
-
-    again(fill)
+    for edge in (x[:, :, :top], x[:, :, top + H:], x[..., :left], x[..., left + W:]):
+        if edge.size:
+            clear(edge)
+    copied(channels_last(image), x[:, :, top:top + H, left:left + W])
     return x
 
 

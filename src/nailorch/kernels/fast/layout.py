@@ -191,7 +191,7 @@ def copied(image, y=None):
     N, C, H, W = image.shape
     n, c, h, w = image.strides
     y = images(N, C, H, W) if y is None else y
-    if w == 4 and (h == 4 * W or H == 1) and image.flags.aligned:  # whole planes
+    if w == 4 and (h == 4 * W or H == 1) and image.flags.aligned and y.strides[2] == W * y.strides[3]:  # whole planes
         threads.run(turn_matrices, Turning(address(image), n, c, address(y), y.strides[0], y.strides[3], N, C, H * W,
                                            parts_each(H * W)), y.size // SMALL)
     elif side_by_side(image):
