@@ -220,8 +220,9 @@ class Concat(Function):
         self.axis = axis
 
     def forward(self, *xs: Array) -> Array:
+        y = kernels.concat(xs, self.axis)  # first: it says what cannot be joined
         self.sizes = [x.shape[self.axis] for x in xs]
-        return kernels.concat(xs, self.axis)
+        return y
 
     def backward(self, gy: Variable) -> Any:
         return split(gy, np.cumsum(self.sizes[:-1]).tolist(), self.axis)

@@ -206,9 +206,9 @@ def in_c_order(x: Array) -> Array:
 
 
 def concat(xs: Arrays, axis: int) -> Array:
-    first = xs[0].shape
-    alike = [x.ndim == 4 and (x.shape[0], *x.shape[2:]) == (first[0], *first[2:]) for x in xs]
-    return served('concat', 'layout', axis in (1, -3) and all(alike) and covers(*xs), xs, axis)
+    sizes = {(x.ndim, *x.shape[:1], *x.shape[2:]) for x in xs}  # but for the channels
+    alike = len(sizes) == 1 and xs[0].ndim == 4
+    return served('concat', 'layout', alike and axis in (1, -3) and covers(*xs), xs, axis)
 
 
 def softmax(x: Array, axis: int) -> Array:
