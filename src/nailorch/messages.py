@@ -163,6 +163,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'embed_id: ids must be ints from 0 to {last}; got {dtype} from {low} to {high}',
         'embed_id：编号应为 0 到 {last} 的整数；得到的是 {dtype}，从 {low} 到 {high}',
     ),
+    'softmax.axis': (
+        '{op}: x has no axis {axis}; x.shape={x}. The scores of one sample are a batch of one, x[None], or have axis=0',
+        '{op}：x 没有第 {axis} 轴；x.shape={x}。一个样本的分数应是一个样本的批次，x[None]；或者用 axis=0',
+    ),
     # losses, noise, normalisation
     'loss.shapes': (
         '{op}: {name0} and {name1} need one shape; {name0}.shape={x0}, {name1}.shape={x1}{remedy}',

@@ -256,3 +256,8 @@ def test_lstm_equals_pytorch():
     np.testing.assert_allclose(grads, peer.weight_hh.grad.numpy(), rtol=1e-8, atol=1e-12)
     lstm.reset_state()
     np.testing.assert_allclose(lstm(xs[0]).data, peer(torch.tensor(xs[0]))[0].detach().numpy(), rtol=1e-10)
+
+
+def test_dropout_refuses_a_percentage_when_it_is_made():
+    with pytest.raises(ValueError, match='Dropout: dropout_ratio is a part of the whole, from 0 to 1; got 50'):
+        L.Dropout(50)

@@ -62,8 +62,9 @@ SPECS = [
            torch=lambda x, how='none': torch_function('gelu')(x, approximate=how),
            errors=[(lambda: F.gelu(np.ones(2), 'erf'), ValueError, "'none' or 'tanh', not 'erf'")]),
     OpSpec('softmax', F.softmax, softmax, SCORES, torch=lambda x, axis=1: x.softmax(axis),
-           errors=[(lambda: F.softmax(np.ones(3)), ValueError, 'axis 1 is out of bounds')]),
+           errors=[(lambda: F.softmax(np.ones(3)), ValueError, 'softmax: x has no axis 1; x.shape=(3,)')]),
     OpSpec('softmax_simple', F.softmax_simple, softmax, SCORES),
     OpSpec('log_softmax', F.log_softmax, lambda x, axis=1: np.log(softmax(x, axis)), SCORES,
-           torch=lambda x, axis=1: x.log_softmax(axis)),
+           torch=lambda x, axis=1: x.log_softmax(axis),
+           errors=[(lambda: F.log_softmax(np.ones((2, 3)), -3), ValueError, 'log_softmax: x has no axis -3')]),
 ]

@@ -17,6 +17,7 @@ from nailorch.core import Function, Variable, as_variable, own
 from nailorch.functions.arithmetic import clip, exp, where
 from nailorch.functions.reduction import max, sum
 from nailorch.functions.shape import sum_to
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['ELU', 'GELU', 'HardSwish', 'LeakyReLU', 'LogSoftmax', 'NormalCDF', 'PReLU', 'ReLU', 'ReLU6', 'ReLU6Grad',
@@ -395,12 +396,14 @@ def softmax(x: Any, axis: int = 1) -> Variable:
         x: scores, (N, C) or (N, C, ...); `axis` counts the classes.
     Returns:
         positive numbers that add up to 1 along `axis`, of x's shape.
+    Raises:
+        ValueError: x has no such axis.
     Example:
         >>> softmax(np.array([[0., 0.], [1000., 0.]]))
         variable([[0.5 0.5]
                   [1.  0. ]])
     """
-    return Softmax(axis)(x)
+    return Softmax(axis)(with_axis('softmax', x, axis))
 
 
 def softmax_simple(x: Any, axis: int = 1) -> Variable:
@@ -408,6 +411,14 @@ def softmax_simple(x: Any, axis: int = 1) -> Variable:
     x = as_variable(x)
     power = exp(x - max(x, axis, keepdims=True))
     return power / sum(power, axis, keepdims=True)
+
+
+def with_axis(op: str, x: Any, axis: int) -> Variable:
+    """Return x as a Variable; raise ValueError if it has no such axis."""
+    x = as_variable(x)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(message('softmax.axis', op=op, axis=axis, x=x.shape))
+    return x
 
 
 class Softmax(Function):
@@ -432,7 +443,7 @@ def log_softmax(x: Any, axis: int = 1) -> Variable:
         >>> log_softmax(np.array([[0., 1000.]]))
         variable([[-1000.     0.]])
     """
-    return LogSoftmax(axis)(x)
+    return LogSoftmax(axis)(with_axis('log_softmax', x, axis))
 
 
 class LogSoftmax(Function):
