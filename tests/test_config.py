@@ -86,3 +86,10 @@ def test_without_fused_multiply_add_the_reference_computes_and_doctor_says_so():
     said = python(COMPUTE, NUMBA_CPU_NAME='x86-64', NUMBA_CPU_FEATURES='', NAILORCH_LANG='en')
     assert said.startswith("36.0 ('conv2d', 'reference')")
     assert 'no vectors with fused multiply-add' in said
+
+
+def test_a_language_that_is_not_spoken_is_refused():
+    with pytest.raises(ValueError, match="lang: 'en', 'zh' or None, not 'fr'"):
+        Config.lang = 'fr'
+    with pytest.raises(ValueError, match="not 'fr'"), using_config('lang', 'fr'):
+        pass

@@ -93,6 +93,8 @@ def check_value(name: str, value: Any) -> None:
     """Raise ValueError where `value` can be seen to be none for this setting."""
     if name == 'threads' and value is not None and not (isinstance(value, int | np.integer) and value >= 1):
         raise ValueError(f'threads: a whole number from 1 or None, not {value!r}')
+    if name == 'lang' and value not in ('en', 'zh', None):
+        raise ValueError(f"lang: 'en', 'zh' or None, not {value!r}")
 
 
 def thread_count() -> int:
