@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import kernel
+from nailorch.kernels.fast.emit import kernel, poke
 from nailorch.kernels.fast.jit import claim, opened, worker
 from nailorch.kernels.fast.layout import copied
 from nailorch.kernels.fast.memory import address, again, images
@@ -184,6 +184,8 @@ def walk(number, job):
         elif g.kind == GATED_BACK:
             gated_back(g.x + at, g.gy + at, g.out + at, count, g.width, g.known, g.row, g.streamed, 0)
         else:
+            for i in range(2 * g.row):
+                poke(sums + 8 * i, 0)
             for i in range(0, count, BLOCK):
                 few, here = min(BLOCK, count - i), at + 4 * i * g.width
                 if g.kind == TOTALS:
@@ -210,7 +212,7 @@ def run(kind, x, known, gy=None, out=None, relu=0):
         return numbers
 
     numbers = again(for_all) if any(map(np.ndim, known)) else for_all()
-    sums = again(lambda: np.zeros((-(-rows // each), 2, row))) if kind in SUMS else np.zeros(0)
+    sums = np.empty((-(-rows // each), 2, row) if kind in SUMS else 0)
     threads.run(walk, Channels(
         kind, address(x), 0 if gy is None else address(gy), 0 if out is None else address(out), address(sums), row,
         address(numbers), rows, width, each, int(x.size >= BEYOND and width % LANES == 0), relu), x.size // MANY)

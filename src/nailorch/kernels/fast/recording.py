@@ -22,6 +22,7 @@ they run again on other numbers, with nothing but NaN in the arena, and compare.
 from __future__ import annotations
 
 import contextlib
+import functools
 from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -83,6 +84,7 @@ class Recording:
         self.jobs: list[tuple[int, array[int], int]] = []
         self.calls: list[tuple[int, Callable[[], Any], Array | None]] = []
         self.places: set[int] = set()  # where calls leave their numbers: ids of arrays that `calls` keeps
+        self.wanted: dict[int, int] = {}  # by which job first
         self.kept: list[Array] = []
         self.verdicts: list[Array] = []
         self.table = np.empty((0, 3), np.int64)
@@ -107,6 +109,7 @@ class Recording:
     def hear(self, known: Array, at: int) -> None:
         if not self.pool.holds(at):
             self.kept.append(known)
+            self.wanted.setdefault(id(owner_of(known)), len(self.jobs))
 
     def note(self, worker: int, words: array[int], workers: int) -> None:
         own = array('q', words)  # its first word is the address of its counter, the next one
@@ -136,7 +139,7 @@ class Recording:
 
     def holds(self, array: Array) -> bool:
         """Return whether an array lies in the arena, or where a call leaves its numbers."""
-        return self.pool.holds(address(array)) or id(owner_of(array)) in self.places
+        return self.pool.holds(array.ctypes.data) or id(owner_of(array)) in self.places
 
     def own(self, other: Array) -> Array:
         """Return a copy in the arena, in the same memory order."""
@@ -183,10 +186,19 @@ class Recording:
         if last > first:
             threads.run_again(self.table, first, last)
 
+    @functools.cached_property
+    def due(self) -> list[tuple[int, Callable[[], Any], Array | None]]:
+        """The calls in order, each as late as its numbers or the next call's are wanted: so jobs stay together."""
+        found, due = list[Any](), len(self.jobs)
+        for before, compute, place in reversed(self.calls):
+            due = min(due, before if place is None else self.wanted.get(id(owner_of(place)), due))
+            found.append((due, compute, place))
+        return found[::-1]
+
     def run_all_again(self) -> None:
         """Run all jobs again, and make the calls between them."""
         first = 0
-        for before, compute, place in self.calls:
+        for before, compute, place in self.due:
             self.run_again(first, before)
             first, y = before, compute()
             if place is not None:
