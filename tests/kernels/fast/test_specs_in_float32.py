@@ -32,7 +32,7 @@ DECLARED = {
 }
 # Kernels that no function of nailorch.functions calls, nor an optimiser: those of compiled models (test_fused.py).
 ELSEWHERE = {'fused_conv2d', 'fused_bottleneck', 'fused_linear', 'scale_shift', 'constant', 'packed_bytes',
-             'arranged', 'listener', 'computing_threads'}
+             'again', 'arranged', 'listener', 'computing_threads'}
 
 
 def results(engine, spec, sample, dtype, order):
