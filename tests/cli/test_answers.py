@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import nailorch
 import nailorch.functions as F
 import nailorch.layers as L
 from nailorch import Model, onnx
@@ -80,6 +81,20 @@ def test_weights_are_tested_with_the_folders_own_test_part(program, weights, pic
     next((tmp_path / 'two' / 'test' / 'day').iterdir()).unlink()
     told = json.loads(program('evaluate', *weights, '--data', tmp_path / 'two', '--json')[1])
     assert (told['images'], told['part']) == (29, 'test')
+
+
+def test_weights_under_pytorchs_names_are_tested_too(program, weights, pictures, tmp_path):
+    net = nailorch.models.MNISTNet(2)
+    net.load_weights(weights[0])
+    net.save_torch(tmp_path / 'torch.safetensors')
+    told, same = (json.loads(program('evaluate', file, *weights[1:], '--data', pictures, '--json')[1])
+                  for file in (weights[0], tmp_path / 'torch.safetensors'))
+    assert (told['loss'], told['images']) == (same['loss'], 30)
+
+
+def test_an_onnx_file_is_sent_to_classify(complaint):
+    code, line = complaint('predict', 'net.onnx', 'photo.jpg')
+    assert code == 2 and 'nailorch classify PHOTO --model net.onnx' in line
 
 
 def test_a_few_pictures_are_enough_to_test_weights(program, weights, pictures, tmp_path):

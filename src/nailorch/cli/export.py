@@ -11,7 +11,7 @@ import numpy as np
 
 from nailorch import rng
 from nailorch.cli.notes import note_of_run, note_of_trained
-from nailorch.cli.opening import check_unused, open_named
+from nailorch.cli.opening import WEIGHTS, check_unused, open_named
 from nailorch.cli.output import as_argument, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.summary import made_for, shape_of
@@ -26,7 +26,6 @@ from nailorch.training.recipe import build_model, model_names
 
 __all__ = ['add_arguments', 'run']
 
-FILES = ('.npz', '.safetensors', '.pth', '.pt', '.h5')
 ALIKE = 1e-3  # of the largest number; float32 in another order differs by 1e-6 or so
 
 
@@ -68,7 +67,7 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str, 
     """
     path, asked = Path(options.what), shape_of(options.input) if options.input else None
     named = options.what in model_names()
-    from_file = not named and (path.is_file() or path.suffix in FILES)
+    from_file = not named and (path.is_file() or path.suffix in WEIGHTS)
     if not named and not from_file:
         check_unused(options, 'model', 'classes', 'pretrained')
         opened = open_named(options)

@@ -110,9 +110,7 @@ def open_subject(options: argparse.Namespace) -> Subject:
         check_unused(options, 'model', 'weights', 'data', 'size')
         return Subject(path.name, *open_onnx(path))
     name, weights = options.what, options.weights
-    if path.suffix in ('.pth', '.pt', '.h5') or (path.suffix in WEIGHTS and options.model and not options.data):
-        if options.model is None:
-            raise UsageError(text('opening.which_model', path=path))
+    if path.suffix in WEIGHTS and options.model and not options.data:
         name, weights = options.model, options.what
     known = [each for each, kind in MODELS.items() if hasattr(kind, 'preprocess')]
     if name in known:

@@ -13,7 +13,9 @@ from nailorch.cli.output import as_argument
 from nailorch.cli.parser import UsageError, add_root, count
 from nailorch.cli.texts import text
 from nailorch.formats.safetensors import load_safetensors
+from nailorch.formats.weights import read_weights
 from nailorch.messages import message
+from nailorch.models.loading import loader_for
 from nailorch.training.data import DATASETS, is_folder, load_data
 from nailorch.training.recipe import build_model, model_names, resolve
 from nailorch.training.runs import Run, RunError, list_runs
@@ -22,7 +24,7 @@ from nailorch.training.settings import Settings, change, settings_from
 __all__ = ['WEIGHTS', 'Opened', 'add_model_arguments', 'check_unused', 'find_run', 'open_model', 'open_named',
            'open_run']
 
-WEIGHTS = ('.npz', '.safetensors')
+WEIGHTS = ('.npz', '.safetensors', '.pth', '.pt', '.h5')
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def open_model(options: argparse.Namespace) -> Opened:
         OSError, ValueError: no such run or file, weights that are broken or another model's.
     """
     path = Path(options.what)
+    if path.suffix == '.onnx':
+        raise UsageError(text('opening.onnx', path=as_argument(path)))
     return open_weights(path, options) if path.suffix in WEIGHTS else open_run(options)
 
 
@@ -136,7 +140,8 @@ def open_weights(path: Path, options: argparse.Namespace) -> Opened:
         shape = C, settings.data.size or H, settings.data.size or W
         classes = list(kind.classes) or load_data(settings).classes
     model = build_model(settings.model.name, len(classes))
-    model.load_weights(path)
+    loader, arrays = loader_for(model, read_weights(path))
+    loader.load(arrays, where=f'{path}: ', partly=False)
     return Opened(path.name, model, settings, classes, shape, whole)
 
 

@@ -165,8 +165,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         '  nailorch evaluate latest --data new/    其中全部图片；有 test/ 时只用它',
     ),
     'run_or_weights': (
-        'a run (name, a part of it, path, or latest), or a weights file (.safetensors, .npz)',
-        '一次运行（名称或其一部分、路径，或 latest），或权重文件（.safetensors、.npz）',
+        'a run (name, a part of it, path, or latest), or a weights file (.safetensors, .npz, '
+        '.pth, .h5)',
+        '一次运行（名称或其一部分、路径，或 latest），或权重文件（.safetensors、.npz、.pth、.h5）',
     ),
     'evaluate.begin': ('{name} on {count} test images of {data}', '{name}，{data} 的 {count} 张测试图像'),
     'evaluate.whole': ('{name} on all {count} images of {data}', '{name}，{data} 的全部 {count} 张图像'),
@@ -347,6 +348,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     'look.hiding': ('Hiding parts of {name}', '逐块遮挡 {name}'),
     'look.no_class': ('there is no class {name!r} among 0 to {last}: {remedy}',
                       '没有类别 {name!r}（编号 0 到 {last}）：{remedy}'),
+    'opening.onnx': (
+        'what an ONNX file answers to pictures, classify says: nailorch classify PHOTO --model {path}',
+        'ONNX 文件请用 classify：nailorch classify 照片 --model {path}',
+    ),
     'notes.broken': (
         '{file}: its metadata, {entry}, does not say how pictures are prepared',
         '{file}：元数据 {entry} 没有说明图片应如何预处理',
