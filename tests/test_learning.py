@@ -144,8 +144,9 @@ def hooked():
     (lambda: models.Sequential(F.flatten, models.MLP((12, 7, 5), F.relu)), (1, 5, 5)),
     (lambda: models.VGG11_BN(num_classes=5, width=16, hidden=32), (3, 32, 32)),
     (lambda: models.ResNet18(num_classes=5, width=16), (3, 40, 40)),
-    (lambda: models.MobileNetV2(num_classes=5, width=0.25), (3, 40, 40))],
-    ids=['net', 'mnist', 'lenet', 'mlp', 'vgg', 'resnet', 'mobilenet'])
+    (lambda: models.MobileNetV2(num_classes=5, width=0.25), (3, 40, 40)),
+    (lambda: models.SqueezeNet1_1(num_classes=5), (3, 48, 48))],
+    ids=['net', 'mnist', 'lenet', 'mlp', 'vgg', 'resnet', 'mobilenet', 'squeezenet'])
 @pytest.mark.parametrize('optimizer', [lambda: optimizers.Momentum(0.01), hooked], ids=['momentum', 'hooks'])
 @pytest.mark.parametrize('threads', [1, 2])
 def test_each_step_leaves_the_same_bit_for_bit(make, shape, optimizer, threads):
@@ -361,6 +362,24 @@ def test_the_loss_may_be_ones_own():
         expected = as_written(model, None, x, t, smoothed)[0], left(model)
         assert compiled(gradients, None, x, t)[0] == expected[0]
         assert_same(left(model), expected[1])
+
+
+def test_a_model_may_return_several_results():
+    class Two(Small):
+        def forward(self, x):
+            x = self.first(x)
+            return self.last(x), x
+
+    def loss(ys, t):
+        return F.softmax_cross_entropy(ys[0], t)
+
+    (x, t), model = rows(0), Two(None)
+    gradients = nailorch.compile_gradients(model, loss)
+    for _ in range(6):
+        found, (scores, features) = gradients(x, t)
+        assert float(found.data) == float(loss(model(x), t).data)
+        assert scores.shape == (9, 4) and features.shape == (9, 8)
+    assert not steps(gradients)
 
 
 def test_a_label_that_does_not_exist_is_an_error_as_ever():

@@ -36,7 +36,7 @@ from nailorch.functions.noise import Dropout
 from nailorch.functions.normalization import BatchNorm, BatchNormAdd
 from nailorch.functions.pools import AveragePooling, AveragePoolingGrad, MaxScatter, Pooling
 from nailorch.functions.reduction import Mean, Sum
-from nailorch.functions.shape import BroadcastTo, Reshape, SumTo, Transpose
+from nailorch.functions.shape import BroadcastTo, Concat, Reshape, Split, SumTo, Transpose
 from nailorch.layers.base import Layer, walk
 from nailorch.session.replaying import AFTER, LIMIT, bits, other_numbers
 from nailorch.shapes import Array
@@ -46,8 +46,8 @@ __all__ = ['Gradients', 'compile_gradients']
 Loss = Callable[[Any, Any], Variable]
 # Functions that are jobs where kernels serve them, and what NumPy computes `again` between; or show the same memory.
 OF_JOBS = {ActivatedConv2d, ActivatedLinear, Add, AveragePooling, AveragePoolingGrad, BatchNorm, BatchNormAdd,
-           BroadcastTo, Conv2d, Dropout, Linear, MatMul, MaxScatter, Mul, PooledConv2d, Pooling, ReLU, ReLU6, ReLU6Grad,
-           ReLUGrad, Reshape, SoftmaxCrossEntropy, Sub, Sum, SumTo, Transpose}
+           BroadcastTo, Concat, Conv2d, Dropout, Linear, MatMul, MaxScatter, Mul, PooledConv2d, Pooling, ReLU, ReLU6,
+           ReLU6Grad, ReLUGrad, Reshape, SoftmaxCrossEntropy, Split, Sub, Sum, SumTo, Transpose}
 CALLED = {Div, Exp, Mean, Neg, Sigmoid, Tanh}  # NumPy's, new arrays made of nothing but their inputs
 KINDS = 4  # of batches that are counted; the last one of an epoch is shorter
 
@@ -138,10 +138,12 @@ class Gradients:
         except MemoryError:  # more than LIMIT: begin once more
             before.restore()
             return self.as_written(x, t)
+        if step.first is not None:
+            return step.first
         result = step.result()
         found = {p: None if p.grad is None else p.grad.data.copy(order='K') for p in circumstances.parameters}
         try:
-            if recording.jobs_alone and recording.jobs and step.is_right() and circumstances.hold():
+            if step.is_right() and circumstances.hold():
                 course.idle.append(step)
         finally:
             leave(found)
@@ -175,6 +177,8 @@ class Step:
 
     It supervises the Functions of its first run, and takes note where one of them is not known to be jobs alone.
 
+    Attributes:
+        first: the loss and scores of that run, if it cannot be run again.
     Raises:
         MemoryError: it takes more than LIMIT bytes.
     """
@@ -185,17 +189,14 @@ class Step:
         before = State(circumstances.arrays)
         with recording.listening(), supervised(self):
             loss, y = gradients.as_written(self.x, self.t)
-        if not isinstance(y, Variable) or not self.is_ours(y.data) or not self.is_ours(loss.data):
-            recording.jobs_alone = False
-            y = y if isinstance(y, Variable) else loss
-        self.loss, self.y = recording.window(loss.data), recording.window(y.data)
-        self.grads = dict[Parameter, Array | None]()
-        for p in circumstances.parameters:
-            grad = None if p.grad is None else p.grad.data
-            self.grads[p] = None if grad is None else recording.window(grad)
-            if grad is not None and not recording.holds(grad):
-                recording.jobs_alone = False
         self.changing = before.changed()
+        self.grads = {p: None if p.grad is None else p.grad.data for p in circumstances.parameters}
+        arrays = [loss.data, *(grad for grad in self.grads.values() if grad is not None)]
+        self.first = None if isinstance(y, Variable) and recording.jobs and recording.jobs_alone and all(
+            map(recording.holds, [y.data, *arrays])) else (loss, y)
+        if self.first is None:  # the places alone are kept: what is let go of, the rehearsal may write to
+            self.loss, self.y = recording.window(loss.data), recording.window(y.data)
+            self.grads = {p: None if grad is None else recording.window(grad) for p, grad in self.grads.items()}
 
     # its first run
 
