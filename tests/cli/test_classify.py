@@ -1,10 +1,12 @@
 """`nailorch classify`, by a small model that tells bright pictures from dark ones; and by the real one."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.cells import cell_len
 
 import nailorch
 from nailorch.cli import classify
@@ -94,6 +96,15 @@ def test_classify_draws_bars_on_a_terminal(program, pictures, monkeypatch):
     assert [line.split() for line in out.splitlines()[1:]] == [
         ['light', '━' * 30, '100.0%'], ['dark', '─' * 30, '0.0%']]
     assert program('classify', pictures / 'day' / '00.png', '--model', 'lamp', '--top', '1')[1].count('\n') == 1
+
+
+def test_bars_stand_below_each_other_behind_chinese_names(program, pictures, monkeypatch):
+    monkeypatch.setattr('sys.stdout.isatty', lambda: True)
+    monkeypatch.setattr(classify, 'class_names', lambda count: ['明亮的', 'dark'])
+    monkeypatch.setenv('NO_COLOR', '1')
+    _, out, _ = program('classify', pictures / 'day' / '00.png', '--model', 'lamp')
+    bars = [cell_len(re.split('[━─]', line)[0]) for line in out.splitlines()[1:]]
+    assert len(bars) == 2 and len(set(bars)) == 1
 
 
 def test_classify_names_the_nearest_model(complaint, pictures):

@@ -211,14 +211,15 @@ class Screen:
 
     def draw(self, path: Path, found: list[Answer]) -> None:
         """Print the answers as bars."""
+        from rich.cells import cell_len
         from rich.text import Text
 
         self.console.print(Text(str(path), 'bold'))
-        wide = max(len(each.name) for each in found)
+        wide = max(cell_len(each.name) for each in found)  # in columns: a Chinese character takes two
         for rank, (name, probability, _) in enumerate(found):
             filled = round(WIDTH * probability)
             self.console.print(Text.assemble(
-                f'  {name:<{wide}}  ', ('━' * filled, 'green' if rank == 0 else 'cyan'),
+                f'  {name}{" " * (wide - cell_len(name))}  ', ('━' * filled, 'green' if rank == 0 else 'cyan'),
                 ('─' * (WIDTH - filled), 'bright_black'), f' {percent(probability):>6}'), no_wrap=True)
 
     def complain(self, said: str) -> None:
