@@ -46,11 +46,13 @@ class VGG(Classifier):
         for block, depth in enumerate(self.depths, 1):
             channels = width * min(2 ** (block - 1), 8)
             for i in range(1, depth + 1):
-                setattr(self, f'conv{block}_{i}', L.Conv2d(channels, kernel_size=3, stride=1, pad=1, W_init=he))
+                # A layer's own ReLU saves reading its images once more.
+                setattr(self, f'conv{block}_{i}', L.Conv2d(channels, kernel_size=3, stride=1, pad=1, W_init=he,
+                                                           activation='' if self.batch_norm else 'relu'))
                 if self.batch_norm:
-                    setattr(self, f'bn{block}_{i}', L.BatchNorm(eps=1e-5))
-        self.fc6 = L.Linear(hidden, W_init=he)
-        self.fc7 = L.Linear(hidden, W_init=he)
+                    setattr(self, f'bn{block}_{i}', L.BatchNorm(eps=1e-5, activation='relu'))
+        self.fc6 = L.Linear(hidden, W_init=he, activation='relu')
+        self.fc7 = L.Linear(hidden, W_init=he, activation='relu')
         self.fc8 = L.Linear(num_classes)
 
     def extract(self, x: Any) -> Variable:
@@ -59,13 +61,12 @@ class VGG(Classifier):
                 x = getattr(self, f'conv{block}_{i}')(x)
                 if self.batch_norm:
                     x = getattr(self, f'bn{block}_{i}')(x)
-                x = F.relu(x)
             x = F.pooling(x, 2, 2)
         return F.reshape(x, (x.shape[0], -1))
 
     def classify(self, x: Any) -> Variable:
-        x = F.dropout(F.relu(self.fc6(x)), self.dropout_ratio)
-        x = F.dropout(F.relu(self.fc7(x)), self.dropout_ratio)
+        x = F.dropout(self.fc6(x), self.dropout_ratio)
+        x = F.dropout(self.fc7(x), self.dropout_ratio)
         return self.fc8(x)
 
     def keras_name(self, path: str) -> str:
