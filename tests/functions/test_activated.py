@@ -8,7 +8,7 @@ import pytest
 import nailorch.functions as F
 import nailorch.layers as L
 from nailorch import Variable, kernels, no_grad, using_config
-from nailorch.core import watching
+from nailorch.core import gradients, watching
 from nailorch.shapes import Window
 
 HOW = [{'activation': 'relu'}, {'activation': 'relu6'}, {'pool': 2}, {'activation': 'relu', 'pool': 2},
@@ -114,3 +114,32 @@ def test_reference_keeps_what_it_is_given():
     gx, gW, gb = kernels.reference.conv2d_grads(image, weight, gy, Window(1), 1, (True, False, True), y, 'relu')
     assert gW is None and gx.shape == image.shape and np.allclose(gb, gy.sum(axis=(0, 2, 3)))
     assert np.array_equal(gy, before)
+
+
+@pytest.mark.parametrize('activation', ['', 'relu'])
+@pytest.mark.parametrize('stride', [1, 2])
+def test_a_convolution_adds_its_gradient_to_what_has_arrived(stride, activation, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, W = (Variable(rng.standard_normal(shape).astype('f4')) for shape in ((2, 16, 9, 9), (24, 16, 3, 3)))
+
+    def run(head, **options):
+        x.cleargrad(), W.cleargrad()
+        middle = x * 2
+        y = F.sum(F.conv2d(middle, W, stride=stride, pad=1, activation=activation)**2) + head(middle)
+        y.backward(**options)
+        return middle, x.grad.data, W.grad.data
+
+    def also(middle):  # the product is younger than the convolution: its gradient comes first
+        one = Variable(np.ones(1, 'f4'))
+        return F.sum(F.sin(middle * (one * one * one * one)))
+
+    _, alone, gW = run(lambda middle: np.zeros((), 'f4'))
+    other, = gradients([also(x * 2)], [x])
+    seen, anew = [], kernels.conv2d_grads
+    monkeypatch.setattr(kernels, 'conv2d_grads', lambda *args: seen.append(args[-1]) or anew(*args))
+    middle, both, again = run(also, retain_grad=True)
+    assert seen[0].shape == middle.shape
+    np.testing.assert_allclose(both, alone + other.data, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(2 * middle.grad.data, both)
+    np.testing.assert_array_equal(again, gW)
+    np.testing.assert_allclose(run(also, create_graph=True)[1], both, rtol=1e-4, atol=1e-4)

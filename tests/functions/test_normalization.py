@@ -1,10 +1,13 @@
 """Normalisation: the running averages, large means, and derivatives of every order in both modes."""
 
+import copy
+
 import numpy as np
 import pytest
 
 import nailorch
 import nailorch.functions as F
+import nailorch.layers as L
 from nailorch import Variable
 from nailorch.core import Buffer, gradients
 
@@ -140,3 +143,31 @@ def test_groups_of_one_channel_and_one_group():
     np.testing.assert_allclose(F.group_norm(x, 1, one, zero).data, whole.data, rtol=1e-10)
     each = F.layer_norm(x, np.ones((3, 5)), np.zeros((3, 5)))
     np.testing.assert_allclose(F.group_norm(x, 4, one, zero).data, each.data, rtol=1e-10)
+
+
+def test_moments_of_a_convolution_serve_its_batch_norm_until_its_result_changes():
+    rng = np.random.default_rng(0)
+    x, W = rng.standard_normal((4, 8, 5, 5)).astype('f4'), rng.standard_normal((16, 8, 1, 1)).astype('f4')
+
+    def normalised(y):
+        mean, var = np.zeros(16, 'f4'), np.ones(16, 'f4')
+        return F.batch_norm(y, np.ones(16, 'f4'), np.zeros(16, 'f4'), mean, var).data, mean, var
+
+    plain, known = F.conv2d(x, W), F.conv2d(x, W, moments=True)
+    assert plain.moments is None
+    np.testing.assert_allclose(known.moments, [f(plain.data, (0, 2, 3)) for f in (np.mean, np.var)], 1e-4, 1e-5)
+    for mine, its in zip(normalised(known), normalised(plain), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-5, atol=1e-5)
+    known.data = 2 * known.data
+    assert known.moments is None
+    assert copy.deepcopy(F.conv2d(x, W, moments=True)).moments is None
+    with nailorch.test_mode():
+        assert F.conv2d(x, W, moments=True).moments is None
+
+
+def test_a_hook_may_write_into_a_convolution_before_its_batch_norm():
+    x = np.random.default_rng(0).standard_normal((4, 8, 5, 5)).astype('f4')
+    conv, norm = L.Conv2d(16, 1, nobias=True, moments=True), L.BatchNorm()
+    conv.register_forward_hook(lambda layer, inputs, y: np.multiply(y.data, 3, y.data))
+    y = norm(conv(x)).data
+    np.testing.assert_allclose(y.std((0, 2, 3)), 1, atol=1e-4)

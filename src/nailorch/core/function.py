@@ -90,6 +90,7 @@ class Function:
     _outputs: tuple[tuple[weakref.ref[Node], tuple[int, ...], np.dtype[Any]], ...] = ()
     _made: dict[str, Any] | None = None  # the attributes as the constructor left them
     generation = 0
+    pending: dict[Node, Variable] | None = None  # while backward runs: the gradients that have arrived so far
 
     def __init_subclass__(cls) -> None:
         if isinstance(cls.saves, str):
@@ -207,6 +208,10 @@ class Function:
     def wanted(self) -> tuple[bool, ...]:
         """Which parameters of forward were given and want a gradient."""
         return tuple([self.needs(index) for index in range(len(self.parameters))])
+
+    def earlier(self, index: int) -> Variable | None:
+        """Take what other Functions have sent to an input's gradient so far; it must be part of what is returned."""
+        return None if self.pending is None or not self.needs(index) else self.pending.pop(self.nodes[index], None)
 
     def free(self) -> None:
         """Let go of every saved array; the links stay."""

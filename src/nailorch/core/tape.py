@@ -128,8 +128,10 @@ def walk(roots: list[tuple[Variable, Any]], create_graph: bool, retain_graph: bo
                 if g is not None and node is not None and wanted(node):
                     kept[node] = g
                 gys.append(g if g is not None else Variable(np.zeros(shape, dtype), requires_grad=False))
+            function.pending = None if create_graph else pending
             for node, gx in input_gradients(function, gys):
                 arrive(node, gx)
+            function.pending = None
             if not retain_graph:
                 function.free()
     return pending, kept

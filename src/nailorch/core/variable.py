@@ -44,6 +44,8 @@ class Variable:
         requires_grad: False for data that nothing is learned about; integers never require a gradient.
     """
 
+    moments: tuple[Array, Array] | None = None  # each channel's mean and variance, if the convolution took them
+
     __array_priority__ = 200  # array * variable is the Variable's business
     __array_ufunc__ = None  # np.exp(variable) would lose the tape; it is a TypeError instead
 
@@ -68,6 +70,7 @@ class Variable:
     @data.setter
     def data(self, value: Any) -> None:
         self._array = value if value is None or isinstance(value, np.ndarray) else as_array(value)
+        vars(self).pop('moments', None)  # they were the other array's
 
     # the tape
 
@@ -208,7 +211,7 @@ class Variable:
         return int(self.data.item())
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in vars(self).items() if name not in ('node', 'owned')}
+        state = {name: value for name, value in vars(self).items() if name not in ('node', 'owned', 'moments')}
         return {**state, 'requires_grad': self.requires_grad}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ __all__ = ['ActivatedConv2d', 'Conv2DGradW', 'Conv2d', 'Conv2dGradW', 'Deconv2d'
 
 
 def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
-           groups: int = 1, activation: str = '', pool: Pair = 1) -> Variable:
+           groups: int = 1, activation: str = '', pool: Pair = 1, moments: bool = False) -> Variable:
     """Slide the filters W over the images x.
 
     This is cross-correlation, as in every framework: the filter is not flipped.
@@ -45,6 +45,8 @@ def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilati
         groups: the channels are shared out among so many convolutions side by side; groups=C is depthwise.
         activation: 'relu' or 'relu6' follows in one go, which saves reading and writing the images once more each way.
         pool: max pooling by windows of so many pixels, side by side, follows too; 1 leaves the images as they are.
+        moments: True where `batch_norm` follows: while training, each channel's mean and variance are taken on the way.
+            Nothing may be written into the result before it.
     Returns:
         (N, OC, OH, OW) with OH = (H + top + bottom - KH) // SH + 1, OW likewise; of OH // pool, OW // pool pixels.
     Raises:
@@ -64,17 +66,29 @@ def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, pad: Any = 0, dilati
         return y if plain else pooling(y, pool, pool)
     function = PooledConv2d(pool, activation, *how) if not plain else \
         ActivatedConv2d(activation, *how) if activation else Conv2d(*how)
-    return function(x, W) if b is None else function(x, W, b)
+    if moments and Config.train and not watched():
+        function.summing = True
+    y = function(x, W) if b is None else function(x, W, b)
+    if function.moments is not None:
+        y.moments = function.moments
+    return y
 
 
 class Conv2d(Function):
     saves: ClassVar[tuple[str, ...]] = 'x', 'W'
+
+    summing = False  # are the result's moments wanted too?
+    moments: tuple[Array, Array] | None = None
 
     def __init__(self, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1, groups: int = 1) -> None:
         self.stride, self.pad, self.dilation, self.groups = stride, pad, dilation, groups
 
     def forward(self, x: Array, W: Array, b: Array | None = None) -> Array:
         self.window = self.window_on(x, W, b)
+        if self.summing:
+            y, mean, var = kernels.conv2d_moments(x, W, b, self.window, self.groups)
+            self.moments = mean, var
+            return y
         return kernels.conv2d(x, W, b, self.window, self.groups)
 
     def window_on(self, x: Array, W: Array, b: Array | None) -> Window:
@@ -88,9 +102,16 @@ class Conv2d(Function):
     def backward(self, gy: Variable) -> Any:
         x, W = self.saved
         if not Config.enable_backprop:  # nobody will differentiate this again
-            gs = kernels.conv2d_grads(x.data, W.data, gy.data, self.window, self.groups, self.wanted)
-            return tuple(map(own, gs))
+            return self.grads(x, W, gy)
         return self.gradients(x, W, gy)
+
+    def grads(self, x: Variable, W: Variable, gy: Variable, y: Array | None = None, activation: str = '',
+              index: Array | None = None, pool: Window | None = None) -> Any:
+        """Return the gradients by kernels; to the images', what has come from elsewhere is added in the same pass."""
+        rest = self.earlier(0)
+        gs = kernels.conv2d_grads(x.data, W.data, gy.data, self.window, self.groups, self.wanted, y, activation, index,
+                                  pool, None if rest is None else rest.data)
+        return tuple(map(own, gs))
 
     def gradients(self, x: Variable, W: Variable, gy: Variable) -> Any:
         w, how = self.window, (self.window.stride, self.window.pad, self.window.dilation, self.groups)
@@ -116,9 +137,7 @@ class ActivatedConv2d(Conv2d):
     def backward(self, gy: Variable) -> Any:
         x, W, y = self.saved
         if not Config.enable_backprop:
-            gs = kernels.conv2d_grads(x.data, W.data, gy.data, self.window, self.groups, self.wanted, y.data,
-                                      self.activation)
-            return tuple(map(own, gs))
+            return self.grads(x, W, gy, y.data, self.activation)
         return self.gradients(x, W, GATES[self.activation]()(y.data, gy))
 
 
@@ -150,9 +169,7 @@ class PooledConv2d(Conv2d):
     def backward(self, gy: Variable) -> Any:
         x, W, y, index = self.saved
         if not Config.enable_backprop:
-            gs = kernels.conv2d_grads(x.data, W.data, gy.data, self.window, self.groups, self.wanted, y.data,
-                                      self.activation, index, self.squares)
-            return tuple(map(own, gs))
+            return self.grads(x, W, gy, y.data, self.activation, index, self.squares)
         gy = GATES[self.activation]()(y.data, gy) if self.activation else gy
         return self.gradients(x, W, MaxScatter(self.size, self.squares)(gy, index))
 

@@ -68,6 +68,8 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
     if count < 2:
         raise ValueError(message('norm.single', x=x.shape))
     function = BatchNorm(eps, activation) if added is None else BatchNormAdd(eps, activation)
+    if x.moments is not None:
+        function.moments = x.moments
     y = function(x, gamma, beta, *([] if added is None else [added]))
 
     def follow(mean: Array = function.mean, var: Array = function.var) -> None:
@@ -81,12 +83,14 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
 
 class BatchNorm(Function):
     saves: ClassVar[tuple[str, ...]] = ('x', 'gamma', 'beta', 'mean', 'var')
+    moments: tuple[Array, Array] | None = None  # of x, if its convolution took them
 
     def __init__(self, eps: float = 2e-5, activation: str = '') -> None:
         self.eps, self.activation = eps, activation
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        y, self.mean, self.var = kernels.batch_norm(x, gamma, beta, self.eps, self.activation)
+        y, self.mean, self.var = kernels.batch_norm(x, gamma, beta, self.eps, self.activation,
+                                                    moments=self.moments)
         return y
 
     def backward(self, gy: Variable) -> Any:
@@ -116,7 +120,8 @@ class BatchNormAdd(BatchNorm):
     saves: ClassVar[tuple[str, ...]] = (*BatchNorm.saves, 'y')
 
     def forward(self, x: Array, gamma: Array, beta: Array, added: Array | None = None) -> Array:
-        y, self.mean, self.var = kernels.batch_norm(x, gamma, beta, self.eps, self.activation, added)
+        y, self.mean, self.var = kernels.batch_norm(x, gamma, beta, self.eps, self.activation, added,
+                                                    self.moments)
         return y
 
     def backward(self, gy: Variable) -> Any:

@@ -21,6 +21,7 @@ from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
 Grads = tuple[Array | None, Array | None, Array | None]
+Moments = tuple[Array, Array]
 Layer = tuple[Array, Array | None, str]
 
 ENGINES: dict[str, ModuleType] = {'reference': reference, 'fast': fast}
@@ -37,6 +38,12 @@ def engine() -> ModuleType:
 def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
     """Slide the weights over the images: (N, OC, OH, OW)."""
     return engine().conv2d(image, weight, bias, window, groups)
+
+
+def conv2d_moments(image: Array, weight: Array, bias: Array | None, window: Window,
+                   groups: int = 1) -> tuple[Array, Array, Array]:
+    """Return conv2d's result, and the mean and variance of each of its channels, for the batch norm that follows."""
+    return engine().conv2d_moments(image, weight, bias, window, groups)
 
 
 def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Window, groups: int = 1) -> Array:
@@ -57,12 +64,13 @@ def pooled_conv2d(image: Array, weight: Array, bias: Array | None, window: Windo
 
 def conv2d_grads(image: Array, weight: Array, gy: Array, window: Window, groups: int, wanted: Sequence[bool],
                  y: Array | None = None, activation: str = '', index: Array | None = None,
-                 pool: Window | None = None) -> Grads:
+                 pool: Window | None = None, added: Array | None = None) -> Grads:
     """Return the gradients of conv2d's image, weight and bias, None for those that are not `wanted`.
 
     With an activation and its result y, they are those of activation(conv2d); with the index too, of its maxima y.
+    To the image's, `added` is added: what has come to it from elsewhere.
     """
-    return engine().conv2d_grads(image, weight, gy, window, groups, wanted, y, activation, index, pool)
+    return engine().conv2d_grads(image, weight, gy, window, groups, wanted, y, activation, index, pool, added)
 
 
 def max_pool(image: Array, window: Window) -> tuple[Array, Array]:
@@ -177,9 +185,12 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
-               added: Array | None = None) -> tuple[Array, Array, Array]:
-    """Normalise each channel (axis 1) by its own mean and variance; return activation(y + added), mean, var."""
-    return engine().batch_norm(x, gamma, beta, eps, activation, added)
+               added: Array | None = None, moments: Moments | None = None) -> tuple[Array, Array, Array]:
+    """Normalise each channel (axis 1) by its own mean and variance; return activation(y + added), mean, var.
+
+    These two are its `moments`, where they are known.
+    """
+    return engine().batch_norm(x, gamma, beta, eps, activation, added, moments)
 
 
 def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array, var: Array, eps: float,

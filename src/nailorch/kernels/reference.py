@@ -18,6 +18,7 @@ from nailorch.shapes import Array, Pair, Window, check_images
 
 Arrays = Sequence[Array]
 Grads = tuple[Array | None, Array | None, Array | None]
+Moments = tuple[Array, Array]
 Layer = tuple[Array, Array | None, str]
 
 
@@ -126,6 +127,12 @@ def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, grou
     return y if bias is None else y + bias.reshape(-1, 1, 1)
 
 
+def conv2d_moments(image: Array, weight: Array, bias: Array | None, window: Window,
+                   groups: int = 1) -> tuple[Array, Array, Array]:
+    y = conv2d(image, weight, bias, window, groups)
+    return y, *moments_of(y)
+
+
 def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Window, groups: int = 1) -> Array:
     (N, OC, OH, OW), C = gy.shape, groups * weight.shape[1]
     rows = weight.reshape(groups, OC // groups, math.prod(weight.shape[1:])).swapaxes(1, 2)
@@ -151,11 +158,12 @@ def pooled_conv2d(image: Array, weight: Array, bias: Array | None, window: Windo
 
 def conv2d_grads(image: Array, weight: Array, gy: Array, window: Window, groups: int, wanted: Sequence[bool],
                  y: Array | None = None, activation: str = '', index: Array | None = None,
-                 pool: Window | None = None) -> Grads:
+                 pool: Window | None = None, added: Array | None = None) -> Grads:
     gy = gated(y, gy, activation)
     if index is not None and pool is not None:
         gy = max_pool_scatter(gy, index, window.outsize(image.shape[2:]), pool)
-    return (conv2d_data_grad(gy, weight, image.shape[2:], window, groups) if wanted[0] else None,
+    gx = conv2d_data_grad(gy, weight, image.shape[2:], window, groups) if wanted[0] else None
+    return (gx if gx is None or added is None else gx + added,
             conv2d_weight_grad(image, gy, window, groups) if wanted[1] else None,
             gy.sum(axis=(0, 2, 3)) if wanted[2] else None)
 
@@ -352,13 +360,16 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     return (x - mean) * scale + shift
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
-               added: Array | None = None) -> tuple[Array, Array, Array]:
-    m, dtype = x.size // x.shape[1], np.result_type(x, gamma)
+def moments_of(x: Array) -> Moments:
+    m = x.size // x.shape[1]
     mean = channel_sum(x) / m
-    distance = x - by_channel(mean, x.ndim)
-    var = channel_sum(np.square(distance)) / m
-    y = distance * by_channel(gamma / np.sqrt(var + eps), x.ndim)
+    return mean, channel_sum(np.square(x - by_channel(mean, x.ndim))) / m
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
+               added: Array | None = None, moments: Moments | None = None) -> tuple[Array, Array, Array]:
+    dtype, (mean, var) = np.result_type(x, gamma), moments_of(x) if moments is None else moments
+    y = (x - by_channel(mean, x.ndim)) * by_channel(gamma / np.sqrt(var + eps), x.ndim)
     y += by_channel(beta, x.ndim)
     y = y.astype(dtype, copy=False)
     return ACTIVATIONS[activation](y if added is None else y + added), mean, var

@@ -108,6 +108,7 @@ class Conv2d(Filters):
         W_init, b_init: an initializer, a number or an array; for W None: LeCunNormal().
         activation: 'relu' or 'relu6', which then follows in one go; '' for none.
         pool: max pooling by windows of so many pixels, which then follows too; 1 for none.
+        moments: True where a batch norm follows, which then has less to do: see F.conv2d.
     Attributes:
         W: (OC, C // groups, KH, KW).
         b: (OC,), or None.
@@ -122,10 +123,11 @@ class Conv2d(Filters):
 
     def __init__(self, out_channels: int, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, nobias: bool = False,
                  dtype: Any = None, in_channels: int | None = None, dilation: Pair = 1, groups: int = 1,
-                 W_init: Init = None, b_init: Init = 0, activation: str = '', pool: Pair = 1) -> None:
+                 W_init: Init = None, b_init: Init = 0, activation: str = '', pool: Pair = 1,
+                 moments: bool = False) -> None:
         check_activation('Conv2d', activation)
         at_least(1, min(pair(pool, 'pool')), 'pool')
-        self.activation, self.pool = activation, pool
+        self.activation, self.pool, self.moments = activation, pool, moments
         super().__init__(out_channels, kernel_size, stride, pad, nobias, dtype, in_channels, dilation, groups, W_init,
                          b_init)
 
@@ -137,7 +139,7 @@ class Conv2d(Filters):
         x = self.meet(x)
         warn_if_double(self, x, self.W)
         return F.conv2d(x, self.W, self.b, self.stride, self.pad, self.dilation, self.groups, self.activation,
-                        self.pool)
+                        self.pool, self.moments and not self._hooks)  # a hook may write into the result
 
 
 class Deconv2d(Filters):

@@ -24,7 +24,7 @@ __all__ = ['BasicBlock', 'Bottleneck', 'ResNet', 'ResNet18', 'ResNet34', 'ResNet
 
 def convolution(channels: int, kernel_size: int, stride: int = 1) -> L.Conv2d:
     """Return a convolution that keeps the image's size (but for its stride), to be followed by a batch norm."""
-    return L.Conv2d(channels, kernel_size, stride, kernel_size // 2, nobias=True, W_init=L.HeNormal())
+    return L.Conv2d(channels, kernel_size, stride, kernel_size // 2, nobias=True, W_init=L.HeNormal(), moments=True)
 
 
 def batch_norm(activation: str = '') -> L.BatchNorm:

@@ -365,6 +365,52 @@ def test_results_that_go_past_the_caches_are_those_that_do_not(C, OC, window, gr
         np.testing.assert_array_equal(cached, past)
 
 
+@pytest.mark.parametrize(('N', 'C', 'OC', 'side', 'window', 'mean'), [
+    (2, 33, 40, 9, Window(1), 0), (3, 64, 64, 7, Window(1), 50), (8, 64, 256, 28, Window(1), 100),
+    (2, 16, 100, 11, Window(3, 2, 1), 0), (4, 600, 70, 13, Window(1), 30), (1, 8, 17, 6, Window(5, 1, 2), 0),
+    (1, 20, 24, 1, Window(1), 5), (2, 32, 32, 9, Window(3, 1, 1), 20), (2, 3, 16, 15, Window(3, 2, 1), 0),
+], ids=str)
+@pytest.mark.parametrize('beyond', [gemm.BEYOND, 1])
+def test_moments_on_the_way_are_those_of_the_result(N, C, OC, side, window, mean, beyond, monkeypatch):
+    monkeypatch.setattr(gemm, 'BEYOND', beyond)
+    x, weight = normal(0, N, C, side, side) + np.float32(mean), normal(1, OC, C, *window.kernel_size)
+    b = normal(2, OC)
+    y, means, variances = fast.conv2d_moments(x, weight, b, window)
+    np.testing.assert_array_equal(y, fast.conv2d(x, weight, b, window))
+    exact, size = y.astype(float), np.sqrt(np.square(y.astype(float)).mean((0, 2, 3)))
+    assert (np.abs(means - exact.mean((0, 2, 3))) <= 4 * UNIT * size).all()
+    np.testing.assert_allclose(variances, exact.var((0, 2, 3)), rtol=100 * UNIT, atol=1e-30)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('place', [0, 40])
+def test_moments_of_what_is_not_finite_are_the_references(bad, place):
+    x, weight = normal(0, 2, 16, 9, 9), normal(1, 32, 16, 1, 1)
+    x[0, 3, place // 9, place % 9] = bad
+    weight[5, 3] = 0  # inf * 0
+    with np.errstate(all='ignore'):
+        got, expected = (engine.conv2d_moments(x, weight, None, Window(1)) for engine in (fast, reference))
+    for mine, its in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(('C', 'window', 'groups'), [
+    (32, Window(1), 1), (17, Window(1), 1), (32, Window(3, 1, 1), 1), (24, Window(1, 2), 1), (32, Window(3, 2, 1), 32),
+    (32, Window(3, 1, 1), 4), (3, Window(3, 2, 1), 1),
+], ids=str)
+@pytest.mark.parametrize('beyond', [gemm.BEYOND, 1])
+def test_a_gradient_from_elsewhere_is_added_and_gated(C, window, groups, beyond, monkeypatch):
+    monkeypatch.setattr(gemm, 'BEYOND', beyond)
+    OC = C if groups > 1 else 48
+    weight, (H, W) = normal(1, OC, C // groups, *window.kernel_size), (9, 10)
+    gy, added = normal(3, 2, OC, *window.outsize((H, W))), normal(4, 2, C, H, W)
+    plain = convolution.conv2d_data_grad(gy, weight, (H, W), window, groups)
+    whole = convolution.conv2d_data_grad(gy, weight, (H, W), window, groups, added=added)
+    np.testing.assert_allclose(whole, plain + added, rtol=8 * UNIT, atol=8 * UNIT)
+    gated = convolution.conv2d_data_grad(gy, weight, (H, W), window, groups, gate=added, added=added)
+    np.testing.assert_array_equal(gated, np.where(added > 0, whole, 0))
+
+
 def test_results_are_the_same_from_run_to_run():
     x, weight, window = normal(0, 4, 64, 40, 40), normal(1, 64, 64, 3, 3), Window(3, 1, 1)
     for function, args in ((fast.conv2d, (x, weight, None, window)),

@@ -23,6 +23,7 @@ from nailorch.shapes import Array, Window
 
 Arrays = Sequence[Array]
 Grads = tuple[Array | None, Array | None, Array | None]
+Moments = tuple[Array, Array]
 Layer = tuple[Array, Array | None, str]
 FLOAT = np.dtype(np.float32)
 
@@ -66,6 +67,11 @@ def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, grou
     return kernels.conv2d(image, weight, bias, window, groups)
 
 
+def conv2d_moments(image: Array, weight: Array, bias: Array | None, window: Window,
+                   groups: int = 1) -> tuple[Array, Array, Array]:
+    return served('conv2d_moments', 'convolution', covers(image, weight, bias), image, weight, bias, window, groups)
+
+
 def conv2d_data_grad(gy: Array, weight: Array, size: Sequence[int], window: Window, groups: int = 1) -> Array:
     kernels = generated()
     if kernels is None or not covers(gy, weight) or not all(size):
@@ -94,12 +100,12 @@ def pooled_conv2d(image: Array, weight: Array, bias: Array | None, window: Windo
 
 def conv2d_grads(image: Array, weight: Array, gy: Array, window: Window, groups: int, wanted: Sequence[bool],
                  y: Array | None = None, activation: str = '', index: Array | None = None,
-                 pool: Window | None = None) -> Grads:
+                 pool: Window | None = None, added: Array | None = None) -> Grads:
     kernels = generated()
-    covered = covers(image, weight, gy, y) and (index is None or index.dtype == np.uint8)
+    covered = covers(image, weight, gy, y, added) and (index is None or index.dtype == np.uint8)
     kernels = reference if kernels is None or not covered else kernels
     record('conv2d_grads', 'reference' if kernels is reference else 'convolution')
-    return kernels.conv2d_grads(image, weight, gy, window, groups, wanted, y, activation, index, pool)
+    return kernels.conv2d_grads(image, weight, gy, window, groups, wanted, y, activation, index, pool, added)
 
 
 def served(function: str, family: str, covered: bool, *args: Any) -> Any:
@@ -238,9 +244,9 @@ def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
-               added: Array | None = None) -> tuple[Array, Array, Array]:
-    covered = covers(x, gamma, beta, added) and 1 < x.ndim < 5
-    return served('batch_norm', 'normalization', covered, x, gamma, beta, eps, activation, added)
+               added: Array | None = None, moments: Moments | None = None) -> tuple[Array, Array, Array]:
+    covered = covers(x, gamma, beta, added, *moments or ()) and 1 < x.ndim < 5
+    return served('batch_norm', 'normalization', covered, x, gamma, beta, eps, activation, added, moments)
 
 
 def batch_norm_grad(x: Array, gamma: Array, beta: Array, gy: Array, mean: Array, var: Array, eps: float,

@@ -18,11 +18,13 @@ from nailorch.kernels.fast import (
     normalization,
     outer,
     packs,
+    pointwise,
     pools,
     winograd,
     winograd_grad,
 )
 from nailorch.kernels.fast.dispatch import record
+from nailorch.kernels.fast.layout import in_order
 from nailorch.kernels.fast.memory import again, from_weights, is_finite
 from nailorch.kernels.fast.target import LANES
 from nailorch.shapes import Window
@@ -155,18 +157,44 @@ def fused_conv2d(image, weight, bias, window, groups, activation, added, pooled)
     return y
 
 
-def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
-    """Return the images' gradient; with `gate`, an activation of their shape, 0 where that is not positive."""
+def by_product(window, groups, N, C, OC, size):
+    """Return whether a convolution, or its data gradient, is a product of a single group."""
+    return groups == 1 and not side(window, groups, N, C, OC, size)
+
+
+def conv2d_moments(image, weight, bias, window, groups):
+    """Return the convolution, and each channel's mean and variance: by the product, at no cost."""
+    OC, C = weight.shape[:2]
+    if not few.serves(image.shape[1], window, groups) and by_product(
+            window, groups, len(image), C, OC, window.outsize(image.shape[2:])):
+        record('conv2d', 'gemm')
+        y, places, sums = gemm.conv2d_sums(image, weight, bias, window)
+        mean, var = normalization.moments_of_pieces(sums, places, y)
+        if is_finite(mean):
+            return y, mean, var
+    else:
+        y = conv2d(image, weight, bias, window, groups)
+    return y, *normalization.moments_of(y)
+
+
+def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None, added=None):
+    """Return the images' gradient, another one `added` to it; 0 where the activation `gate` is not positive."""
+    if added is not None and not (
+            window.stride == (1, 1) and by_product(window, groups, len(gy), *weight.shape[1::-1], size)):
+        gx = conv2d_data_grad(gy, weight, size, window, groups)
+        gx = pointwise.elementwise(np.add, gx, in_order(added, gx))
+        return gx if gate is None else pointwise.relu_grad(in_order(gate, gx), gx)
     if one_each(groups, weight.shape[1] * groups, gy.shape[1]):
         record('conv2d_data_grad', 'depthwise')
         return depthwise.conv2d_data_grad(gy, weight, size, window, gate)
     if grouped.serves(groups, weight.shape[1] * groups, gy.shape[1]):
         record('conv2d_data_grad', 'grouped')
         return grouped.conv2d_data_grad(gy, weight, size, window, gate)
-    if gate is None and dots.serves(weight.shape[1], gy.shape[1], groups):
+    alone = groups == 1 and gate is None and added is None
+    if alone and dots.serves(weight.shape[1], gy.shape[1], groups):
         record('conv2d_data_grad', 'dots')
         return dots.conv2d_data_grad(gy, weight, size, window)
-    sides = blocks.block(window, weight.shape[1]) if groups == 1 and gate is None and gy.size else None
+    sides = blocks.block(window, weight.shape[1]) if alone and gy.size else None
     gx = blocks.conv2d_data_grad(gy, weight, size, window, sides) if sides else None
     if gx is not None:
         record('conv2d_data_grad', 'blocks')
@@ -176,7 +204,7 @@ def conv2d_data_grad(gy, weight, size, window, groups=1, gate=None):
     record('conv2d_data_grad', 'gemm' if gx is None else f'winograd{m}')
     if gx is not None:
         return gx
-    return by_groups(lambda *wide: gemm.conv2d_data_grad(gy, *wide, size, window, gate), weight, groups)
+    return by_groups(lambda *wide: gemm.conv2d_data_grad(gy, *wide, size, window, gate, added), weight, groups)
 
 
 def pooled_conv2d(image, weight, bias, window, groups, activation, pool):
@@ -190,10 +218,10 @@ def pooled_conv2d(image, weight, bias, window, groups, activation, pool):
     return pools.max_pool(y, pool)
 
 
-def conv2d_grads(image, weight, gy, window, groups, wanted, y=None, activation='', index=None, pool=None):
+def conv2d_grads(image, weight, gy, window, groups, wanted, y=None, activation='', index=None, pool=None, added=None):
     """Return the gradients of activation(conv2d)'s image, weight and bias, those that are wanted.
 
-    With an index, y and gy are those of its maxima over windows.
+    With an index, y and gy are those of its maxima over windows. To the image's, another one is `added`.
     """
     (of_image, of_weight, of_bias), size = wanted, window.outsize(image.shape[2:])
     whole = index is None or (activation and pools.in_squares(pool, size, gy.shape[2:]))
@@ -208,7 +236,7 @@ def conv2d_grads(image, weight, gy, window, groups, wanted, y=None, activation='
     if index is not None:
         record('max_pool_scatter', 'pools')
         gy = pools.max_pool_scatter(gy, index, size, pool)
-    return (conv2d_data_grad(gy, weight, image.shape[2:], window, groups) if of_image else None,
+    return (conv2d_data_grad(gy, weight, image.shape[2:], window, groups, added=added) if of_image else None,
             conv2d_weight_grad(image, gy, window, groups) if of_weight else None, gb)
 
 

@@ -24,7 +24,7 @@ from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, clear, copied, like
 from nailorch.kernels.fast.memory import address, floats, from_weights, images, strides, zeros
 from nailorch.kernels.fast.target import LANES
-from nailorch.kernels.fast.tiles import WIDE, row_tile, turn
+from nailorch.kernels.fast.tiles import WIDE, row_tile, take_back, turn
 from nailorch.kernels.fast.vectors import copy_pieces
 
 PLACES, MOST = 96, 384  # rows of the left matrix to a piece of work (their stretches stay in the second cache)
@@ -71,10 +71,12 @@ class Walk(NamedTuple):
     places: int  # to a piece of work
     panels_each: int  # panels of output channels to a piece of work
     parts: int = 1  # the weight gradient's: pieces of its own that each part of the places has
-    added: int = 0  # 1: what lies `gate` bytes from the output is added to it, before relu
+    added: int = 0  # 1: what lies `addend` bytes from the output is added to it, before relu
+    addend: int = 0
     streamed: int = 0  # 1: the output goes past the caches
     wide: int = 0
     deep: int = 0  # the weight gradient's: rows of a piece of work
+    sums: int = 0  # three rows for each piece of the places: see row_tile; or 0
 
 
 @jit
@@ -88,27 +90,27 @@ def tall(rows, vectors):
 
 @jit
 def tiles(count, rows, vectors, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
-          part, relu, gated, gate, added, ahead, onward, streamed):
+          part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh):
     """Compute so many tiles, one below the other."""
     if vectors == WIDE:
         if rows == 6:
             wide_6(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
-                   part, relu, gated, gate, added, ahead, onward, streamed)
+                   part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh)
         elif rows == 5:
             wide_5(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
-                   part, relu, gated, gate, added, ahead, onward, streamed)
+                   part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh)
         else:
             wide_4(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
-                   part, relu, gated, gate, added, ahead, onward, streamed)
+                   part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh)
     elif vectors == 1:
         narrow_1(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
-                 part, relu, gated, gate, added, ahead, onward, streamed)
+                 part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh)
     elif vectors == 2:
         narrow_2(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
-                 part, relu, gated, gate, added, ahead, onward, streamed)
+                 part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh)
     else:
         narrow_3(count, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
-                 part, relu, gated, gate, added, ahead, onward, streamed)
+                 part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh)
 
 
 @jit
@@ -144,12 +146,13 @@ def look_up(g, first, count, group, stretch, out):
 
 
 @jit
-def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
+def walk_piece(g, piece, count, group, first_panel, last_panel, stretch, out, bias):
     """Compute the places that the tables hold, for some panels of output channels."""
     a, outs, cells, wide = stretch.ctypes.data, out.ctypes.data, g.cells, g.wide
     a_step = 8 * stretch.shape[1]
     together = max(DEPTH // g.depth, 1)  # whole cells at a time, or a part of one
     padded = -(-g.channels // LANES) * LANES
+    sums_step = 4 * g.groups * padded
     for cell in range(0, cells, together):
         segments = min(together, cells - cell)
         for k in range(0, g.depth, DEPTH):
@@ -162,7 +165,8 @@ def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
                 b = g.weight + 4 * cells * g.depth * (group * padded + panel * wide)
                 b += 4 * vectors * LANES * (cell * g.depth + k)
                 offset = 4 * panel * wide
-                i = 0
+                sums = g.sums + 3 * sums_step * piece + 4 * (group * padded + panel * wide)
+                summed, i = int(end and g.sums != 0), 0
                 while i < count:
                     rows, alike = tall(count - i, vectors), 1
                     while i + alike * rows < count and tall(count - i - alike * rows, vectors) == rows:
@@ -170,9 +174,11 @@ def walk_piece(g, count, group, first_panel, last_panel, stretch, out, bias):
                     to = outs + 8 * i
                     tiles(alike, rows, vectors, a + a_step * cell + 8 * i, a_step, 4 * k, segments, depth, b,
                           bias.ctypes.data if begin else to, 0 if begin else 8 * rows, offset, to, offset, part,
-                          g.relu * end, g.gated * end, g.gate, g.added * end, 0, 8 * rows * (panel == first_panel),
-                          g.streamed * end)
+                          g.relu * end, g.gated * end, g.gate, g.added * end, g.addend, 0,
+                          8 * rows * (panel == first_panel), g.streamed * end, summed, sums, sums_step, int(i == 0))
                     i += alike * rows
+                if summed and i > count:
+                    take_back(out[count - 1] + offset, numbers, i - count, sums, sums_step)
             if together > 1:
                 break
 
@@ -194,13 +200,14 @@ def walk(_, job):
         count, panel = min(g.places, total - first), share * g.panels_each
         look_up(g, first, count, group, stretch, out)
         bias[:] = g.bias + 4 * group * g.channels * (g.bias != g.zeros)
-        walk_piece(g, count, group, panel, min(panels, panel + g.panels_each), stretch, out, bias)
+        walk_piece(g, first // g.places, count, group, panel, min(panels, panel + g.panels_each), stretch, out, bias)
 
 
 def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=None, relu=0, gate=None, added=None,
-          size=0, by_panels=False):
+          size=0, by_panels=False, summed=False):
     """Cut a walk over N images into pieces, and let the threads take them. Out may be a part of `size` numbers.
 
+    With `summed`, return how many places each piece had, and its columns' three rows of `row_tile`'s sums.
     `by_panels`, a piece is a single panel: where the time is that of reading the weights, threads are to read as many.
     """
     total, wide = N * out.shape[2] * out.shape[3], panel_width(channels)
@@ -209,14 +216,16 @@ def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=No
     shares = min(panels, -(-enough // pieces)) if pieces < enough else 1
     shares = panels if by_panels else shares
     places = max(min(DEPTH // (depth * len(dy)) * PLACES, MOST, total // (2 * enough)), PLACES)
-    bias = nothing if bias is None else np.ascontiguousarray(bias)
+    bias, places = nothing if bias is None else np.ascontiguousarray(bias), min(places, total)
+    sums = floats(-(-total // places) * 3 * panels_size(1, 1, channels, groups) if summed else 0)
     threads.run(walk, Walk(
         address(out), *strides(out), N, *out.shape[2:], address(source), *strides(source), *source.shape[2:], *step,
         depth, address(weight), channels, groups, address(bias), int(relu), int(gate is not None),
-        beside(gate if added is None else added, out), address(nothing), len(dy), address(dy), address(dx),
-        min(places, total), -(-panels // shares), added=int(added is not None),
-        streamed=int(max(out.size, size) >= BEYOND and channels % LANES == 0), wide=wide),
-        total * len(dy) * depth * channels * groups // SMALL)
+        beside(gate, out), address(nothing), len(dy), address(dy), address(dx), places, -(-panels // shares),
+        added=int(added is not None), addend=beside(added, out),
+        streamed=int(max(out.size, size) >= BEYOND and channels % LANES == 0), wide=wide,
+        sums=address(sums) if summed else 0), total * len(dy) * depth * channels * groups // SMALL)
+    return places, sums.reshape(-(-total // places), 3, -1) if summed else None
 
 
 def beside(other, out):
@@ -322,12 +331,20 @@ def fill_panels(packed, cell, depth, depth_step, channels, channel_step, groups,
 
 def conv2d(image, weight, groups, bias, window, relu=0, added=None):
     """Convolve: one walk, cell (kh, kw) of the kernel a stretch of C channels."""
+    return convolve(image, weight, groups, bias, window, relu, added)[0]
+
+
+def conv2d_sums(image, weight, bias, window):
+    """Return conv2d, how many places each piece of its work had, and their columns' three rows of row_tile's sums."""
+    return convolve(image, weight, 1, bias, window, summed=True)
+
+
+def convolve(image, weight, groups, bias, window, relu=0, added=None, summed=False):
     N, OC, (OH, OW) = len(image), weight.shape[0], window.outsize(image.shape[2:])
     x, dy, dx, depth = stretches(image, window, groups)
     y = images(N, OC, OH, OW)
-    start(N, y, x, window.stride, dy, dx, depth, pack_forward(weight, groups), OC // groups, groups, bias, relu,
-          added=None if added is None else like(added, y))
-    return y
+    return y, *start(N, y, x, window.stride, dy, dx, depth, pack_forward(weight, groups), OC // groups, groups, bias,
+                     relu, added=None if added is None else like(added, y), summed=summed)
 
 
 def stretches(image, window, groups):
@@ -384,14 +401,15 @@ def padded(image, window):
     return x
 
 
-def conv2d_data_grad(gy, weight, groups, size, window, gate=None):
+def conv2d_data_grad(gy, weight, groups, size, window, gate=None, added=None):
     """Return the gradient of conv2d's images: one walk over gy for each kind of pixel.
 
-    With `gate`, an activation of the result's shape, the gradient stops where it is not positive: ReLU's derivative.
+    Where the stride is 1, another gradient may be `added`. With `gate`, an activation of the result's shape, it stops
+    where that is not positive: ReLU's derivative.
     """
     (N, OC, _, _), C, (H, W), (SH, SW) = gy.shape, weight.shape[1] * groups, size, window.stride
     gx, gy = images(N, C, H, W), channels_last(gy)
-    gate = None if gate is None else like(gate, gx)
+    gate, added = (None if other is None else like(other, gx) for other in (gate, added))
     cells, tables = meetings(window)
     packed, begin = pack_backward(weight, cells, groups), 0
     for kind, (dy, dx) in enumerate(tables):
@@ -401,7 +419,7 @@ def conv2d_data_grad(gy, weight, groups, size, window, gate=None):
             clear(here, gx.size >= BEYOND)
         elif here.size:
             start(N, here, gy, (1, 1), dy, dx, OC // groups, packed[begin:end], C // groups, groups,
-                  gate=None if gate is None else gate[:, :, h::SH, w::SW], size=gx.size)
+                  gate=None if gate is None else gate[:, :, h::SH, w::SW], added=added, size=gx.size)
         begin = end
     return gx
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import kernel, poke
+from nailorch.kernels.fast.emit import kernel, poke, take
 from nailorch.kernels.fast.jit import claim, opened, worker
 from nailorch.kernels.fast.layout import copied
 from nailorch.kernels.fast.memory import address, again, images
@@ -253,17 +253,70 @@ def passed(y, gy, activation):
     return out.reshape(shape), again(lambda: sums[0].astype(np.float32))
 
 
-def batch_norm(x, gamma, beta, eps, activation, added=None):
-    shape, x = x.shape, as_images(x)
-    m = x.size // x.shape[1]
+def moments_of(x):
+    """Return each channel's mean and variance."""
+    x = as_images(x)
     first = again(lambda: np.where(np.isfinite(x[0, :, 0, 0]), x[0, :, 0, 0], 0))
-    sums = run(MOMENTS, x, [first])
+    return known_moments(run(MOMENTS, x, [first]), first, x.size // x.shape[1])
 
+
+class Pieces(NamedTuple):
+    """Sums of pieces, of distances from numbers of their own: see tiles.row_tile."""
+
+    sums: int
+    row: int  # numbers
+    pieces: int
+    counts: int  # how many each is of
+    out: int
+
+
+@kernel
+def join(m, sums, row, pieces, counts, out):
+    """Add up the pieces' sums of distances and of their squares, as if all were those from the first one's number."""
+    def columns(c, part):
+        at, zero = sums + 4 * c, m.double(m.splat(0))
+
+        def piece(i, total, squares):
+            number, distances, square = (m.double(m.load(at + (3 * i + k) * (4 * row))) for k in range(3))
+            away = number - m.double(m.load(at))
+            shift = m.double(m.broadcast(counts + 4 * i)) * away
+            return total + distances + shift, squares + square + away * (distances + distances + shift)
+
+        for k, whole in enumerate(m.loop(pieces, piece, zero, zero)):
+            m.store_doubles(out + 8 * (k * row + c), whole)
+
+    sweep(m, row, columns)
+
+
+@worker(Pieces)
+def join_pieces(_, job):
+    g = opened(job)
+    if take(g.counter) == 0:
+        join(g.sums, g.row, g.pieces, g.counts, g.out)
+
+
+def moments_of_pieces(sums, places, x):
+    """Return the mean and variance of x's channels from the sums of its pieces, of `places` pixels but for the last."""
+    (pieces, _, row), C = sums.shape, x.shape[1]
+    counts, out = np.full(pieces, places, np.float32), np.empty((2, row))
+    counts[-1] = x.size // C - (pieces - 1) * places
+    threads.run(join_pieces, Pieces(address(sums), row, pieces, address(counts), address(out)), 1)
+    return known_moments(out[:, :C], sums[0, 0, :C], x.size // C)
+
+
+def known_moments(sums, near, count):
+    """Return mean and variance of `count` numbers, from the sums of their distances from `near`, and of the squares."""
     def moments() -> np.ndarray:
-        of_x, of_squares = sums / m
-        return np.array([of_x + first, np.maximum(of_squares - of_x * of_x, 0)], np.float32)
+        with np.errstate(all='ignore'):
+            of_x, of_squares = sums / count
+            return np.array([of_x + near, np.maximum(of_squares - of_x * of_x, 0)], np.float32)
 
-    mean, var = again(moments)
+    return again(moments)
+
+
+def batch_norm(x, gamma, beta, eps, activation, added=None, moments=None):
+    shape, x = x.shape, as_images(x)
+    mean, var = moments_of(x) if moments is None else moments
     scale = again(lambda: gamma * inverse_deviation(var, eps))
     return scaled(x, mean, scale, beta, RELU[activation], added).reshape(shape), mean, var
 

@@ -190,7 +190,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
         x, gy, depth, channels, step = gy, x[:, :, ::step[0], ::step[1]], channels, depth, (1, 1)
     deep, panels_each = block(depth, channels, cells, step[0] * step[1])
     pieces = groups * -(-depth // deep) * -(-channels // (PANEL * panels_each))
-    parts = max(min(-(-4 * workers // pieces), total // (4 * PLACES)), 1)
+    parts = max(min(-(-2 * workers // pieces), total // (4 * PLACES)), 1)
     nothing, sums = zeros(max(C * KW, OC) + PANEL), floats(parts * groups * count)
     threads.run(collect, Walk(
         address(gy), *strides(gy), N, OH, OW, address(x), *strides(x), *x.shape[2:], *step, depth,

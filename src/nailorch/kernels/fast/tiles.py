@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from nailorch.kernels.fast.emit import SIZE, kernel
 from nailorch.kernels.fast.target import LANES, REGISTERS
+from nailorch.kernels.fast.vectors import load, sweep
 
 WIDE = 4 if REGISTERS == 32 else 2  # vectors in a row of the widest tile
 FETCHED = WIDE // 2  # of them, how many a tile asks for ahead of time
@@ -23,20 +24,25 @@ def row_tile(rows, vectors):
     From one segment to the next, a's table moves on `a_step` bytes, and B, a single panel, by `depth` rows. The
     offsets, in bytes, are added to every address of a table. `part` numbers of the last vector are real. `relu` is 0,
     1, or 2 for ReLU6. If `gated` is 1, out is set to 0 where the number `gate` bytes from it is not positive: ReLU's
-    derivative. If `added` is 1, the number there is added before relu: a residual. With each row of B, its first
-    FETCHED vectors are asked for `ahead` bytes further on, into the second cache; and with A's rows, those that stand
-    `onward` bytes further on in the table. A `streamed` result, of whole vectors, goes past the caches. Where
-    another one goes is asked for first, and so is what is added to a streamed one, which has left them.
+    derivative. If `added` is 1, the number `addend` bytes from it is added before relu: a residual. With each row of B,
+    its first FETCHED vectors are asked for `ahead` bytes further on, into the second cache; and with A's rows, those
+    that stand `onward` bytes further on in the table. A `streamed` result, of whole vectors, goes past the caches.
+    Where another one goes is asked for first, and so is what is read along with a streamed one, which has left them.
+
+    If `summed` is 1, three rows of numbers at `sums`, `sums_step` bytes apart, hold for each column a number nearby and
+    the sums of the distances from it, and of their squares. Where that begins, in a `fresh` first tile, the number is
+    the mean of the column's.
     """
 
     def several_tiles(m, tiles, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
-                      part, relu, gated, gate, added, ahead, onward, streamed):
+                      part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh):
         m.loop(tiles, lambda t: tile(
             m, a + t * (8 * rows), a_step, a_offset, segments, depth, b, start + t * start_step, start_offset,
-            out + t * (8 * rows), offset, part, relu, gated, gate, added, ahead, onward, streamed))
+            out + t * (8 * rows), offset, part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums,
+            sums_step, fresh - t))
 
     def tile(m, a, a_step, a_offset, segments, depth, b, start, start_offset, out, offset, part, relu, gated, gate,
-             added, ahead, onward, streamed):
+             added, addend, ahead, onward, streamed, summed, moments, moments_step, fresh):
         def load(address, v):
             return m.load(address + SIZE * v) if v < vectors - 1 else m.load_part(address + SIZE * v, part)
 
@@ -70,11 +76,12 @@ def row_tile(rows, vectors):
         cells = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = [m.word(start + 8 * r) + start_offset for r in range(rows)]
         outs = [m.word(out + 8 * r) + offset for r in range(rows)]
-        m.loop(added * streamed, lambda _: ask_for(gate))
+        m.loop(added * streamed, lambda _: ask_for(addend))
+        m.loop(gated * streamed, lambda _: ask_for(gate))
         m.loop(1 - streamed, lambda _: ask_for(0))
         sums = m.loop(segments, segment, *(load(starts[r], v) for r, v in cells))
         sums = m.loop(added, lambda _, *sums: [
-            x + load(outs[r] + gate, v) for (r, v), x in zip(cells, sums, strict=True)], *sums)
+            x + load(outs[r] + addend, v) for (r, v), x in zip(cells, sums, strict=True)], *sums)
         sums, zero = rectified(m, relu, sums), m.splat(0)
 
         def shut(_, *sums):
@@ -91,10 +98,42 @@ def row_tile(rows, vectors):
                 else:
                     m.store_part(outs[r] + SIZE * v, x, part)
 
+        m.loop(summed, lambda _: sum_up(m, vectors, sums, moments, moments_step, fresh))
         m.loop(streamed, lambda _: write(True))
         m.loop(1 - streamed, lambda _: write(False))
 
     return kernel(several_tiles)
+
+
+def sum_up(m, vectors, numbers, sums, step, fresh):
+    """Add a tile's numbers to their columns' sums, as row_tile says."""
+    for v in range(vectors):
+        column, near, at = numbers[v::vectors], sums + SIZE * v, sums + SIZE * v + step
+
+        def begin(_, column=column, near=near, at=at):
+            m.store(near, sum(column[1:], column[0]) * (1 / len(column)))
+            m.store(at, m.splat(0))
+            m.store(at + step, m.splat(0))
+
+        m.loop(fresh, begin)
+        total = squares = m.splat(0)
+        for x in column:
+            distance = x - m.load(near)
+            total, squares = total + distance, m.fma(distance, distance, squares)
+        m.store(at, m.load(at) + total)
+        m.store(at + step, m.load(at + step) + squares)
+
+
+@kernel
+def take_back(m, row, numbers, times, sums, step):
+    """Take a row of numbers, which was added so many times too often, from its columns' sums."""
+    def column(i, part):
+        near, at = sums + 4 * i, sums + 4 * i + step
+        distance = load(m, row + 4 * i, part) - m.load(near)
+        m.store(at, m.load(at) - distance)
+        m.store(at + step, m.load(at + step) - distance * distance)
+
+    m.loop(times, lambda _: sweep(m, numbers, column))
 
 
 def plain_tile(rows, vectors):
