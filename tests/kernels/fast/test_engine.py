@@ -81,8 +81,9 @@ np.testing.assert_allclose(fast.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 're
                            reference.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 'relu'), atol=1e-6)
 """
     served = python(code, NUMBA_DISABLE_JIT='1').split()
-    first = ['few', 'blocks' if target.LANES == 16 else 'gemm', 'few']
-    coloured = ['few', 'dots', 'few']
+    sums = 'few' if target.REGISTERS == 32 else 'gemm'
+    first = ['few', 'blocks' if target.LANES == 16 else 'gemm', sums]
+    coloured = ['few', 'dots', sums]
     assert served == ['winograd4'] * 3 + first + coloured + ['gemm'] * 3 + ['depthwise'] * 6 + ['grouped'] * 3
 
 
