@@ -19,10 +19,11 @@ from nailorch.kernels.fast.convolution import RELU
 from nailorch.kernels.fast.depthwise import SLAB, axes, compute_row, side_by_side
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
-from nailorch.kernels.fast.gemm import beside, pack_forward, panel_width
+from nailorch.kernels.fast.gemm import beside, pack_forward
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import copied, like
 from nailorch.kernels.fast.memory import ALIGN, address, floats, images, strides, zeros
+from nailorch.kernels.fast.panels import panel_width
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, rectified, rolled
 from nailorch.shapes import Window

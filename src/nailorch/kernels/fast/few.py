@@ -14,12 +14,13 @@ import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel
-from nailorch.kernels.fast.gemm import beside, pack_forward, panel_width
+from nailorch.kernels.fast.gemm import beside, pack_forward
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, again, apart, floats, images, strides, zeros
 from nailorch.kernels.fast.normalization import BELOW, as_images
 from nailorch.kernels.fast.outer import Delivery, deliver
+from nailorch.kernels.fast.panels import panel_width
 from nailorch.kernels.fast.pools import CORNERS, bytes_at, bytes_for, largest_of_four
 from nailorch.kernels.fast.target import LANES, REGISTERS
 from nailorch.kernels.fast.tiles import rectified

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nailorch.kernels.fast import gemm
+from nailorch.kernels.fast import gemm, panels
 from nailorch.kernels.fast.convolution import RELU
 from nailorch.kernels.fast.memory import address, apart, floats, images
 
@@ -21,9 +21,9 @@ def arranged(weight):
     if not weight.flags.aligned or min(weight.strides) < 0:
         weight = np.ascontiguousarray(weight)
     depth, channels = weight.shape
-    panels = floats(gemm.panels_size(1, depth, channels, 1))
-    gemm.fill_panels(panels, np.array([address(weight)]), depth, weight.strides[0], channels, weight.strides[1], 1, 0)
-    return panels
+    packed = floats(panels.panels_size(1, depth, channels, 1))
+    panels.fill_panels(packed, np.array([address(weight)]), depth, weight.strides[0], channels, weight.strides[1], 1, 0)
+    return packed
 
 
 def fused_linear(x, weight, bias, activation):

@@ -20,10 +20,11 @@ import numpy as np
 
 from nailorch.kernels.fast import packs, repair, threads
 from nailorch.kernels.fast.emit import poke, take
-from nailorch.kernels.fast.gemm import NARROW, SPARE, all_cells, pack_block, tall
+from nailorch.kernels.fast.gemm import NARROW, SPARE, all_cells, tall
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
+from nailorch.kernels.fast.panels import pack_block
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import FETCHED, WIDE, plain_tile
 from nailorch.kernels.fast.transforms import cook_toom, transform
