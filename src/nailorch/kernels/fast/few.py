@@ -46,15 +46,15 @@ def pad_row(m, source, out, before, count, after):
     sweep(m, after, lambda i, part: store(m, end + 4 * i, zero, part))
 
 
-def line(whole, known=0):
+def line(whole, known=0, past=False):
     """Return the kernel of a row of places, for one vector of output channels, the first `part` of them if not whole.
 
     For every place, out = relu(bias + sum over kh and k of source[kh, k] * weight[kh, k]); from place to place, source
     moves on `step` bytes, from kh to kh `source_row`. Where it is `known` that KH and depth are so many and the step is
     one number, all weights stay in registers, and a number is fetched once for all the places that see it.
+    Whole vectors may go `past` the caches.
     """
-    def body(m, source, source_row, KH, depth, step, weight, weight_row, bias, out, out_step, count, part, relu,
-             streamed):
+    def body(m, source, source_row, KH, depth, step, weight, weight_row, bias, out, out_step, count, part, relu):
         part = None if whole else part
         begin = m.load(bias) if whole else m.load_part(bias, part)
         weights = [[m.load(weight + (kh * known + k) * weight_row) for k in range(known)] for kh in range(known)]
@@ -80,13 +80,8 @@ def line(whole, known=0):
                 for kh, j in np.ndindex(known, size + known - 1):
                     sums = seen(kh, j, sums)
                 sums = rectified(m, relu, sums if known else m.loop(KH, row, *sums))
-
-                def write(past):
-                    for r in range(size):
-                        save(m, out + (place + r) * out_step, sums[r], part, past)
-
-                m.loop(streamed, lambda _: write(True))
-                m.loop(1 - streamed, lambda _: write(False))
+                for r in range(size):
+                    save(m, out + (place + r) * out_step, sums[r], part, past)
             return tile
 
         m.loop(count // 8, tiles(8, 0))
@@ -159,7 +154,8 @@ def cell_sums(KH, depth, kind):
     return kernel(body)
 
 
-line_whole, line_part, line_of_3 = line(True), line(False), line(True, 3 if REGISTERS == 32 else 0)
+line_whole, line_part, line_past = line(True), line(False), line(True, past=True)
+line_of_3 = line(True, 3 if REGISTERS == 32 else 0)
 (plain_1, gated_1, pooled_1), (plain_2, gated_2, pooled_2), (plain_3, gated_3, pooled_3) = (
     [cell_sums(*(*FORMS, FORMS[0], FORMS[0])[i], kind) for kind in ('plain', 'gated', 'pooled')] for i in range(3))
 
@@ -241,15 +237,18 @@ def convolve(number, job):
                 weight_row = 4 * min(wide, -(-(g.channels - panel) // LANES) * LANES)
                 weight = g.weight + 4 * g.KH * g.depth * panel + 4 * (k - panel)
                 bias, part = g.bias + 4 * k, min(LANES, g.channels - k)
-                if part == LANES and g.KH == 3 and g.depth == 3 and g.step_w == 1:
+                if g.streamed:
+                    line_past(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
+                              pixel, g.OW, part, g.relu)
+                elif part == LANES and g.KH == 3 and g.depth == 3 and g.step_w == 1:
                     line_of_3(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                              pixel, g.OW, part, g.relu, g.streamed)
+                              pixel, g.OW, part, g.relu)
                 elif part == LANES:
                     line_whole(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                               pixel, g.OW, part, g.relu, g.streamed)
+                               pixel, g.OW, part, g.relu)
                 else:
                     line_part(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                              pixel, g.OW, part, g.relu, g.streamed)
+                              pixel, g.OW, part, g.relu)
             if g.pooled and r % 2:
                 square = (first + r) // 2
                 largest_of_four(two.ctypes.data, row, pixel, g.index + n * g.index_n + square * g.index_h,
