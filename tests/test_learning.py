@@ -116,7 +116,7 @@ def written(model, x, t, optimizer=None, loss=F.softmax_cross_entropy):
     return gradients
 
 
-def both(make, batches, optimizer=None):
+def both(make, batches, optimizer=None, **settings):
     """Return losses, scores and all that is left by steps as they are written and by compiled ones, and the latter."""
     found, gradients = [], None
     for kind in (False, True):
@@ -125,7 +125,7 @@ def both(make, batches, optimizer=None):
         with nailorch.test_mode():
             model(batches[0][0])
         rule = optimizer().setup(model) if optimizer else None
-        gradients = nailorch.compile_gradients(model)
+        gradients = nailorch.compile_gradients(model, **settings)
         run = partial(compiled, gradients) if kind else partial(as_written, model)
         each = [(run(rule, x, t), left(model, rule)) for x, t in batches]
         found.append(each)
@@ -554,11 +554,11 @@ def test_restoring_goes_on_where_it_is_interrupted(monkeypatch):
     assert arrays[0].tolist() == [0, 1, 2] and arrays[1].tolist() == [0, 1, 2, 3]
 
 
-def test_numbers_beyond_the_arena_are_not_written_down(monkeypatch):
-    monkeypatch.setattr(learning, 'LIMIT', 1 << 14)
+@pytest.mark.parametrize('memory', [1 << 14, 1 << 26])
+def test_numbers_beyond_the_memory_allowed_are_not_written_down(memory):
     batches = [images(seed) for seed in range(5)]
-    expected, found, gradients = both(Net, batches)
-    assert not steps(gradients)
+    expected, found, gradients = both(Net, batches, memory=memory)
+    assert bool(steps(gradients)) == (memory > 1 << 14)
     for ((loss, _), state), ((other, _), there) in zip(expected, found, strict=True):
         assert loss == other
         assert_same(there, state)

@@ -20,6 +20,7 @@ __all__ = ['COMPILED', 'Runner', 'modes', 'prepare']
 
 COMPILED = 'compiled'
 WRITTEN_DOWN = AFTER + 1  # steps
+MEMORY = 4 << 30  # bytes that a compiled training step may take
 MOST_SAMPLES = 10_000  # elements of each gradient that are compared
 
 
@@ -83,7 +84,7 @@ def training(workload: Network, compile: bool = False) -> Runner:
     net, (x, t) = build(workload), workload.inputs()
     rule: Any = optimizers.Momentum(lr=0.001) if workload.optimizer == 'momentum' else optimizers.Adam(alpha=0.001)
     rule.setup(net)
-    gradients = session.compile_gradients(net)
+    gradients = session.compile_gradients(net, memory=MEMORY)
 
     def step() -> float:
         if compile:

@@ -20,8 +20,8 @@ EAGER = ('NCHW', 'channels_last')  # PyTorch's modes that compile nothing
 def summarise(workload: Workload, results: Sequence[Result], limits: dict[str, Any]) -> dict[str, Any]:
     """Return a workload's results, with the best of each kind and its ratio to ours (above 1: ours is faster).
 
-    Ours is the compiled session where there is one: others' inference is compiled too, or frozen. The eager model is
-    set against PyTorch's eager ones.
+    Ours is the compiled network where there is one: others' are compiled too, or frozen. The eager model is set against
+    PyTorch's eager ones.
     """
     rows = [row(workload, result, limits) for result in results]
     well = [row for row in rows if row['peer'] == OURS and row['status'] == 'ok']
