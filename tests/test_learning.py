@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ import nailorch
 import nailorch.functions as F
 import nailorch.layers as L
 from nailorch import Function, Model, models, optimizers, rng, using_config
+from nailorch.functions.loss import SoftmaxCrossEntropy
 from nailorch.kernels.fast import target
 from nailorch.session import learning
 from nailorch.session.learning import Gradients
@@ -328,8 +332,9 @@ class Doubled(L.Linear):
 @pytest.mark.parametrize('between', [
     lambda x: Halve()(x), lambda x: x * (x.data > 0.3), lambda x: x * np.tanh(x.data),
     lambda x: x * float(x.data.mean()), lambda x: F.where(x.data > 0.5, x, 0), lambda x: F.clip(x, 0, 0.4),
-    lambda x: F.maximum(x, 0.1), lambda x: x * float(x.data.max() + rng.generator().random()), Doubled(8, in_size=8)],
-    ids=['function', 'mask', 'numpy', 'number', 'where', 'clip', 'maximum', 'random', 'layer'])
+    lambda x: F.maximum(x, 0.1), lambda x: x * float(x.data.max() + rng.generator().random()), Doubled(8, in_size=8),
+    lambda x: x * 0.5],
+    ids=['function', 'mask', 'numpy', 'number', 'where', 'clip', 'maximum', 'random', 'layer', 'half'])
 def test_what_is_not_known_to_be_jobs_runs_as_it_is_written(between):
     batches = [rows(seed) for seed in range(8)]
     expected, found, gradients = both(lambda: Small(copy.deepcopy(between)), batches, lambda: optimizers.SGD(0.1))
@@ -340,8 +345,8 @@ def test_what_is_not_known_to_be_jobs_runs_as_it_is_written(between):
         assert_same(there, state)
 
 
-@pytest.mark.parametrize('between', [F.tanh, F.sigmoid, lambda x: x + x, lambda x: x - x * x, lambda x: x / (x + 1),
-                                     lambda x: F.dropout(x, 0.3), lambda x: x * 0.5, lambda x: F.exp(-x)])
+@pytest.mark.parametrize('between', [F.tanh, F.sigmoid, lambda x: x + x, lambda x: x - x * x, lambda x: x / F.exp(x),
+                                     lambda x: F.dropout(x, 0.3), lambda x: F.exp(-x)])
 def test_functions_between_kernels_are_called_again(between):
     batches = [rows(seed) for seed in range(8)]
     expected, found, gradients = both(lambda: Small(between), batches, hooked)
@@ -353,7 +358,7 @@ def test_functions_between_kernels_are_called_again(between):
 
 def test_the_loss_may_be_ones_own():
     def smoothed(y, t):
-        return F.softmax_cross_entropy(y, t) * 0.5
+        return F.softmax_cross_entropy(y, t) + F.softmax_cross_entropy(y + y, t)
 
     (x, t), model = rows(0), Small(F.relu)
     gradients = written(model, x, t, loss=smoothed)
@@ -642,3 +647,152 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), found == [expected])
     done = subprocess.run([sys.executable, '-W', 'ignore::DeprecationWarning', '-c', code], capture_output=True,
                           text=True, timeout=120, env={**os.environ, 'NAILORCH_NUM_THREADS': '2'})
     assert (done.stdout, done.stderr) == ('0 True\n', '')
+
+
+# what Python makes of numbers on the way
+
+
+class Odd(Small):
+    """Two dense layers, with something of one's own at the end."""
+
+    def __init__(self, finish, **held):
+        super().__init__(lambda h: h)
+        self.finish = finish
+        for name, value in held.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        return self.finish(self, super().forward(x))
+
+
+def per_label(y, t):
+    return F.softmax_cross_entropy(y, t, reduction='sum') * (1 / max(int((t != 0).sum()), 1))
+
+
+def mixed(shares):
+    return lambda y, t: F.softmax_cross_entropy(y, t) * shares[0] + F.softmax_cross_entropy(y, (t + 1) % 4) * shares[1]
+
+
+def followed(net, y):
+    net.centre *= np.float32(0.9)
+    net.centre += np.float32(0.1) * y.data.mean(0)
+    return y - net.centre
+
+
+def clipped(net, y):
+    np.clip(net.last.W.data, -0.6, 0.6, out=net.last.W.data)
+    return y
+
+
+ODD = {
+    'a count of labels': (lambda: (Odd(lambda net, y: y), per_label), None),
+    'the largest weight': (lambda: (Odd(lambda net, y: y * (1 / float(np.abs(net.last.W.data).max()))), None), None),
+    'the largest score': (lambda: (Odd(lambda net, y: y * (1 / float(np.abs(y.data).max()))), None), None),
+    'an array of one number': (lambda: (Odd(lambda net, y: y * net.s, s=np.array(0.5, 'f')), None),
+                               lambda net, i: net.s.fill(1 / (i + 1))),
+    'one number of an array': (lambda: (Odd(lambda net, y: y * net.s[0], s=np.array([0.5, 1], 'f')), None),
+                               lambda net, i: net.s.fill(1 / (i + 1))),
+    'a number in an object': (lambda: (Odd(lambda net, y: F.dropout(y, net.s.r), s=SimpleNamespace(r=0.5)), None),
+                              lambda net, i: setattr(net.s, 'r', 0.1 * i)),
+    'a layer in an object': (lambda: (Odd(lambda net, y: net.s.drop(y), s=SimpleNamespace(drop=L.Dropout(0.5))), None),
+                             lambda net, i: net.s.drop.eval() if i == 4 else None),
+    'a generator': (lambda: (Odd(lambda net, y: y if net.s.random() < 0.5 else F.relu(y), s=np.random.default_rng(3)),
+                             None), None),
+    'an average that NumPy keeps': (lambda: (Odd(followed, centre=np.zeros(4, 'f')), None), None),
+    'weights that NumPy clips': (lambda: (Odd(clipped), None), None),
+    'an average in arrays': (lambda: (Odd(
+        lambda net, y: F.batch_norm(y, net.gamma, net.beta, net.mean, net.var), gamma=np.ones(4, 'f'),
+        beta=np.zeros(4, 'f'), mean=np.zeros(4, 'f'), var=np.ones(4, 'f')), None), None),
+}
+
+
+@pytest.mark.parametrize('case', ODD)
+def test_what_python_makes_of_numbers_is_made_in_each_step(case):
+    make, change = ODD[case]
+    found = []
+    for kind in (False, True):
+        nailorch.seed(0)
+        net, loss = make()
+        loss = loss or F.softmax_cross_entropy
+        rule, gradients = optimizers.SGD(0.5).setup(net), nailorch.compile_gradients(net, loss)
+        each = []
+        for i in range(9):
+            if change:
+                change(net, i)
+            x, t = rows(i)
+            told = compiled(gradients, rule, x, t)[0] if kind else as_written(net, rule, x, t, loss)[0]
+            each.append((told, left(net, rule), [v.copy() for v in vars(net).values() if isinstance(v, np.ndarray)]))
+        found.append(each)
+    for (loss, state, arrays), (other, there, others) in zip(*found, strict=True):
+        assert loss == other
+        assert_same(there, state)
+        assert all(map(np.array_equal, arrays, others))
+
+
+def test_shares_of_a_loss_may_change():
+    shares, found = [0.5, 0.5], []
+    for kind in (False, True):
+        nailorch.seed(0)
+        net, loss = Small(lambda h: h), mixed(shares)
+        gradients = nailorch.compile_gradients(net, loss)
+        for i in range(7):
+            shares[:] = i / 7, 1 - i / 7
+            found.append((compiled(gradients, None, *rows(i)) if kind else as_written(net, None, *rows(i), loss))[0])
+    assert found[:7] == found[7:]
+
+
+def test_a_weight_of_the_loss_learns_too():
+    s, net = nailorch.Parameter(np.array(0.5, 'f')), Small(lambda h: h)
+    gradients = nailorch.compile_gradients(net, lambda y, t: F.softmax_cross_entropy(y, t) * F.exp(-s) + s)
+    for i in range(6):
+        s.cleargrad()
+        gradients(*rows(i))
+        assert s.grad is not None
+
+
+def test_another_loss_is_another_step():
+    net = Small(lambda h: h)
+    gradients = written(net, *rows(0))
+    gradients.loss = lambda y, t: 2 * F.softmax_cross_entropy(y, t)
+    assert float(gradients(*rows(0))[0].data) == 2 * as_written(net, None, *rows(0))[0]
+
+
+def test_labels_that_are_no_class_are_refused_in_a_step_that_runs_again():
+    net, (x, t) = Small(lambda h: h), rows(0)
+    gradients = written(net, x, t, loss=lambda y, t: SoftmaxCrossEntropy()(y, t))
+    for bad in (4, -1, 10**12):
+        with pytest.raises(IndexError):
+            gradients(x, np.where(np.arange(9) == 3, bad, t))
+    assert float(gradients(x, t)[0].data) == as_written(net, None, x, t)[0]
+
+
+def test_a_step_that_fails_while_it_is_noted_is_noted_the_next_time():
+    net, gradients = Small(lambda h: h), None
+    gradients = nailorch.compile_gradients(net)
+    for i in range(learning.AFTER + 3):
+        x, t = rows(i)
+        if i == learning.AFTER:
+            with pytest.raises(ValueError):
+                gradients(x, t + 9)
+        else:
+            gradients(x, t)
+    assert steps(gradients)
+
+
+def test_results_of_a_step_that_cannot_run_again_keep_no_arena():
+    net = Odd(lambda net, y: y * (1 / float(np.abs(y.data).max())))
+    gradients = nailorch.compile_gradients(net)
+    for i in range(learning.AFTER + 2):
+        loss, y = gradients(*rows(i))
+        assert y.data.base is None and loss.data.base is None
+
+
+def test_steps_go_with_their_gradients():
+    gradients = written(Small(lambda h: h), *rows(0))
+    known = weakref.ref(steps(gradients)[0])
+    gc.disable()
+    try:
+        del gradients
+        assert known() is None
+    finally:
+        gc.enable()

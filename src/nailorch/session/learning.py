@@ -39,7 +39,7 @@ from nailorch.functions.reduction import Mean, Sum
 from nailorch.functions.shape import BroadcastTo, Concat, Reshape, Split, SumTo, Transpose
 from nailorch.layers.base import Layer, walk
 from nailorch.session.replaying import AFTER, LIMIT, bits, other_numbers
-from nailorch.shapes import Array
+from nailorch.shapes import Array, Window
 
 __all__ = ['Gradients', 'compile_gradients']
 
@@ -49,6 +49,9 @@ OF_JOBS = {ActivatedConv2d, ActivatedLinear, Add, AveragePooling, AveragePooling
            BroadcastTo, Concat, Conv2d, Dropout, Linear, MatMul, MaxScatter, Mul, PooledConv2d, Pooling, ReLU, ReLU6,
            ReLU6Grad, ReLUGrad, Reshape, SoftmaxCrossEntropy, Split, Sub, Sum, SumTo, Transpose}
 CALLED = {Div, Exp, Mean, Neg, Sigmoid, Tanh}  # NumPy's, new arrays made of nothing but their inputs
+# What attributes may be: if these change, it is seen.
+SEEN = (int, float, complex, str, bytes, type(None), slice, np.generic, np.dtype, np.ndarray, dict, list, tuple,
+        frozenset, Node, Parameter, Layer, Window)
 KINDS = 4  # of batches that are counted; the last one of an epoch is shorter
 
 
@@ -92,7 +95,7 @@ class Gradients:
         """Compute the loss, and leave the gradients in the parameters."""
         if not (isinstance(x, np.ndarray) and isinstance(t, np.ndarray)) or watched():
             return self.as_written(x, t)
-        if self.circumstances is None or not self.circumstances.hold():
+        if self.circumstances is None or not self.circumstances.hold(self.model, self.loss):
             self.circumstances, self.courses = Circumstances(self.model, self.loss), {}
         course = self.course(x, t)
         step = course.take()
@@ -140,12 +143,15 @@ class Gradients:
         except MemoryError:  # more than there may be: begin once more
             before.restore()
             return self.as_written(x, t)
+        except Exception:  # such as a wrong label: the next one is to be noted
+            course.runs -= 1
+            raise
         if step.first is not None:
             return step.first
         result = step.result()
         found = {p: None if p.grad is None else p.grad.data.copy(order='K') for p in circumstances.parameters}
         try:
-            if step.is_right() and circumstances.hold():
+            if step.is_right(self) and circumstances.hold(self.model, self.loss):
                 course.idle.append(step)
         finally:
             leave(found)
@@ -185,8 +191,10 @@ class Step:
         MemoryError: it takes more than the recording has.
     """
 
+    is_going_back = False
+
     def __init__(self, recording: Any, gradients: Gradients, circumstances: Circumstances, x: Array, t: Array) -> None:
-        self.recording, self.gradients, self.circumstances = recording, gradients, circumstances
+        self.recording, self.circumstances = recording, circumstances
         self.x, self.t = recording.own(x), recording.own(t)
         before = State(circumstances.arrays)
         with recording.listening(), supervised(self):
@@ -195,7 +203,7 @@ class Step:
         self.grads = {p: None if p.grad is None else p.grad.data for p in circumstances.parameters}
         arrays = [loss.data, *(grad for grad in self.grads.values() if grad is not None)]
         self.first = None if isinstance(y, Variable) and recording.jobs and recording.jobs_alone and all(
-            map(recording.holds, [y.data, *arrays])) else (loss, y)
+            map(recording.holds, [y.data, *arrays])) else tuple(map(apart, (loss, y)))
         if self.first is None:  # the places alone are kept: what is let go of, the rehearsal may write to
             self.loss, self.y = recording.window(loss.data), recording.window(y.data)
             self.grads = {p: None if grad is None else recording.window(grad) for p, grad in self.grads.items()}
@@ -203,8 +211,12 @@ class Step:
     # its first run
 
     def is_ours(self, array: Array) -> bool:
-        """Return whether an array is made anew by each run, or the model's own; or a single number, a constant."""
-        return array.ndim == 0 or self.recording.holds(array) or self.circumstances.owns(array)
+        """Return whether an array is made anew by each run, or the model's own; another may be of this batch alone.
+
+        So may a single number, which Python perhaps made of others; but those in the known backwards are constants.
+        """
+        return (self.recording.holds(array) or self.circumstances.owns(array)
+                or (array.ndim == 0 and self.is_going_back))
 
     def forward(self, function: Function, xs: list[Array]) -> Any:
         kind = type(function)
@@ -218,36 +230,41 @@ class Step:
         return ys
 
     def backward(self, function: Function, gys: list[Variable]) -> Any:
+        self.is_going_back = type(function) in OF_JOBS | CALLED
         gxs = function.backward(*gys)
+        self.is_going_back = False
         for gx in gxs if isinstance(gxs, tuple | list) else (gxs,):
-            if gx is not None and not (isinstance(gx, Variable) and self.is_ours(gx.data)):
+            passed = any(gx is gy for gy in gys)  # as it came: the first one is the constant 1
+            if gx is not None and not passed and not (isinstance(gx, Variable) and self.is_ours(gx.data)):
                 self.recording.jobs_alone = False
         return gxs
 
     # its rehearsal
 
-    def is_right(self) -> bool:
+    def is_right(self, gradients: Gradients) -> bool:
         """Return whether a run leaves, of other numbers everywhere, what a step that is not noted leaves of them."""
         arrays = [array for array in self.circumstances.arrays if array.flags.writeable]
         real = State(arrays)
         try:
             with np.errstate(all='ignore'):
-                return self.agrees(arrays)
+                return self.agrees(gradients, arrays)
         except Exception:  # the model or the loss does not take these numbers
             return False
         finally:
             real.restore()
 
-    def agrees(self, arrays: list[Array]) -> bool:
+    def agrees(self, gradients: Gradients, arrays: list[Array]) -> bool:
         x, t = np.empty_like(self.x), np.empty_like(self.t)
-        np.copyto(x, other_numbers(self.x))
-        np.copyto(t, other_numbers(self.t))
+        np.copyto(x, others(self.x))
+        np.copyto(t, others(self.t))
         for array in arrays:
-            np.copyto(array, other_numbers(array))
+            np.copyto(array, others(array))
         begin = State(arrays)
-        loss, y = self.gradients.as_written(x, t)
+        loss, y = gradients.as_written(x, t)
         expected = [bits(loss.data), bits(y.data), *(p.grad is not None and bits(p.grad.data) for p in self.grads)]
-        after = State(arrays)
+        after, changing = State(arrays), begin.changed()
+        known = {id(array): array for array in self.changing[0] + changing[0]}
+        self.changing = [*known.values()], self.changing[1] or changing[1]
         begin.restore()
         self.recording.spoil()
         self.run(x, t)
@@ -277,6 +294,19 @@ class Step:
     def result(self) -> tuple[Variable, Variable]:
         loss, y = (Variable.at(Node(False), array.copy(order='K')) for array in (self.loss, self.y))
         return loss, y
+
+
+def apart(y: Any) -> Any:
+    """Return a Variable in memory of its own, not in an arena that would stay as long as it does."""
+    return Variable.at(Node(False), y.data.copy(order='K')) if isinstance(y, Variable) else y
+
+
+def others(array: Array) -> Array:
+    """Return numbers that differ in their sum, extremes and counts too; integers are from among those there are."""
+    mixed = other_numbers(array)
+    if array.dtype.kind == 'f':
+        return (mixed * 1.25).astype(array.dtype)
+    return np.random.default_rng(1).choice(mixed.ravel(), mixed.shape) if mixed.size else mixed
 
 
 def leave(grads: dict[Parameter, Array | None]) -> None:
@@ -323,27 +353,30 @@ class Circumstances:
     Attributes:
         parameters: the model's, buffers apart.
         arrays: of its parameters and buffers.
-        hooked: somebody wants to be told of a layer's results.
+        hooked: somebody wants to be told of a layer's results; or a layer holds things that may change unseen.
     """
 
     def __init__(self, model: Any, loss: Any) -> None:
-        self.settings = settings()
+        self.model, self.loss, self.settings = model, loss, settings()
         things = [thing for part in (model, loss) if isinstance(part, Layer) for _, thing, _ in walk(part)]
         slots = [thing for thing in things if isinstance(thing, Parameter)]
         self.parameters = [p for p in slots if p.learned]
-        self.arrays = [p.data for p in slots if p.data is not None]
-        self.hooked = any(isinstance(thing, Layer) and thing._hooks for thing in things)
         self.flags = [(p.node, p.requires_grad) for p in slots]
         self.contents = [(items, [*items]) for thing in things for items in holders(vars(thing).values())]
-        self.known = {id(owner(value)) for _, held in self.contents for value in held if isinstance(value, np.ndarray)}
+        values = [value for _, held in self.contents for value in held]
+        self.arrays = [*{id(value): value for value in values if isinstance(value, np.ndarray)}.values()]
+        self.known = {id(owner(array)) for array in self.arrays}
+        self.hooked = any(isinstance(thing, Layer) and thing._hooks for thing in things) or not all(
+            isinstance(value, SEEN) or callable(value) for value in values)
 
     def owns(self, array: Array) -> bool:
         """Return whether an array is one of the model's."""
         return id(owner(array)) in self.known
 
-    def hold(self) -> bool:
+    def hold(self, model: Any, loss: Any) -> bool:
         """Return whether all is as it was: the same objects in every attribute, list and dict of every layer."""
-        return (self.settings == settings() and all([node.requires_grad is flag for node, flag in self.flags])
+        return (self.model is model and self.loss is loss and self.settings == settings()
+                and all([node.requires_grad is flag for node, flag in self.flags])
                 and all([len(items) == len(held) and all(map(is_, items, held)) for items, held in self.contents]))
 
 

@@ -30,9 +30,10 @@ DECLARED = {
     'concat': 'images joined by their channels are written in one go; other axes and shapes are left to NumPy',
     'elementwise': 'the sum or product of small arrays is done before a call of ours would have begun',
 }
-# Kernels that no function of nailorch.functions calls, nor an optimiser: those of compiled models (test_fused.py).
-ELSEWHERE = {'fused_conv2d', 'fused_bottleneck', 'fused_linear', 'scale_shift', 'constant', 'packed_bytes',
-             'again', 'arranged', 'listener', 'computing_threads'}
+# Kernels that no function calls with these samples, nor an optimiser: those of compiled models (test_fused.py), and of
+# convolutions before a batch norm (test_normalization.py).
+ELSEWHERE = {'conv2d_moments', 'fused_conv2d', 'fused_bottleneck', 'fused_linear', 'scale_shift', 'constant',
+             'packed_bytes', 'again', 'arranged', 'listener', 'computing_threads'}
 
 
 def results(engine, spec, sample, dtype, order):

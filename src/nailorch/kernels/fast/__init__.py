@@ -227,7 +227,17 @@ def log_softmax(x: Array, axis: int) -> Array:
 
 def are_classes(target: Array, count: int) -> bool:
     """Return whether all targets are numbers of a row of so many: others would lead beyond its memory."""
-    return bool(np.asarray(target, np.int64).view(np.uint64).max(initial=0) < count)  # below 0 is far above
+    def largest() -> int:
+        return int(np.asarray(target, np.int64).view(np.uint64).max(initial=0))  # below 0 is far above
+
+    def insist() -> None:
+        if largest() >= count:
+            raise IndexError(f'a target is no class; there are {count}')
+
+    found = largest() < count
+    if found and recorder.get() is not None:
+        again(insist)
+    return found
 
 
 def cross_entropy(x: Array, target: Array) -> Array:

@@ -32,8 +32,13 @@ word = ctypes.c_size_t.from_address
 recorder: contextvars.ContextVar[Any] = contextvars.ContextVar('nailorch_recorder', default=None)  # see recording.py
 
 
-def address(array: Array) -> int:
+def begin_of(array: Array) -> int:
     """Return where an array's first element lies; array.__array_interface__ says so too, in six times the time."""
+    return int(word(id(array) + HEAD).value)
+
+
+def address(array: Array) -> int:
+    """Return where an array begins, for a job: where a run is recorded, the array is kept."""
     at = word(id(array) + HEAD).value
     listener = recorder.get()
     if listener is not None:
@@ -93,7 +98,7 @@ class Stretch:
 
     def __init__(self, size: int) -> None:
         self.memory = np.empty(size, np.uint8)  # the system lends no page of it before the first number is written
-        self.begin, self.free, self.used = address(self.memory), [(0, size)], 0
+        self.begin, self.free, self.used = begin_of(self.memory), [(0, size)], 0
 
     def take(self, size: int) -> Array | None:
         """Return the first part that is large enough."""
@@ -147,7 +152,7 @@ class Pool:
                 stretch = self.another(size)
                 raw = stretch.take(size)
                 assert raw is not None
-            self.loans[address(raw)] = stretch
+            self.loans[begin_of(raw)] = stretch
             self.taken += 1
             stretch.used = self.taken
             if self.taken % IDLE == 0:
@@ -166,7 +171,7 @@ class Pool:
     def give_back(self, raw: Array) -> None:
         """Note that a part is free; the garbage collector may call this at any moment, even inside `take`."""
         if raw.size >= self.least:
-            self.returned.append((address(raw), raw.size))
+            self.returned.append((begin_of(raw), raw.size))
 
     def collect(self) -> None:
         while self.returned:
@@ -217,7 +222,7 @@ def unfilled(shape: tuple[int, ...], strides: Sequence[int] | None = None, pool:
     count, listener = prod(shape), recorder.get()
     pool = pool or (POOL if listener is None else listener.pool)
     raw = pool.take(max(4 * count, 4) + ALIGN)
-    begin = word(id(raw) + HEAD).value
+    begin = begin_of(raw)
     start = -begin % ALIGN
     if raw.size < pool.least:
         return np.ndarray(shape, np.float32, raw, start, strides)

@@ -32,7 +32,7 @@ from numba import config
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.layout import copied
-from nailorch.kernels.fast.memory import ALIGN, Pool, Stretch, address, images, octets, recorder
+from nailorch.kernels.fast.memory import ALIGN, Pool, Stretch, address, begin_of, images, octets, recorder
 from nailorch.kernels.fast.packs import owner_of
 from nailorch.shapes import Array
 
@@ -56,7 +56,7 @@ class Arena(Pool):
 
     def take(self, size: int) -> Array:
         raw = super().take(size)
-        self.top = max(self.top, address(raw) + raw.size - self.whole.begin)
+        self.top = max(self.top, begin_of(raw) + raw.size - self.whole.begin)
         return raw
 
     def another(self, size: int) -> Stretch:
