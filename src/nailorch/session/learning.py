@@ -11,8 +11,9 @@ NumPy computes between two jobs, a dropout's draws or batch norm's averages, is 
 A wrong gradient is worth less than a slow one. So a step is noted only if all its Functions are known to be jobs and
 such calls, and make their results in the recording's own memory, of nothing but its inputs and the model's arrays. Then
 it is rehearsed: on other images, labels and weights, amid NaN, all that it leaves must be what an ordinary step leaves,
-bit for bit. And it runs again only while everything is as it was then: settings, threads, shapes, each attribute of the
-model. Where anything differs, the step runs as it is written.
+bit for bit. A number that Python puts in may be another one in the next step: a step with such is not noted. And it
+runs again only while everything is as it was then: settings, threads, shapes, each attribute of the model. Where
+anything differs, the step runs as it is written.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ def compile_gradients(model: Any, loss: Loss = F.softmax_cross_entropy, memory: 
 
     Args:
         model: a model or layer, x -> scores. Once its step is written down, its `forward` is called no more, while
-            nothing about it changes: so let forward depend on x, on its own attributes and on `Config` alone, and not
-            decide by the numbers in x.
-        loss: (scores, t) -> the batch's loss.
+            nothing about it changes: so let forward depend on x, on its own attributes and on `Config` alone, not
+            decide by numbers, and do nothing but compute.
+        loss: (scores, t) -> the batch's loss; of it the same is asked.
         memory: bytes, 64 MB unless told; a step that needs more runs as it is written. What is written down keeps its
             memory beside that of ordinary steps, twice as much in all; large networks gain some 5 %.
     Example:
