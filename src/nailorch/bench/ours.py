@@ -19,8 +19,8 @@ from nailorch.shapes import Array, Window
 __all__ = ['COMPILED', 'Runner', 'modes', 'prepare']
 
 COMPILED = 'compiled'
-WRITTEN_DOWN = AFTER + 1  # steps
 MEMORY = 4 << 30  # bytes that a compiled training step may take
+HEAVY = 1 << 28  # bytes of weights, with which Python's share of a step is nothing
 MOST_SAMPLES = 10_000  # elements of each gradient that are compared
 
 
@@ -33,8 +33,8 @@ class Runner(NamedTuple):
 
 def modes(workload: Workload) -> list[str]:
     """Return the engines there are, the one in force first; networks are compiled too, for that engine."""
-    compiled = [COMPILED] if isinstance(workload, Network) else []
-    return [Config.engine, *compiled, *(name for name in kernels.ENGINES if name != Config.engine)]
+    compiled = isinstance(workload, Network) and (workload.job == 'inference' or workload.bytes < HEAVY)
+    return [Config.engine, *[COMPILED] * compiled, *(name for name in kernels.ENGINES if name != Config.engine)]
 
 
 def prepare(workload: Workload, mode: str, threads: int) -> Runner:
@@ -85,6 +85,7 @@ def training(workload: Network, compile: bool = False) -> Runner:
     rule: Any = optimizers.Momentum(lr=0.001) if workload.optimizer == 'momentum' else optimizers.Adam(alpha=0.001)
     rule.setup(net)
     gradients = session.compile_gradients(net, memory=MEMORY)
+    written_down = AFTER + 1 if compile else 0  # steps, before what is compared, and timed, is what runs from then on
 
     def step() -> float:
         if compile:
@@ -99,11 +100,13 @@ def training(workload: Network, compile: bool = False) -> Runner:
     def check() -> dict[str, Array]:
         # Dropout differs from one to the other: it is off while they are compared.
         with using_config('train', isinstance(workload, Traced)):
-            for _ in range(WRITTEN_DOWN if compile else 0):  # what is compared, and timed, is what runs from then on
+            for _ in range(written_down):
                 gradients(x, t)
             found = {'loss': np.array(step())}
             found |= told(workload, [sample(parameter.grad.data) for parameter in as_used(net, x)])
             found['loss after the update'] = np.array(float(F.softmax_cross_entropy(net(x), t).data))
+        for _ in range(written_down):  # with dropout on, as it is timed
+            gradients(x, t)
         return found
 
     return Runner(check, step)
