@@ -40,6 +40,7 @@ from nailorch.functions.reduction import Mean, Sum
 from nailorch.functions.shape import BroadcastTo, Concat, Reshape, Split, SumTo, Transpose
 from nailorch.layers.base import Layer, walk
 from nailorch.session.replaying import AFTER, LIMIT, bits, other_numbers
+from nailorch.session.running import owner
 from nailorch.shapes import Array, Window
 
 __all__ = ['Gradients', 'compile_gradients']
@@ -391,10 +392,3 @@ def holders(items: Any, around: tuple[int, ...] = ()) -> Iterator[Any]:
     for item in items:
         if isinstance(item, dict | list | tuple) and id(item) not in around:
             yield from holders(item.values() if isinstance(item, dict) else item, (*around, id(item)))
-
-
-def owner(array: Array) -> Array:
-    """Return the array whose memory this one shows."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
