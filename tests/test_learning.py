@@ -346,7 +346,8 @@ def test_what_is_not_known_to_be_jobs_runs_as_it_is_written(between):
 
 
 @pytest.mark.parametrize('between', [F.tanh, F.sigmoid, lambda x: x + x, lambda x: x - x * x, lambda x: x / F.exp(x),
-                                     lambda x: F.dropout(x, 0.3), lambda x: F.exp(-x)])
+                                     lambda x: F.dropout(x, 0.3), lambda x: F.dropout(F.dropout(x, 0.3), 0.5),
+                                     lambda x: F.exp(-x)])
 def test_functions_between_kernels_are_called_again(between):
     batches = [rows(seed) for seed in range(8)]
     expected, found, gradients = both(lambda: Small(between), batches, hooked)
@@ -354,6 +355,11 @@ def test_functions_between_kernels_are_called_again(between):
     for ((loss, _), state), ((other, _), there) in zip(expected, found, strict=True):
         assert loss == other
         assert_same(there, state)
+
+
+def test_what_no_kernel_feeds_is_computed_before_the_first():
+    recording = steps(written(Small(partial(F.dropout, dropout_ratio=0.3)), *rows(0)))[0].recording
+    assert recording.first and {before for before, *_ in recording.due} == {len(recording.jobs)}
 
 
 def test_the_loss_may_be_ones_own():

@@ -205,7 +205,7 @@ class SoftmaxCrossEntropy(Function):
         x, t = self.saved
         if self.is_plain(x.data) and not Config.enable_backprop:  # nobody will differentiate this again
             count = divisor(self.reduction, len(t), len(t))
-            scale = kernels.again(lambda: np.full(t.shape, gy.data / count))
+            scale = kernels.again(lambda: np.full(t.shape, gy.data / count), [gy.data])
             return own(kernels.cross_entropy_grad(x.data, t.data, scale)), None
         shares = self.shares(x.data, t.data)  # made again: as large as x, they are not worth keeping
         if self.reduction == 'none':
@@ -357,5 +357,5 @@ def checked_targets(op: str, x: Variable, t: Any, ignore_index: int | None) -> A
             raise ValueError(message('loss.range', op=op, classes=C, last=C - 1, low=counted.min(),
                                      high=counted.max()))
 
-    kernels.again(check_range)
-    return ids if ids.dtype == np.intp else kernels.again(lambda: ids.astype(np.intp))
+    kernels.again(check_range, [ids])
+    return ids if ids.dtype == np.intp else kernels.again(lambda: ids.astype(np.intp), [ids])

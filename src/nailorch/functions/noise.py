@@ -58,7 +58,7 @@ class Dropout(Function):
             mask *= 1 / (1 - self.dropout_ratio) if self.dropout_ratio < 1 else 0
             return mask
 
-        self.mask = kernels.again(draw)
+        self.mask = kernels.again(draw, [])
         return kernels.elementwise(np.multiply, x, self.mask)
 
     def backward(self, gy: Variable) -> Any:

@@ -241,12 +241,13 @@ def adam_update(params: Arrays, grads: Arrays, mean: Arrays, square: Arrays, ste
 # What runs again: see fast/recording.py
 
 
-def again(compute: Callable[[], Any]) -> Any:
+def again(compute: Callable[[], Any], reads: Sequence[Array] | None = None) -> Any:
     """Return compute(): a few numbers that NumPy makes between kernels, or nothing; each new run computes it anew.
 
-    The array that it returns is new, and the place of all that it returns later.
+    The array that it returns is new, and the place of all that it returns later. Where `reads` are all the arrays that
+    it is made of, and no kernel writes one of them, it is computed before the first one: so kernels stay together.
     """
-    return engine().again(compute)
+    return engine().again(compute, reads)
 
 
 def listener(limit: int, learns: bool = False) -> Any:

@@ -445,7 +445,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }  # each writes into its argument
 
 
-def again(compute: Callable[[], Any]) -> Any:
+def again(compute: Callable[[], Any], reads: Sequence[Array] | None = None) -> Any:
     return compute()
 
 

@@ -129,9 +129,12 @@ class Gradients:
     def course(self, x: Array, t: Array) -> Course:
         """Return what is known of steps on such batches."""
         kind = x.shape, x.dtype, x.strides, t.shape, t.dtype, t.strides
-        if kind not in self.courses and len(self.courses) == KINDS:
-            self.courses.clear()
-        return self.courses.setdefault(kind, Course())
+        course = self.courses.get(kind)
+        if course is None:
+            if len(self.courses) == KINDS:
+                self.courses.clear()
+            course = self.courses[kind] = Course()
+        return course
 
     def recorded(self, course: Course, x: Array, t: Array) -> tuple[Variable, Any]:
         """Compute this step while it is noted, and keep what was noted if it can be used again."""

@@ -236,7 +236,7 @@ def are_classes(target: Array, count: int) -> bool:
 
     found = largest() < count
     if found and recorder.get() is not None:
-        again(insist)
+        again(insist, [target])
     return found
 
 

@@ -293,6 +293,9 @@ class Machine:
     def double(self, a):
         return Value(self, self.builder.fpext(a.ir, DOUBLES))
 
+    def single(self, a):
+        return Value(self, self.builder.fptrunc(a.ir, VECTOR))
+
     def load_doubles(self, address):
         return Value(self, self.builder.load(self.pointer(address, DOUBLES), align=8))
 
@@ -438,6 +441,9 @@ class Interpreter:
 
     def double(self, a):
         return a.astype(np.float64)
+
+    def single(self, a):
+        return a.astype(np.float32)
 
     def load_doubles(self, address):
         return self.memory(address, LANES, ctypes.c_double).copy()

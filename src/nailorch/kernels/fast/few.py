@@ -17,7 +17,7 @@ from nailorch.kernels.fast.emit import kernel
 from nailorch.kernels.fast.gemm import beside, pack_forward
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
-from nailorch.kernels.fast.memory import address, again, apart, floats, images, strides, zeros
+from nailorch.kernels.fast.memory import address, apart, floats, images, strides, zeros
 from nailorch.kernels.fast.normalization import BELOW, as_images
 from nailorch.kernels.fast.outer import Delivery, deliver
 from nailorch.kernels.fast.panels import panel_width
@@ -373,4 +373,6 @@ def conv2d_weight_grad(image, gy, window, y=None, activation='', index=None):
                              parts=parts, sums=address(sums), own=address(own),
                              gated=int(y is not None), gate=gate, most=address(most)), work)
     threads.run(deliver, Delivery(address(sums), parts, prod(size), C, OC, 1, address(gW)), sums.size // threads.TINY)
-    return gW, again(lambda: np.add.reduce(own.reshape(parts, OC)))
+    gb = floats(OC)
+    threads.run(deliver, Delivery(address(own), parts, 1, 1, OC, 1, address(gb)), 1)
+    return gW, gb

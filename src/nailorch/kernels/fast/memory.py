@@ -53,15 +53,16 @@ def apart() -> None:
         listener.jobs_alone = False
 
 
-def again(compute: Callable[[], Any]) -> Any:
+def again(compute: Callable[[], Any], reads: Sequence[Array] | None = None) -> Any:
     """Return compute(): a few numbers that NumPy makes on the way, or nothing; what is recorded computes it once more.
 
-    The array that it returns is new, and the place of all that it returns later.
+    The array that it returns is new, and the place of all that it returns later. Where `reads` are all the arrays that
+    it is made of, and no job writes one of them, it is computed before the first job.
     """
     y, listener = compute(), recorder.get()
     if listener is not None:
         y = None if y is None else np.asarray(y)
-        listener.repeat(compute, y)
+        listener.repeat(compute, y, reads)
     return y
 
 

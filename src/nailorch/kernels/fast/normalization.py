@@ -17,7 +17,7 @@ from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import kernel, poke, take
 from nailorch.kernels.fast.jit import claim, opened, worker
 from nailorch.kernels.fast.layout import copied
-from nailorch.kernels.fast.memory import address, again, images
+from nailorch.kernels.fast.memory import address, again, images, new
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import rectified
 from nailorch.kernels.fast.vectors import load, save, store, sweep, sweep_wide
@@ -200,8 +200,61 @@ def walk(number, job):
                     gated_products(g.x + here, g.gy + here, few, g.width, g.known, sums, g.row)
 
 
+class Totals(NamedTuple):
+    """Sums of pieces that are to be added up: rows of float64, so many bytes apart."""
+
+    sums: int
+    step: int
+    pieces: int
+    together: int
+    channels: int
+    out: int
+
+
+@kernel
+def add_pieces(m, sums, step, pieces, together, channels, out):
+    """Write, for each channel, the sum of all pieces' numbers, and of the pixels that lie side by side in a row."""
+    def columns(c, part):
+        def pixel(k, whole):
+            return m.loop(pieces, lambda i, column: [
+                column + m.load_doubles(sums + i * step + 8 * (k * channels + c))], whole)
+
+        whole, = m.loop(together, pixel, m.double(m.splat(0)))
+        store(m, out + 4 * c, m.single(whole), part)
+
+    sweep(m, channels, columns)
+
+
+@worker(Totals)
+def add_up(_, job):
+    g = opened(job)
+    if take(g.counter) == 0:
+        add_pieces(g.sums, g.step, g.pieces, g.together, g.channels, g.out)
+
+
+def channel_sums(kind, x, known, gy=None, out=None):
+    """Let the threads walk; return the first of their sums, (C,)."""
+    C, sums = x.shape[1], walked(kind, x, known, gy, out)
+    whole = new(C)
+    threads.run(add_up, Totals(address(sums), sums.strides[0], len(sums), pieces(x.size // C, C)[0], C, address(whole)),
+                1)
+    return whole
+
+
 def run(kind, x, known, gy=None, out=None, relu=0):
-    """Let the threads walk; return the sums, (2, C)."""
+    """Let the threads walk; return both sums, (2, C)."""
+    sums, C = walked(kind, x, known, gy, out, relu), x.shape[1]
+    together, _, width, *_ = pieces(x.size // C, C)
+
+    def added_up() -> np.ndarray:
+        whole = np.add.reduce(sums)[:, :width]
+        return whole if together == 1 else np.add.reduce(whole.reshape(2, together, C), 1)
+
+    return again(added_up) if kind in SUMS else None
+
+
+def walked(kind, x, known, gy, out, relu=0):
+    """Let the threads walk; return the sums of each piece."""
     C = x.shape[1]
     together, rows, width, each, row = pieces(x.size // C, C)
 
@@ -216,14 +269,7 @@ def run(kind, x, known, gy=None, out=None, relu=0):
     threads.run(walk, Channels(
         kind, address(x), 0 if gy is None else address(gy), 0 if out is None else address(out), address(sums), row,
         address(numbers), rows, width, each, int(x.size >= BEYOND and width % LANES == 0), relu), x.size // MANY)
-    if kind not in SUMS:
-        return None
-
-    def added_up() -> np.ndarray:
-        whole = np.add.reduce(sums)[:, :width]
-        return whole if together == 1 else np.add.reduce(whole.reshape(2, together, C), 1)
-
-    return again(added_up)
+    return sums
 
 
 @lru_cache(256)
@@ -241,16 +287,15 @@ def as_images(x):
 
 
 def sum_over(x, axes):
-    sums = run(TOTALS, as_images(x), [])
-    return again(lambda: sums[0].astype(np.float32))
+    return channel_sums(TOTALS, as_images(x), [])
 
 
 def passed(y, gy, activation):
     """Return the gradient that an activation with the result y lets pass, and its sum for each channel."""
     shape, y, gy = gy.shape, as_images(y), as_images(gy)
     out = images(*y.shape)
-    sums = run(GATED, y, [BELOW[activation]], gy=gy, out=out)
-    return out.reshape(shape), again(lambda: sums[0].astype(np.float32))
+    sums = channel_sums(GATED, y, [BELOW[activation]], gy, out)
+    return out.reshape(shape), sums
 
 
 def moments_of(x):

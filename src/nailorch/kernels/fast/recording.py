@@ -24,7 +24,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,14 +76,17 @@ class Recording:
         threads: how many there were; with more or fewer, work is cut otherwise.
         learns: weights are other ones at each run, so they are packed each time; and `calls` may stand between jobs.
         jobs_alone: False once something else was done than jobs, and those calls.
-        calls: before which job, what NumPy computes, and the array that it is written to.
+        first: what NumPy computes before the first job, and the array that it is written to.
+        calls: the same of what it computes later, and before which job.
     """
 
     def __init__(self, limit: int, learns: bool = False) -> None:
         self.threads, self.pool, self.jobs_alone, self.learns = threads.count(), Arena(limit), True, learns
         self.jobs: list[tuple[int, array[int], int]] = []
+        self.first: list[tuple[Callable[[], Any], Array | None]] = []
         self.calls: list[tuple[int, Callable[[], Any], Array | None]] = []
-        self.places: set[int] = set()  # where calls leave their numbers: ids of arrays that `calls` keeps
+        self.places: set[int] = set()  # where calls leave their numbers: ids of arrays that `first` and `calls` keep
+        self.given: set[int] = set()  # what is there before the first job: ids of arrays
         self.wanted: dict[int, int] = {}  # by which job first
         self.kept: list[Array] = []
         self.verdicts: list[Array] = []
@@ -116,13 +119,19 @@ class Recording:
         own[0] = own.buffer_info()[0] + 8
         self.jobs.append((worker, own, workers))
 
-    def repeat(self, compute: Callable[[], Any], place: Array | None) -> None:
+    def repeat(self, compute: Callable[[], Any], place: Array | None, reads: Sequence[Array] | None) -> None:
         if not self.learns:
             self.jobs_alone = False
             return
-        self.calls.append((len(self.jobs), compute, place))
+        is_first = reads is not None and all(map(self.is_given, reads))
+        if is_first:
+            self.first.append((compute, place))
+        else:
+            self.calls.append((len(self.jobs), compute, place))
         if place is not None:
             self.places.add(id(owner_of(place)))
+            if is_first:
+                self.given.add(id(owner_of(place)))
 
     def attempt(self, call: Callable[[], tuple[Array, ...]]) -> tuple[tuple[Array, ...], bool]:
         """Return what a call returns, and whether its jobs alone will make the same of other numbers."""
@@ -141,6 +150,10 @@ class Recording:
         """Return whether an array lies in the arena, or where a call leaves its numbers."""
         return self.pool.holds(array.ctypes.data) or id(owner_of(array)) in self.places
 
+    def is_given(self, array: Array) -> bool:
+        """Return whether an array's numbers are there before the first job: no job or later call makes them."""
+        return not self.holds(array) or id(owner_of(array)) in self.given
+
     def own(self, other: Array) -> Array:
         """Return a copy in the arena, in the same memory order."""
         if other.dtype.hasobject:
@@ -149,6 +162,7 @@ class Recording:
             raw = octets(other.nbytes)
         copy = np.ndarray(other.shape, other.dtype, raw, strides=np.empty_like(other).strides)
         np.copyto(copy, other)
+        self.given.add(id(owner_of(copy)))
         return copy
 
     def pixels(self, image: Array) -> Array:
@@ -197,12 +211,13 @@ class Recording:
 
     def run_all_again(self) -> None:
         """Run all jobs again, and make the calls between them."""
+        for compute, place in self.first:
+            call(compute, place)
         first = 0
         for before, compute, place in self.due:
             self.run_again(first, before)
-            first, y = before, compute()
-            if place is not None:
-                np.copyto(place, y)
+            call(compute, place)
+            first = before
         self.run_again(first, len(self.jobs))
 
     def begin(self) -> None:
@@ -212,3 +227,10 @@ class Recording:
     def is_good(self) -> bool:
         """Return whether no job since `begin` has found its results not to be used."""
         return all([word[0] for word in self.verdicts])
+
+
+def call(compute: Callable[[], Any], place: Array | None) -> None:
+    """Compute numbers once more, and leave them where they were."""
+    y = compute()
+    if place is not None:
+        np.copyto(place, y)

@@ -131,7 +131,7 @@ def in_a_row(array, dtype=np.float32):
     """Return an array of a type with its numbers in the order of its axes: itself, or a copy."""
     if array.flags.c_contiguous and array.dtype == dtype:
         return array
-    return again(lambda: np.array(array, dtype, order='C'))
+    return again(lambda: np.array(array, dtype, order='C'), [array])
 
 
 def cross_entropy(x, target):
