@@ -140,11 +140,11 @@ def plain_tile(rows, vectors):
     """Return the kernel of tiles of a plain product: out[r] = sum over k of A[r, k] * B[k], all of whole vectors.
 
     Rows of A and out are `a_row` and `out_row` bytes apart, and the next tile's follow those of this one. With each row
-    of B, the first FETCHED vectors of a widest tile are asked for `ahead` bytes further on, into the second cache.
+    of B, a widest tile asks for what lies at `asked` into the second cache: `share` bytes, up to FETCHED vectors.
     """
     fetched = FETCHED if vectors == WIDE else 0  # narrow ones have no time for it
 
-    def several_tiles(m, tiles, a, a_row, depth, b, out, out_row, ahead):
+    def several_tiles(m, tiles, a, a_row, depth, b, out, out_row, asked, share):
         def tile(t):
             def several(steps):
                 def body(i, *sums):
@@ -152,7 +152,7 @@ def plain_tile(rows, vectors):
                         at = b + (i * steps + k) * (SIZE * vectors)
                         right = [m.load(at + SIZE * v) for v in range(vectors)]
                         for v in range(fetched):
-                            m.prefetch(at + ahead + SIZE * v)
+                            m.prefetch(asked + (t * depth + i * steps + k) * share + SIZE * v)
                         left = [m.broadcast(row + i * (4 * steps) + 4 * k) for row in lefts]
                         sums = [m.fma(left[r], right[v], sums[vectors * r + v]) for r, v in cells]
                     return sums

@@ -20,7 +20,7 @@ from fractions import Fraction
 from math import prod
 
 from nailorch.kernels.fast.emit import SIZE, kernel
-from nailorch.kernels.fast.target import LANES
+from nailorch.kernels.fast.target import LANES, REGISTERS
 from nailorch.kernels.fast.tiles import rectified
 
 
@@ -112,6 +112,12 @@ def larger(m, a, b):
     return m.below(a, b, b, a)
 
 
+def halves(matrix):
+    """Return which rows come in pairs, and which do not."""
+    pairs = [i for i, row in enumerate(matrix) if any(opposite(row, other) for other in matrix)]
+    return pairs, [i for i in range(len(matrix)) if i not in pairs]
+
+
 def transform(matrix, from_table=False, to_table=False, paired=False, check=False, pooled=False):
     """Return the kernel of matrix @ tile @ matrix^T for a tile of pixels, vector by vector of their channels.
 
@@ -122,6 +128,7 @@ def transform(matrix, from_table=False, to_table=False, paired=False, check=Fals
     check, the kernel returns 1 if all results are finite, else 0.
     """
     size, multiply = len(matrix[0]), apply_paired if paired else apply
+    groups = halves(matrix) if len(matrix) * size > REGISTERS else [range(len(matrix))]
 
     def body(m, source, source_step, offset, out, out_step, out_offset, channels, bias, relu, gated, added,
              gate):
@@ -130,6 +137,14 @@ def transform(matrix, from_table=False, to_table=False, paired=False, check=Fals
                 cell = size * i + j
                 return load((m.word(source + 8 * cell) + offset if from_table else source + cell * source_step) + at)
 
+            if from_table:  # one group of rows after the other: registers do not hold what all of them make of a tile
+                for group in groups:
+                    part = [matrix[i] for i in group]
+                    columns = [multiply(m, part, [read(i, j) for i in range(size)]) for j in range(size)]
+                    for i, *row in zip(group, *columns, strict=True):
+                        for j, value in enumerate(multiply(m, matrix, row)):
+                            store(out + (len(matrix) * i + j) * out_step + at, value)
+                return 1
             columns = [multiply(m, matrix, [read(i, j) for i in range(size)]) for j in range(size)]
             rows = [multiply(m, matrix, [column[i] for column in columns]) for i in range(len(matrix))]
             values = [v for row in rows for v in row]

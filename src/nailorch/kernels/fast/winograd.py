@@ -19,14 +19,15 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import packs, repair, threads
-from nailorch.kernels.fast.emit import poke, take
+from nailorch.kernels.fast.emit import kernel, poke, take
 from nailorch.kernels.fast.gemm import NARROW, SPARE, all_cells, tall
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
+from nailorch.kernels.fast.outer import LINE
 from nailorch.kernels.fast.panels import pack_block
 from nailorch.kernels.fast.target import LANES
-from nailorch.kernels.fast.tiles import FETCHED, WIDE, plain_tile
+from nailorch.kernels.fast.tiles import WIDE, plain_tile
 from nailorch.kernels.fast.transforms import cook_toom, transform
 
 PANEL = WIDE * LANES  # output channels that are computed together
@@ -97,12 +98,18 @@ class Tiling(NamedTuple):
 
 
 @jit
-def place(g, t, size, step, top, left, table, base, n_step, h_step, w_step, H, W, outside):
-    """Fill the table of one tile's pixels: size x size of them, DH and DW apart; the next tile's begin `step` later."""
-    # Divisions take longer than all the rest: two where one does, none by 1.
+def which(g, t):
+    """Return a tile's image, and its row and column among the tiles."""
+    # Divisions take longer than all the rest: two where one does.
     above = t // g.TW
     n = above // g.TH
-    r, c = above - n * g.TH, t - above * g.TW
+    return n, above - n * g.TH, t - above * g.TW
+
+
+@jit
+def place(g, t, size, step, top, left, table, base, n_step, h_step, w_step, H, W, outside):
+    """Fill the table of one tile's pixels: size x size of them, DH and DW apart; the next tile's begin `step` later."""
+    n, r, c = which(g, t)
     y = r * step if g.DH == 1 else r // g.DH * (step * g.DH) + r % g.DH
     x = c * step if g.DW == 1 else c // g.DW * (step * g.DW) + c % g.DW
     y, x, k, across = y - top, x - left, 0, g.DW * w_step
@@ -112,6 +119,35 @@ def place(g, t, size, step, top, left, table, base, n_step, h_step, w_step, H, W
             table[k] = outside if beyond or column < 0 or column >= W else at
             at += across
             k += 1
+
+
+@kernel
+def fetch(m, at, down, h_step, across, w_step, lines):
+    """Ask for so many cache lines of each pixel, into the second cache."""
+    m.loop(down, lambda i: m.loop(across, lambda j: m.loop(
+        lines, lambda k: m.prefetch(at + i * h_step + j * w_step + 4 * LINE * k))))
+
+
+@jit
+def fetch_pixels(g, t):
+    """Ask for the pixels that the tiles above a tile, and before it, have not: its transform would wait for them."""
+    if g.DH == g.DW == 1:
+        n, r, c = which(g, t)
+        y, x = g.m * r + 2 - g.top, g.m * c + 2 - g.left
+        fetch(g.source + n * g.source_n + y * g.source_h + x * g.source_w, g.m, g.source_h, g.m, g.source_w,
+              -(-g.depth // LINE))
+
+
+@jit
+def fetch_results(g, t, first, channels):
+    """Ask for where a tile's results go, and for what lies beside them."""
+    if g.DH == g.DW == 1:
+        n, r, c = which(g, t)
+        side = g.m // 2 if g.pooled else g.m
+        at, lines = n * g.out_n + side * r * g.out_h + side * c * g.out_w + 4 * first, -(-channels // LINE)
+        fetch(g.out + at, side, g.out_h, side, g.out_w, lines)
+        if g.gate:
+            fetch(g.gate + at, side, g.out_h, side, g.out_w, lines)
 
 
 @jit
@@ -144,21 +180,21 @@ def from_points(g, t, table, gates, source, plane, first, channels):
 
 
 @jit
-def product(tiles, rows, vectors, a, a_row, depth, b, out, out_row, ahead):
+def product(tiles, rows, vectors, a, a_row, depth, b, out, out_row, asked, share):
     """Compute tiles of a product, one below the other."""
     if vectors == WIDE:
         if rows == 6:
-            wide_6(tiles, a, a_row, depth, b, out, out_row, ahead)
+            wide_6(tiles, a, a_row, depth, b, out, out_row, asked, share)
         elif rows == 5:
-            wide_5(tiles, a, a_row, depth, b, out, out_row, ahead)
+            wide_5(tiles, a, a_row, depth, b, out, out_row, asked, share)
         else:
-            wide_4(tiles, a, a_row, depth, b, out, out_row, ahead)
+            wide_4(tiles, a, a_row, depth, b, out, out_row, asked, share)
     elif vectors == 1:
-        narrow_1(tiles, a, a_row, depth, b, out, out_row, ahead)
+        narrow_1(tiles, a, a_row, depth, b, out, out_row, asked, share)
     elif vectors == 2:
-        narrow_2(tiles, a, a_row, depth, b, out, out_row, ahead)
+        narrow_2(tiles, a, a_row, depth, b, out, out_row, asked, share)
     else:
-        narrow_3(tiles, a, a_row, depth, b, out, out_row, ahead)
+        narrow_3(tiles, a, a_row, depth, b, out, out_row, asked, share)
 
 
 @jit
@@ -170,17 +206,17 @@ def multiply(g, first, count, V, M, table, gates, panel):
     points = (g.m + 2)**2
     b = g.weight + 4 * points * g.depth * panel * PANEL
     for p in range(points):
-        # While the first two tiles read this point's filters, they fetch the next point's, each a half of every row.
+        # While a point's filters are read, the next point's are asked for: each tile takes its share of them.
         # The last tile may be higher than what is left: there is room for as many rows more.
-        i, ahead, once = 0, g.depth * width, 4 * FETCHED * LANES
+        i, here, share = 0, b + p * g.depth * width, -(-width // -(-count // 6))
         while i < count:
             high = tall(count - i, vectors)
             together = 1 if vectors == WIDE else -(-count // high)
-            product(together, high, vectors, V + p * g.V_plane + i * g.V_row, g.V_row, g.depth, b + p * g.depth * width,
-                    M + p * g.M_plane + i * width, width, ahead)
-            ahead = ahead + once if i == 0 else 0
+            product(together, high, vectors, V + p * g.V_plane + i * g.V_row, g.V_row, g.depth, here,
+                    M + p * g.M_plane + i * width, width, here + g.depth * (width + -(-i // 6) * share), share)
             i += together * high
     for i in range(count):
+        fetch_results(g, first + i + 1, panel * PANEL, numbers)
         if not from_points(g, first + i, table, gates, M + i * width, g.M_plane, panel * PANEL, numbers):
             poke(g.finite, 0)
             poke(g.spoilt + 8 * (first + i), 1)
@@ -208,6 +244,7 @@ def convolve_tiles(number, job):
             multiply(g, first, count, g.V + begin * g.V_row, M, table, gates, panel)
         else:
             for i in range(count):
+                fetch_pixels(g, first + i + 1)
                 to_points(g, first + i, table, own + i * g.V_row, g.V_plane)
             for panel in range(panels):
                 multiply(g, first, count, own, M, table, gates, panel)
@@ -222,6 +259,7 @@ def share_points(number, job):
         i = claim(g.counter, number, g.total)
         if i >= g.total:
             return
+        fetch_pixels(g, g.first + i + 1 - 2 * (number & 1))  # see claim
         to_points(g, g.first + i, table, g.V + i * g.V_row, g.V_plane)
 
 

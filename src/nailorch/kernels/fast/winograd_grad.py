@@ -31,6 +31,8 @@ from nailorch.kernels.fast.winograd import (
     G,
     Tiling,
     even,
+    fetch_pixels,
+    fetch_results,
     place,
     share_points,
     tiles_along,
@@ -64,6 +66,7 @@ def share_gradients(number, job):
         i = claim(g.counter, number, g.total)
         if i >= g.total:
             return
+        fetch_results(g, g.first + i + 1 - 2 * (number & 1), 0, g.channels)
         gradients_to_points(g, g.first + i, table, g.D + i * g.D_row)
 
 
@@ -111,7 +114,9 @@ def collect_tiles(number, job):
         for first in range(begin, end, g.tiles):
             count = min(g.tiles, end - first)
             for i in range(count):
+                fetch_pixels(g, first + i + 1)
                 to_points(g, first + i, table, V + i * g.V_row, g.V_plane)
+                fetch_results(g, first + i + 1, 0, g.channels)
                 gradients_to_points(g, first + i, table, D + i * g.D_row)
             for p in range(points):
                 add_products(g, rows, count, D, p, 0, g.depth, sums, first == begin)
