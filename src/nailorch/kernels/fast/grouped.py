@@ -32,6 +32,7 @@ from nailorch.kernels.fast.gemm import beside, kinds
 from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, floats, from_weights, images, strides, zeros
+from nailorch.kernels.fast.outer import Delivery, deliver
 from nailorch.kernels.fast.target import LANES, REGISTERS
 from nailorch.kernels.fast.tiles import add_numbers, rectified, rolled
 
@@ -363,9 +364,8 @@ def unpack(_, job):
         for c in range(g.used):
             for r in range(g.depth):
                 for channel in range(v * LANES, min((v + 1) * LANES, g.channels)):
-                    to, seen = (channel, r) if g.depth == LANES else (channel ^ r, channel % g.depth)
                     move(sums + 4 * ((c * g.depth + r) * LANES + channel % LANES),
-                         g.weight + 4 * ((to * g.depth + seen) * g.used + c))
+                         g.weight + 4 * (((channel ^ r) * g.depth + channel % g.depth) * g.used + c))
 
 
 class Route(NamedTuple):
@@ -469,6 +469,9 @@ def conv2d_weight_grad(image, gy, window, groups):
     parts = max(min(8 * threads.count() // vectors, len(gy)), 1)
     sums = floats(parts * vectors * cells * depth * LANES)
     start(gradient, way, gy, x, depth, sums, parts=parts)
-    threads.run(unpack, Exchange(address(gW), address(sums), C, depth, cells, len(way.cell), 0, 0, parts),
-                gW.size >> 15)
+    if depth == LANES:  # a vector holds the results of one group
+        threads.run(deliver, Delivery(address(sums), parts, cells, depth, depth, groups, address(gW)), gW.size >> 15)
+    else:
+        threads.run(unpack, Exchange(address(gW), address(sums), C, depth, cells, len(way.cell), 0, 0, parts),
+                    gW.size >> 15)
     return gW
