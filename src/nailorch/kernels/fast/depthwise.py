@@ -363,16 +363,23 @@ def gradient(_, job):
     """Take parts of all rows of places; each has sums of its own, which begin as zeros."""
     g = opened(job)
     table, cells = np.empty(2 * g.KH + 1, np.int64), np.empty(2 * g.KH * g.KW, np.int64)
+    pixels, total = np.empty(pairs.TABLE, np.int64), g.N * g.OH
     while True:
         part = take(g.counter)
         if part >= g.parts:
             return
         sums = g.weight + 4 * part * g.KH * g.KW * g.channels
         for c in range(0, g.channels, SLAB):
-            for row in range(part * g.N * g.OH // g.parts, (part + 1) * g.N * g.OH // g.parts):
+            channels, row, end = min(SLAB, g.channels - c), part * total // g.parts, (part + 1) * total // g.parts
+            while row < end:
                 n, oh = row // g.OH, row % g.OH
-                rows = look_up(g, n, oh, sums, 4 * c, table)
-                add_row(g, table, rows, cells, g.out + n * g.out_n + oh * g.out_h + 4 * c, min(SLAB, g.channels - c))
+                both = g.pairs and row + 1 < end and oh + 1 < g.OH
+                if both:
+                    pairs.add_pair(g, n, oh, c, channels, sums + 4 * c, pixels)
+                else:
+                    rows = look_up(g, n, oh, sums, 4 * c, table)
+                    add_row(g, table, rows, cells, g.out + n * g.out_n + oh * g.out_h + 4 * c, channels)
+                row += 1 + both
 
 
 @functools.lru_cache(256)
@@ -439,5 +446,6 @@ def conv2d_weight_grad(image, gy, window):
     x, gy, C, (KH, KW) = channels_last(image), channels_last(gy), image.shape[1], window.kernel_size
     parts = max(min(2 * threads.count(), len(gy) * gy.shape[2]), 1)
     sums = again(lambda: np.zeros((parts, KH * KW, C), np.float32))
-    start(gradient, axes(window, False), gy, x, sums, (KH, KW), parts=parts)
+    start(gradient, axes(window, False), gy, x, sums, (KH, KW), parts=parts,
+          by_pairs=pairs.serves(window, gy.shape[3]) and gy.shape[3] % pairs.WIDTH == 0)
     return again(lambda: np.ascontiguousarray(sums.sum(axis=0).T).reshape(C, 1, KH, KW))

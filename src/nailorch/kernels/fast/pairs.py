@@ -1,4 +1,4 @@
-"""Depthwise convolution with 3x3 windows side by side: two rows of places at a time.
+"""Depthwise convolution with 3x3 windows side by side, and its weight gradient: two rows of places at a time.
 
 A row of places reads three rows of pixels, but two rows only four. So a block of 2 x WIDTH places, with nine weights
 and a sum for each place in registers, loads a number for three to six multiplications, and the multipliers never wait.
@@ -63,6 +63,34 @@ def pair(m, table, shift, weight, down, across, out, out_h, out_w, channels, bia
     sweep(m, channels, vector)
 
 
+@kernel
+def pair_gradient(m, table, shift, gy, gy_h, gy_w, channels, sums, down, across, large, row_step):
+    """Add a block's products, of pixels and gy, to the sums of the nine cells; the rest is as in `pair`."""
+    def vector(i, part):
+        def pixel(r, x):
+            return m.word(table + 8 * (r * SEEN + x)) + (shift + 4 * i)
+
+        def fetch(_):
+            for r, x in np.ndindex(2, WIDTH):
+                m.prefetch(pixel(3, x + 1) + (r + 1) * row_step)
+                m.prefetch(places[r, x] + 2 * gy_h)
+
+        places = {(r, x): gy + (r * gy_h + x * gy_w + 4 * i) for r, x in np.ndindex(2, WIDTH)}
+        m.loop(large, fetch)
+        cells = {(k, j): sums + (k * down + j * across + 4 * i) for k, j in np.ndindex(3, 3)}
+        totals = {cell: load(m, at, part) for cell, at in cells.items()}
+        gradients = {place: load(m, at, part) for place, at in places.items()}
+        for r, x in np.ndindex(4, SEEN):
+            seen = load(m, pixel(r, x), part)
+            for k, j in np.ndindex(3, 3):
+                if (r - k, x - j) in gradients:
+                    totals[k, j] = m.fma(seen, gradients[r - k, x - j], totals[k, j])
+        for cell, at in cells.items():
+            store(m, at, totals[cell], part)
+
+    sweep(m, channels, vector)
+
+
 @jit
 def look(g, n, top, left, at, table):
     """Fill the table with the pixels of four rows, from `top` on, and SEEN columns."""
@@ -89,6 +117,20 @@ def compute_pair(g, n, oh, channel, channels, bias, table):
         pair(table.ctypes.data, (x - filled) * g.source_w, weight, g.onward_h * g.KW * pixel, g.onward_w * pixel,
              out + place * g.out_w, g.out_h, g.out_w, channels, bias, g.relu, g.gated, g.gate, g.added, g.large,
              g.source_h)
+
+
+@jit
+def add_pair(g, n, oh, channel, channels, sums, table):
+    """Add the products of two rows of places, of so many channels, to the sums; a row has whole blocks."""
+    pixel, top, left = 4 * g.channels, peek(g.kinds_h) + oh, peek(g.kinds_w)
+    gy, filled = g.out + n * g.out_n + oh * g.out_h + 4 * channel, -1
+    for place in range(0, g.OW, WIDTH):
+        x = left + place
+        if filled < 0 or x + SEEN > g.W:
+            look(g, n, top, x, 4 * channel, table)
+            filled = x
+        pair_gradient(table.ctypes.data, (x - filled) * g.source_w, gy + place * g.out_w, g.out_h, g.out_w, channels,
+                      sums, g.KW * pixel, pixel, g.large, g.source_h)
 
 
 def serves(window, OW):
