@@ -22,6 +22,7 @@ from nailorch.kernels.fast import (
     few,
     gemm,
     memory,
+    outer,
     repair,
     target,
     threads,
@@ -161,20 +162,29 @@ def test_depthwise_convolution_and_its_gradients_agree_with_the_float64_referenc
           np.abs(x).max() * np.abs(gy).sum(axis=(0, 2, 3)).max())
 
 
-@examples(60)
-@given(st.integers(1, 3), st.sampled_from([1, 16, 17, 40, 209]), st.integers(1, 16), st.integers(5, 30),
-       st.integers(0, 2), st.booleans())
-def test_depthwise_convolution_by_pairs_of_rows_agrees_with_the_float64_reference(N, C, H, W, pad, large):
-    window = Window(3, 1, pad)
-    H = max(H, 3 - 2 * pad)
+@st.composite
+def layers_by_pairs(draw):
+    """Return (N, C, H, W, window) of 3x3 windows side by side, whose rows often have whole blocks of places."""
+    pad, OW = draw(st.integers(0, 2)), draw(st.one_of(st.integers(7, 30), st.sampled_from([7, 14, 21])))
+    H, channels = draw(st.integers(max(3 - 2 * pad, 1), 16)), st.sampled_from([1, 16, 17, 40, 209])
+    return draw(st.integers(1, 3)), draw(channels), H, OW + 2 - 2 * pad, Window(3, 1, pad)
+
+
+@examples(80)
+@given(layers_by_pairs(), st.booleans())
+def test_depthwise_convolution_by_pairs_of_rows_agrees_with_the_float64_reference(case, large):
+    N, C, H, W, window = case
     x, weight, b = normal(0, N, C, H, W), normal(1, C, 1, 3, 3), normal(2, C)
     gy, gate = normal(3, N, C, *window.outsize((H, W))), normal(4, N, C, H, W)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(depthwise, 'LARGE', 0 if large else 1 << 30)
         y = depthwise.conv2d(x, weight, b, window, 1, gy)
         gx = depthwise.conv2d_data_grad(gy, weight, (H, W), window, gate)
+        gW = depthwise.conv2d_weight_grad(x, gy, window)
     x, weight, b, gy = (a.astype('d') for a in (x, weight, b, gy))
     each = np.abs(weight).sum(axis=(1, 2, 3)).max()
+    agree(gW, reference.conv2d_weight_grad(x, gy, window, C), gy[:, 0].size, 'depthwise',
+          np.abs(x).max() * np.abs(gy).sum(axis=(0, 2, 3)).max())
     agree(y, np.maximum(reference.conv2d(x, weight, b, window, C) + gy, 0), 9, 'depthwise',
           np.abs(x).max() * each + np.abs(b).max() + np.abs(gy).max())
     agree(gx, np.where(gate > 0, reference.conv2d_data_grad(gy, weight, (H, W), window, C), 0), 9, 'depthwise',
@@ -182,7 +192,7 @@ def test_depthwise_convolution_by_pairs_of_rows_agrees_with_the_float64_referenc
 
 
 @examples(60)
-@given(depthwise_layers(), st.sampled_from([np.nan, np.inf]), st.integers(0, 2**32 - 1))
+@given(st.one_of(depthwise_layers(), layers_by_pairs()), st.sampled_from([np.nan, np.inf]), st.integers(0, 2**32 - 1))
 def test_what_is_not_finite_reaches_the_windows_of_a_depthwise_convolution_that_see_it(case, bad, place):
     N, C, H, W, window = case
     x, weight = normal(0, N, C, H, W), normal(1, C, 1, *window.kernel_size)
@@ -199,6 +209,12 @@ def test_what_is_not_finite_reaches_the_windows_of_a_depthwise_convolution_that_
                  reference.conv2d_weight_grad(bad_x, gy, window, C))):
             np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
             np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+
+
+def test_a_weight_gradient_of_few_places_is_cut_into_as_many_blocks_of_rows_as_threads_need():
+    for depth, channels, cells, fewest in ((128, 128, 9, 4), (512, 256, 1, 4), (64, 64, 9, 2), (21, 64, 7, 1)):
+        deep, _ = outer.block(depth, channels, cells, 4, fewest)
+        assert -(-depth // deep) >= fewest
 
 
 @pytest.mark.parametrize(('shape', 'OC', 'window', 'groups'), [

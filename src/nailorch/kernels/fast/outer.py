@@ -29,43 +29,53 @@ OFTEN = 4  # panels for which rows are read, from which on they are copied first
 ROWS, SUMS, WIDEST = 256, 5 << 17, 8  # of a block of gW: rows, bytes, and panels, at most
 LINE = 16  # numbers that memory hands out together
 
-outer_8, outer_4, outer_2, outer_1 = (outer_tile(rows, 2) for rows in (HIGH, 4, 2, 1))
+outer_high, outer_less, outer_low, outer_lower, outer_half, outer_1 = (
+    outer_tile(rows, 2) for rows in (HIGH, HIGH - 1, HIGH - 2, HIGH - 3, HIGH // 2, 1))
 narrow_8, narrow_1 = outer_tile(8, 1), outer_tile(1, 1)
 
 
 @jit
+def height(rows, numbers):
+    """Return how high the next tile is: where rows are left over, all tiles are lower, for a low one is slow."""
+    if numbers <= LANES:
+        return 8 if rows >= 8 else 1
+    even = -(-rows // -(-rows // HIGH))
+    return even if even >= HIGH // 2 else 1
+
+
+@jit
 def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step, numbers, next_a, next_a_offset,
-          next_a_size, next_b, next_b_offset):
-    """Add a product to `rows` rows of out, tile by tile: the highest that still fits.
+          next_a_size, next_b, next_b_offset, turn):
+    """Add a product to `rows` rows of out, tile by tile.
 
     Of what two more tables name, the first `next_a_size` bytes and a panel's are asked for: a line of each by two
-    tiles, which share the entries out, and look at one more than `count`.
+    tiles, which share the entries out, and look at one more than `count`. The first tile does as the `turn`th would.
     """
     r = 0
     while r < rows:
-        left, at, first = rows - r, a_offset + 4 * r, start + r * start_step
-        to, odd, line = out + r * out_step, 8 * (r // HIGH % 2), 4 * (r - r % LINE)
+        high, at, first = height(rows - r, numbers), a_offset + 4 * r, start + r * start_step
+        to, odd, line = out + r * out_step, 8 * (turn % 2), 4 * LINE * (turn // 2)
         la, lb = next_a + odd, next_b + odd
         ao, bo = next_a_offset + line % next_a_size, next_b_offset + line % (4 * PANEL)
         if numbers <= LANES:
-            if left >= 8:
+            if high == 8:
                 narrow_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-                r += 8
             else:
                 narrow_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-                r += 1
-        elif left >= HIGH:
-            outer_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-            r += HIGH
-        elif left >= 4:
-            outer_4(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-            r += 4
-        elif left >= 2:
-            outer_2(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-            r += 2
+        elif high == HIGH:
+            outer_high(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
+        elif high == HIGH - 1:
+            outer_less(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
+        elif high == HIGH - 2:
+            outer_low(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
+        elif high == HIGH - 3:
+            outer_lower(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
+        elif high == HIGH // 2:
+            outer_half(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
         else:
             outer_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-            r += 1
+        r += high
+        turn += 1
 
 
 @worker(Walk)
@@ -109,7 +119,7 @@ def collect(_, job):
                     outer(a, 0 if copied else at, deep, count, b, 4 * PANEL,
                           g.zeros if first == begin else to, 0 if first == begin else row, to, row, numbers,
                           stretch[then, cell].ctypes.data, at + asked * (panel % g.panels_each), asked,
-                          out[then].ctypes.data, channel)
+                          out[then].ctypes.data, channel, cell)
             now = then
 
 
@@ -166,12 +176,14 @@ def wide(numbers):
     return -(-numbers // LANES) * LANES
 
 
-def block(depth, channels, cells, step):
+def block(depth, channels, cells, step, fewest=1):
     """Return how many rows and panels of gW a piece of work has; a place has `step` pixels of x for itself.
 
-    In the second cache, its sums stay beside what PLACES read of x and gy, and what the next ones will read.
+    In the second cache, its sums stay beside what PLACES read of x and gy, and what the next ones will read. There are
+    to be `fewest` blocks of rows at least.
     """
     rows, panels = ROWS if step == 1 or cells == 1 else ROWS // 2, -(-channels // PANEL)
+    rows = min(rows, max(depth // fewest, LINE))
     deep = -(-depth // -(-depth // rows))
     deep = min(-(-deep // LINE) * LINE, depth)
     each = max(min(SUMS // (4 * cells * deep * PANEL), WIDEST), 1)
@@ -188,9 +200,10 @@ def conv2d_weight_grad(image, gy, window, groups=1):
         (channels * wide(depth), min(depth, ROWS)) <= (depth * wide(channels), min(channels, ROWS)))
     if turned:
         x, gy, depth, channels, step = gy, x[:, :, ::step[0], ::step[1]], channels, depth, (1, 1)
-    deep, panels_each = block(depth, channels, cells, step[0] * step[1])
+    most = max(total // (4 * PLACES), 1)  # parts that are worth sums of their own
+    deep, panels_each = block(depth, channels, cells, step[0] * step[1], -(-2 * workers // (groups * most)))
     pieces = groups * -(-depth // deep) * -(-channels // (PANEL * panels_each))
-    parts = max(min(-(-2 * workers // pieces), total // (4 * PLACES)), 1)
+    parts = min(-(-2 * workers // pieces), most)
     nothing, sums = zeros(max(C * KW, OC) + PANEL), floats(parts * groups * count)
     threads.run(collect, Walk(
         address(gy), *strides(gy), N, OH, OW, address(x), *strides(x), *x.shape[2:], *step, depth,

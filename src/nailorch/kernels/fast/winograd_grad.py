@@ -94,7 +94,7 @@ def add_products(g, rows, count, D, p, k, depth, sums, fresh):
         to = sums + (p * g.depth + k) * row + 4 * channel
         a, at = rows.ctypes.data, p * g.V_plane + 4 * k
         outer(a, at, depth, count, D + p * g.D_plane + 4 * channel, g.D_row, g.zeros if fresh else to,
-              0 if fresh else row, to, row, min(2 * LANES, g.channels - channel), a, at, 4 * depth, a, at)
+              0 if fresh else row, to, row, min(2 * LANES, g.channels - channel), a, at, 4 * depth, a, at, 0)
 
 
 @worker(Tiling)
