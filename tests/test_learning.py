@@ -147,10 +147,11 @@ def hooked():
     (Net, (3, 10, 10)), (models.MNISTNet, (1, 28, 28)), (models.LeNet, (1, 28, 28)),
     (lambda: models.Sequential(F.flatten, models.MLP((12, 7, 5), F.relu)), (1, 5, 5)),
     (lambda: models.VGG11_BN(num_classes=5, width=16, hidden=32), (3, 32, 32)),
+    (lambda: models.VGG11(num_classes=5, width=16, hidden=32), (3, 32, 32)),
     (lambda: models.ResNet18(num_classes=5, width=16), (3, 40, 40)),
     (lambda: models.MobileNetV2(num_classes=5, width=0.25), (3, 40, 40)),
     (lambda: models.SqueezeNet1_1(num_classes=5), (3, 48, 48))],
-    ids=['net', 'mnist', 'lenet', 'mlp', 'vgg', 'resnet', 'mobilenet', 'squeezenet'])
+    ids=['net', 'mnist', 'lenet', 'mlp', 'vgg-norm', 'vgg', 'resnet', 'mobilenet', 'squeezenet'])
 @pytest.mark.parametrize('optimizer', [lambda: optimizers.Momentum(0.01), hooked], ids=['momentum', 'hooks'])
 @pytest.mark.parametrize('threads', [1, 2])
 def test_each_step_leaves_the_same_bit_for_bit(make, shape, optimizer, threads):

@@ -143,3 +143,35 @@ def test_a_convolution_adds_its_gradient_to_what_has_arrived(stride, activation,
     np.testing.assert_array_equal(2 * middle.grad.data, both)
     np.testing.assert_array_equal(again, gW)
     np.testing.assert_allclose(run(also, create_graph=True)[1], both, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('activation', ['', 'relu', 'relu6'])
+@pytest.mark.parametrize('pool', [(2, 2), (3, 2, 1), (2, 1)])
+def test_a_convolution_takes_what_a_pooling_sends_back_before_it_is_spread(pool, activation, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, W, b = (Variable(rng.standard_normal(shape).astype('f4')) for shape in ((2, 16, 9, 10), (24, 16, 3, 3), (24,)))
+    spread, scatter = [], kernels.max_pool_scatter
+    monkeypatch.setattr(kernels, 'max_pool_scatter', lambda *args: spread.append(1) or scatter(*args))
+
+    def run(head, **options):
+        y = F.conv2d(x, W, b, pad=1, activation=activation)
+        loss = F.sum(F.pooling(y, *pool)**2) + head(y)
+        for p in x, W, b:
+            p.cleargrad()
+        spread.clear()
+        loss.backward(**options)
+        return len(spread), y, [p.grad.data for p in (x, W, b)]
+
+    times, _, found = run(lambda y: np.zeros((), 'f4'))
+    assert times == 0
+    times, y, seen = run(lambda y: np.zeros((), 'f4'), retain_grad=True)
+    assert times == 1
+    times, _, both = run(lambda y: F.sum(y * 0))
+    assert times == 1
+    graph = run(lambda y: np.zeros((), 'f4'), create_graph=True)[2]
+    for one, two, three, four in zip(found, seen, both, graph, strict=True):
+        np.testing.assert_array_equal(two, one)
+        np.testing.assert_allclose(three, one, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(four, one, rtol=1e-4, atol=1e-4)
+    gy, = gradients([F.sum(F.pooling(y, *pool)**2)], [y])
+    np.testing.assert_array_equal(y.grad.data, gy.data)

@@ -18,7 +18,7 @@ from nailorch.core import Function, Variable, as_variable, own, watched
 from nailorch.functions.activation import ACTIVATIONS, GATES, check_activation
 from nailorch.functions.columns import col2im, im2col
 from nailorch.functions.dense import matmul
-from nailorch.functions.pools import MaxScatter, pooling
+from nailorch.functions.pools import MaxScatter, Unspread, pooling
 from nailorch.functions.reduction import sum
 from nailorch.functions.shape import reshape, transpose
 from nailorch.messages import message
@@ -108,9 +108,11 @@ class Conv2d(Function):
     def grads(self, x: Variable, W: Variable, gy: Variable, y: Array | None = None, activation: str = '',
               index: Array | None = None, pool: Window | None = None) -> Any:
         """Return the gradients by kernels; to the images', what has come from elsewhere is added in the same pass."""
-        rest = self.earlier(0)
-        gs = kernels.conv2d_grads(x.data, W.data, gy.data, self.window, self.groups, self.wanted, y, activation, index,
-                                  pool, None if rest is None else rest.data)
+        rest, sent = self.earlier(0), None
+        if isinstance(gy, Unspread) and index is None:
+            sent, y, index, pool = gy.gy, gy.y, gy.index, gy.window
+        gs = kernels.conv2d_grads(x.data, W.data, gy.data if sent is None else sent, self.window, self.groups,
+                                  self.wanted, y, activation, index, pool, None if rest is None else rest.data)
         return tuple(map(own, gs))
 
     def gradients(self, x: Variable, W: Variable, gy: Variable) -> Any:

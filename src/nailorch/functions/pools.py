@@ -14,7 +14,7 @@ import numpy as np
 
 from nailorch import kernels
 from nailorch.config import Config
-from nailorch.core import Function, Variable, as_array, as_variable, own
+from nailorch.core import Function, Node, Variable, as_array, as_variable, own
 from nailorch.functions.columns import im2col
 from nailorch.functions.dense import matmul
 from nailorch.functions.indexing import get_item
@@ -25,9 +25,9 @@ from nailorch.kernels.reference import lowest
 from nailorch.messages import message
 from nailorch.shapes import Array, Pair, Window, at_least, check_images, pair, window_of
 
-__all__ = ['AveragePooling', 'AveragePoolingGrad', 'MaxGather', 'MaxScatter', 'Pooling', 'adaptive_average_pooling',
-           'adaptive_max_pooling', 'average_pooling', 'global_average_pooling', 'global_max_pooling', 'max_pooling',
-           'pooling', 'pooling_simple']
+__all__ = ['AveragePooling', 'AveragePoolingGrad', 'MaxGather', 'MaxScatter', 'Pooling', 'Unspread',
+           'adaptive_average_pooling', 'adaptive_max_pooling', 'average_pooling', 'global_average_pooling',
+           'global_max_pooling', 'max_pooling', 'pooling', 'pooling_simple']
 
 
 def pooling(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
@@ -60,7 +60,7 @@ max_pooling = pooling
 
 
 class Pooling(Function):
-    saves = 'index',
+    saves = 'y', 'index'
 
     def __init__(self, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
                  ceil_mode: bool = False) -> None:
@@ -76,10 +76,37 @@ class Pooling(Function):
         return y
 
     def backward(self, gy: Variable) -> Any:
-        index, = self.saved
+        y, index = self.saved
         if not Config.enable_backprop:  # nobody will differentiate this again
-            return own(kernels.max_pool_scatter(gy.data, index, self.size, self.window))
+            gx = Unspread(y.data, gy.data, index, self.size, self.window)
+            return gx if index.dtype == np.uint8 else own(gx.data)
         return MaxScatter(self.size, self.window)(gy, index)
+
+
+class Unspread(Variable):
+    """What max pooling sends back, before it is spread over the pixels: that is done when somebody asks for its data.
+
+    A convolution asks for less: what its activation lets pass, the few maxima tell as well as all pixels do.
+
+    Attributes:
+        y, gy, index: the maxima, their gradient, and where they stood.
+    """
+
+    def __init__(self, y: Array, gy: Array, index: Array, pixels: Sequence[int], window: Window) -> None:
+        self.y, self.gy, self.index, self.pixels, self.window = y, gy, index, pixels, window
+        self.name, self.node, self.owned = None, Node(False), True
+
+    @functools.cached_property
+    def _array(self) -> Array:
+        return kernels.max_pool_scatter(self.gy, self.index, self.pixels, self.window)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return *self.gy.shape[:2], *self.pixels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.gy.dtype
 
 
 class MaxScatter(Function):

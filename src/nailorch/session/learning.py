@@ -35,7 +35,7 @@ from nailorch.functions.dense import ActivatedLinear, Linear, MatMul
 from nailorch.functions.loss import SoftmaxCrossEntropy
 from nailorch.functions.noise import Dropout
 from nailorch.functions.normalization import BatchNorm, BatchNormAdd
-from nailorch.functions.pools import AveragePooling, AveragePoolingGrad, MaxScatter, Pooling
+from nailorch.functions.pools import AveragePooling, AveragePoolingGrad, MaxScatter, Pooling, Unspread
 from nailorch.functions.reduction import Mean, Sum
 from nailorch.functions.shape import BroadcastTo, Concat, Reshape, Split, SumTo, Transpose
 from nailorch.layers.base import Layer, walk
@@ -240,7 +240,7 @@ class Step:
         self.is_going_back = False
         for gx in gxs if isinstance(gxs, tuple | list) else (gxs,):
             passed = any(gx is gy for gy in gys)  # as it came: the first one is the constant 1
-            if gx is not None and not passed and not (isinstance(gx, Variable) and self.is_ours(gx.data)):
+            if gx is not None and not passed and not (isinstance(gx, Variable) and all(map(self.is_ours, sources(gx)))):
                 self.recording.jobs_alone = False
         return gxs
 
@@ -304,6 +304,11 @@ class Step:
 def apart(y: Any) -> Any:
     """Return a Variable in memory of its own, not in an arena that would stay as long as it does."""
     return Variable.at(Node(False), y.data.copy(order='K')) if isinstance(y, Variable) else y
+
+
+def sources(gx: Variable) -> list[Array]:
+    """Return what a gradient is, or is to be made of."""
+    return [gx.gy, gx.index] if isinstance(gx, Unspread) else [gx.data]
 
 
 def others(array: Array) -> Array:
