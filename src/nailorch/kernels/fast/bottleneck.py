@@ -66,7 +66,7 @@ def product(rows, vectors):
             start = [load(bias, v) for v in range(vectors)]
             sums = rolled(m, depth, several, *(start * rows))
             cells = [(r, v) for r in range(rows) for v in range(vectors)]
-            sums = m.loop(added, lambda _, *sums: [
+            sums = m.when(added, lambda *sums: [
                 x + load(outs[r] + beside, v) for (r, v), x in zip(cells, sums, strict=True)], *sums)
             for (r, v), x in zip(cells, rectified(m, relu, sums), strict=True):
                 if v < vectors - 1:

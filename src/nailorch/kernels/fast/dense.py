@@ -89,7 +89,7 @@ def dot_tile(rows, columns):
         sums = sweep(m, depth, step, *(m.splat(0) for _ in cells))
         outs = [m.word(out + 8 * r) + out_offset for r in range(rows)]
         sums = [total(m, x) for x in sums]
-        sums = m.loop(1 - fresh, lambda _, *sums: [
+        sums = m.when(1 - fresh, lambda *sums: [
             x + m.broadcast(outs[r] + 4 * c) for (r, c), x in zip(cells, sums, strict=True)], *sums)
         for (r, c), x in zip(cells, sums, strict=True):
             m.put(outs[r] + 4 * c, x)

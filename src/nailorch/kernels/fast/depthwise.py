@@ -42,7 +42,7 @@ def by_vectors(m, channels, body):
     """Run body(offset, load, store) for every vector of the channels, the last one in part."""
     rest = channels % LANES
     m.loop(channels // LANES, lambda v: body(v * SIZE, m.load, m.store))
-    m.loop((rest + LANES - 1) // LANES, lambda _: body(
+    m.when(rest, lambda: body(
         channels // LANES * SIZE, lambda at: m.load_part(at, rest), lambda at, x: m.store_part(at, x, rest)))
 
 
@@ -81,12 +81,12 @@ def forward_kernel(places, window=0, stride=0, lines=0):
                         sums = [m.fma(seen[i * stride + k], weight, s) for i, s in enumerate(sums)]
                     return sums
 
-                def prepare(_):
+                def prepare():
                     fetch(m, ahead + away, new, row_step, places * max(stride, 1), apart if stride else step)
                     fetch(m, to + out_ahead, 1, 0, places, out_step)
 
                 away, to, zero = shift + first * step + at, out + first * out_step + at, m.splat(0)
-                m.loop(large, prepare)
+                m.when(large, prepare)
                 sums = [load(bias + at)] * places
                 for r in range(lines):
                     sums = row(r, *sums)
@@ -141,11 +141,11 @@ def window_gradient_kernel(places, window, stride, lines):
             def block(b, *totals):
                 away, to, sums = shift + b * places * step + at, gy + b * places * gy_step + at, list(totals)
 
-                def prepare(_):
+                def prepare():
                     fetch(m, ahead + away, new, row_step, places * stride, apart)
                     fetch(m, to + gy_ahead, 1, 0, places, gy_step)
 
-                m.loop(large, prepare)
+                m.when(large, prepare)
                 gs = [load(to + i * gy_step) for i in range(places)]
                 for r in range(lines):
                     pixel = m.word(table + r * 16) + away

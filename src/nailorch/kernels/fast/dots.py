@@ -50,7 +50,7 @@ def block_kernel(places):
 
                 whole, rest = channels // LANES, channels % LANES
                 sums = m.loop(whole, lambda v, *sums: vector(v * SIZE, m.load, sums), *sums)
-                return m.loop((rest + LANES - 1) // LANES, lambda _, *sums: vector(
+                return m.when(rest, lambda *sums: vector(
                     whole * SIZE, lambda at: m.load_part(at, rest), sums), *sums)
 
             sums = m.loop(cells, cell, *[m.splat(0)] * (places * COLOURS))

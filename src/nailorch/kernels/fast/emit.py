@@ -302,6 +302,25 @@ class Machine:
     def store_doubles(self, address, doubles):
         self.builder.store(doubles.ir, self.pointer(address, DOUBLES), align=8)
 
+    def when(self, flag, body, *carried):
+        """Return body(*carried) if flag is not 0, else `carried`.
+
+        A loop of one round or none would do the same; but LLVM unrolls it, and moves loads out of it to keep them.
+        """
+        b, start = self.builder, self.builder.block
+        inside, after = (b.append_basic_block(name) for name in ('when', 'after'))
+        b.cbranch(b.icmp_signed('!=', self.constant(flag), ir.Constant(WORD, 0)), inside, after)
+        b.position_at_end(inside)
+        values = body(*carried) or ()
+        end = b.block
+        b.branch(after)
+        b.position_at_end(after)
+        phis = [b.phi(value.ir.type) for value in carried]
+        for phi, without, then in zip(phis, carried, values, strict=True):
+            phi.add_incoming(without.ir, start)
+            phi.add_incoming(then.ir, end)
+        return [Value(self, phi) for phi in phis]
+
     def loop(self, count, body, *carried):
         """Run values = body(i, *values) for i = 0 ... count - 1, from `carried`; return the last values."""
         b, start = self.builder, self.builder.block
@@ -450,6 +469,9 @@ class Interpreter:
 
     def store_doubles(self, address, doubles):
         self.memory(address, LANES, ctypes.c_double)[:] = doubles
+
+    def when(self, flag, body, *carried):
+        return list(body(*carried) or ()) if flag else list(carried)
 
     def loop(self, count, body, *carried):
         for i in range(count):

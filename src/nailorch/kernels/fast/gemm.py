@@ -29,7 +29,7 @@ from nailorch.kernels.fast.tiles import WIDE, row_tile, take_back
 
 PLACES, MOST = 96, 384  # rows of the left matrix to a piece of work (their stretches stay in the second cache)
 DEPTH = 512  # and so many columns of it at a time
-BEYOND = 1 << 21  # numbers of a result: with its sources, more than caches hold until they are wanted again
+BEYOND = 1 << 19  # numbers of a result: more than second caches hold, and the third one has other use
 SMALL = 1 << 17  # multiplications that one thread has done before two would have begun
 NARROW = 8  # rows of the tiles for what is left of the channels
 SPARE = 8  # a last tile may be taller than what is left
@@ -216,7 +216,9 @@ def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=No
     shares = min(panels, -(-enough // pieces)) if pieces < enough else 1
     shares = panels if by_panels else shares
     places = max(min(DEPTH // (depth * len(dy)) * PLACES, MOST, total // (2 * enough)), PLACES)
-    bias, places = nothing if bias is None else np.ascontiguousarray(bias), min(places, total)
+    rounds = round(total / (places * threads.count()))  # in which all threads have as much to do
+    places = -(-total // (rounds * threads.count())) if rounds else min(places, total)
+    bias = nothing if bias is None else np.ascontiguousarray(bias)
     sums = floats(-(-total // places) * 3 * panels_size(1, 1, channels, groups) if summed else 0)
     threads.run(walk, Walk(
         address(out), *strides(out), N, *out.shape[2:], address(source), *strides(source), *source.shape[2:], *step,

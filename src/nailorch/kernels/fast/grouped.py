@@ -113,11 +113,11 @@ def row_kernel(depth):
                     store(to + i * out_step, x)
 
             sums = m.loop(cells, cell, *[m.load_part(bias, part)] * together)
-            sums = m.loop(added, lambda _, *s: [x + beside(i) for i, x in enumerate(s)], *sums)
+            sums = m.when(added, lambda *s: [x + beside(i) for i, x in enumerate(s)], *sums)
             sums, zero = rectified(m, relu, sums), m.splat(0)
-            sums = m.loop(gated, lambda _, *s: [m.below(zero, beside(i), x, zero) for i, x in enumerate(s)], *sums)
-            m.loop(whole, lambda _: write(m.store, sums))
-            m.loop(1 - whole, lambda _: write(lambda to, x: m.store_part(to, x, part), sums))
+            sums = m.when(gated, lambda *s: [m.below(zero, beside(i), x, zero) for i, x in enumerate(s)], *sums)
+            m.when(whole, lambda: write(m.store, sums))
+            m.when(1 - whole, lambda: write(lambda to, x: m.store_part(to, x, part), sums))
 
         def row(r):
             for count, together in zip((large, middle, single), BLOCKS, strict=True):

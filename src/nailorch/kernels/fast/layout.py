@@ -63,7 +63,7 @@ def weave(m, source, source_row, out, count):
     whole, rest = count // LANES, count % LANES
     m.loop(whole, woven(m.load, lambda at, x, k: m.store(at, x)))
     last = woven(lambda at: m.load_part(at, rest), lambda at, x, k: m.store_part(at, x, rest * COLOURS - k * LANES))
-    m.loop((rest + LANES - 1) // LANES, lambda i: last(whole + i))
+    m.when(rest, lambda: last(whole))
 
 
 @worker(Turning)

@@ -140,8 +140,8 @@ def through(formula, numbers):
                 sweep(m, width, vector)
             m.loop(rows, line)
 
-        m.loop(streamed, lambda _: every(1))
-        m.loop(1 - streamed, lambda _: every(0))
+        m.when(streamed, lambda: every(1))
+        m.when(1 - streamed, lambda: every(0))
 
     return kernel(body)
 

@@ -33,7 +33,7 @@ def pair(m, table, shift, weight, down, across, out, out_h, out_w, channels, bia
         def pixel(r, x):
             return m.word(table + 8 * (r * SEEN + x)) + (shift + 4 * i)
 
-        def fetch(_):
+        def fetch():
             for r, x in np.ndindex(2, WIDTH):
                 m.prefetch(pixel(3, x + 1) + (r + 1) * row_step)
                 m.prefetch(places[r][x] + 2 * out_h)
@@ -42,7 +42,7 @@ def pair(m, table, shift, weight, down, across, out, out_h, out_w, channels, bia
             return load(m, places[r][x] + gate, part)
 
         places = [[out + (r * out_h + x * out_w + 4 * i) for x in range(WIDTH)] for r in range(2)]
-        m.loop(large, fetch)
+        m.when(large, fetch)
         weights = [[load(m, weight + (k * down + j * across + 4 * i), part) for j in range(3)] for k in range(3)]
         begin, cells, zero = load(m, bias + 4 * i, part), list(np.ndindex(2, WIDTH)), m.splat(0)
         sums = dict.fromkeys(cells, begin)
@@ -53,9 +53,9 @@ def pair(m, table, shift, weight, down, across, out, out_h, out_w, channels, bia
                 if 0 <= k < 3 and place in sums:
                     sums[place] = m.fma(seen, weights[k][j], sums[place])
         values = [sums[cell] for cell in cells]
-        values = m.loop(added, lambda _, *s: [v + beside(*c) for c, v in zip(cells, s, strict=True)], *values)
+        values = m.when(added, lambda *s: [v + beside(*c) for c, v in zip(cells, s, strict=True)], *values)
         values = rectified(m, relu, values)
-        values = m.loop(gated, lambda _, *s: [m.below(zero, beside(*c), v, zero)
+        values = m.when(gated, lambda *s: [m.below(zero, beside(*c), v, zero)
                                               for c, v in zip(cells, s, strict=True)], *values)
         for (r, x), value in zip(cells, values, strict=True):
             store(m, places[r][x], value, part)

@@ -56,8 +56,8 @@ def each(formula):
             sweep(m, count, lambda i, part: save(m, out + 4 * i, formula(
                 m, loader(a, a_step, i, part), loader(b, b_step, i, part), lambda: holds(i, part)), part, how))
 
-        m.loop(streamed, lambda _: every(1))
-        m.loop(1 - streamed, lambda _: every(0))
+        m.when(streamed, lambda: every(1))
+        m.when(1 - streamed, lambda: every(0))
 
     return kernel(body)
 

@@ -259,8 +259,8 @@ def spread_to_four(m, source, right, index, index_right, out, places, channels, 
 
         m.loop(places, place)
 
-    m.loop(streamed, lambda _: every(1))
-    m.loop(1 - streamed, lambda _: every(0))
+    m.when(streamed, lambda: every(1))
+    m.when(1 - streamed, lambda: every(0))
 
 
 @worker(Squares)

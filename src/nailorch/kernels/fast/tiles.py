@@ -27,7 +27,7 @@ def row_tile(rows, vectors):
     derivative. If `added` is 1, the number `addend` bytes from it is added before relu: a residual. With each row of B,
     its first FETCHED vectors are asked for `ahead` bytes further on, into the second cache; and with A's rows, those
     that stand `onward` bytes further on in the table. A `streamed` result, of whole vectors, goes past the caches.
-    Where another one goes is asked for first, and so is what is read along with a streamed one, which has left them.
+    Where another one goes is asked for first, and so is what is read along with it.
 
     If `summed` is 1, three rows of numbers at `sums`, `sums_step` bytes apart, hold for each column a number nearby and
     the sums of the distances from it, and of their squares. Where that begins, in a `fresh` first tile, the number is
@@ -76,18 +76,18 @@ def row_tile(rows, vectors):
         cells = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = [m.word(start + 8 * r) + start_offset for r in range(rows)]
         outs = [m.word(out + 8 * r) + offset for r in range(rows)]
-        m.loop(added * streamed, lambda _: ask_for(addend))
-        m.loop(gated * streamed, lambda _: ask_for(gate))
-        m.loop(1 - streamed, lambda _: ask_for(0))
+        m.when(added, lambda: ask_for(addend))
+        m.when(gated, lambda: ask_for(gate))
+        m.when(1 - streamed, lambda: ask_for(0))
         sums = m.loop(segments, segment, *(load(starts[r], v) for r, v in cells))
-        sums = m.loop(added, lambda _, *sums: [
+        sums = m.when(added, lambda *sums: [
             x + load(outs[r] + addend, v) for (r, v), x in zip(cells, sums, strict=True)], *sums)
         sums, zero = rectified(m, relu, sums), m.splat(0)
 
-        def shut(_, *sums):
+        def shut(*sums):
             return [m.below(zero, load(outs[r] + gate, v), x, zero) for (r, v), x in zip(cells, sums, strict=True)]
 
-        sums = m.loop(gated, shut, *sums)
+        sums = m.when(gated, shut, *sums)
 
         def write(past):
             for (r, v), x in zip(cells, sums, strict=True):
@@ -98,9 +98,9 @@ def row_tile(rows, vectors):
                 else:
                     m.store_part(outs[r] + SIZE * v, x, part)
 
-        m.loop(summed, lambda _: sum_up(m, vectors, sums, moments, moments_step, fresh))
-        m.loop(streamed, lambda _: write(True))
-        m.loop(1 - streamed, lambda _: write(False))
+        m.when(summed, lambda: sum_up(m, vectors, sums, moments, moments_step, fresh))
+        m.when(streamed, lambda: write(True))
+        m.when(1 - streamed, lambda: write(False))
 
     return kernel(several_tiles)
 
@@ -243,8 +243,8 @@ def add_numbers(m, source, out, count):
 def rectified(m, relu, values):
     """Return max(values, 0) where relu is 1, min(max(values, 0), 6) where it is 2; NaN stays NaN."""
     zero, six = m.splat(0), m.splat(6)
-    values = m.loop(relu, lambda _, *xs: [m.below(x, zero, zero, x) for x in xs], *values)
-    return m.loop(relu // 2, lambda _, *xs: [m.below(six, x, six, x) for x in xs], *values)
+    values = m.when(relu, lambda *xs: [m.below(x, zero, zero, x) for x in xs], *values)
+    return m.when(relu // 2, lambda *xs: [m.below(six, x, six, x) for x in xs], *values)
 
 
 def rolled(m, count, several, *carried):

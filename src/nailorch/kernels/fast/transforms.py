@@ -157,10 +157,10 @@ def transform(matrix, from_table=False, to_table=False, paired=False, check=Fals
                 b, zero = load(bias + at), m.splat(0)
                 values = [v + b for v in values]
                 beside = [lambda i=i: load(m.word(gate + 8 * i) + out_offset + at) for i in range(len(values))]
-                values = m.loop(added, lambda _, *vs: [v + other() for other, v in zip(beside, vs, strict=True)],
+                values = m.when(added, lambda *vs: [v + other() for other, v in zip(beside, vs, strict=True)],
                                 *values)
                 values = rectified(m, relu, values)
-                values = m.loop(gated, lambda _, *vs: [m.below(zero, there(), v, zero)
+                values = m.when(gated, lambda *vs: [m.below(zero, there(), v, zero)
                                                        for there, v in zip(beside, vs, strict=True)], *values)
             else:
                 places = [out + i * out_step + at for i in range(len(values))]
@@ -170,7 +170,7 @@ def transform(matrix, from_table=False, to_table=False, paired=False, check=Fals
 
         count, rest = channels // LANES, channels % LANES
         good = m.loop(count, lambda i, good: [good * tile(i * SIZE, m.load, m.store)], channels * 0 + 1)
-        return m.loop((rest + LANES - 1) // LANES, lambda _, good: [good * tile(
+        return m.when(rest, lambda good: [good * tile(
             count * SIZE, lambda at: m.load_part(at, rest), lambda at, v: m.store_part(at, v, rest))], *good)[0]
 
     return kernel(body)

@@ -14,7 +14,7 @@ def sweep(m, count, body, *carried):
     """Run values = body(i, part, *values) for i = 0, LANES, ... below count; part is None but for a short last one."""
     whole, rest = count // LANES, count % LANES
     carried = m.loop(whole, lambda k, *values: body(k * LANES, None, *values), *carried)
-    return m.loop((rest + LANES - 1) // LANES, lambda _, *values: body(whole * LANES, rest, *values), *carried)
+    return m.when(rest, lambda *values: body(whole * LANES, rest, *values), *carried)
 
 
 def sweep_wide(m, count, wide, body):
@@ -23,7 +23,7 @@ def sweep_wide(m, count, wide, body):
     done, left = groups * (wide * LANES), count % (wide * LANES) // LANES
     m.loop(groups, lambda k: body(k * (wide * LANES), [None] * wide))
     m.loop(left, lambda k: body(done + k * LANES, [None]))
-    m.loop((rest + LANES - 1) // LANES, lambda _: body(done + left * LANES, [rest]))
+    m.when(rest, lambda: body(done + left * LANES, [rest]))
 
 
 def load(m, address, part):
