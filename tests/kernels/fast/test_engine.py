@@ -108,9 +108,18 @@ def test_cook_toom_computes_short_convolutions_exactly():
     np.testing.assert_array_equal(AT @ ((G @ g) * (BT @ d)), [(d[i:i + 3] * g).sum() for i in range(4)])
 
 
+def test_one_point_less_makes_tiles_one_smaller_with_the_same_filters():
+    points = ['0', '3/4', '-3/4', '3/2', '-3/2']
+    G, (BT, AT) = np.array(transforms.cook_toom(points)[1]), map(np.array, transforms.without_0(points))
+    d, g = np.array([Fraction(n) for n in (3, 1, 4, 1, 5)]), np.array([Fraction(n) for n in (2, 6, 5)])
+    np.testing.assert_array_equal(AT @ ((G @ g)[1:] * (BT @ d)), [(d[i:i + 3] * g).sum() for i in range(3)])
+
+
 def test_matrices_of_tiles_are_exact_in_float32():
-    BT, _, AT = transforms.cook_toom(['0', '3/4', '-3/4', '3/2', '-3/2'])
-    assert all(Fraction(float(np.float32(float(c)))) == c for matrix in (BT, AT) for row in matrix for c in row)
+    points = ['0', '3/4', '-3/4', '3/2', '-3/2']
+    (BT, _, AT), smaller = transforms.cook_toom(points), transforms.without_0(points)
+    assert all(Fraction(float(np.float32(float(c)))) == c
+               for matrix in (BT, AT, *smaller) for row in matrix for c in row)
 
 
 def test_a_block_returns_to_the_pool_when_its_last_view_is_gone():

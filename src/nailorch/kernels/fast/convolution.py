@@ -57,8 +57,8 @@ def cheapest(sides, N, C, OC, size, dilation, afar):
         if not m:
             return 9 * (N * prod(size) + memory) * C * OC
         transform = 26 if afar and not winograd_grad.own_sums(C, OC, m) else 13
-        tiles = N * prod(winograd.tiles_along(n, d, m) for n, d in zip(size, dilation, strict=True))
-        return (m + 2)**2 * ((tiles + memory) * C * OC + tiles * transform * (C + OC))
+        points = N * prod(winograd.points_along(n, d, m) for n, d in zip(size, dilation, strict=True))
+        return points * (C * OC + transform * (C + OC)) + (m + 2)**2 * memory * C * OC
 
     return min(sides, key=cost)
 

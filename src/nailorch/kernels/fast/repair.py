@@ -15,15 +15,19 @@ from nailorch.shapes import Window
 DIRECT, SQUARES = Window(3), Window(2, 2)
 
 
-def convolve(g, tiles, y, image, weight, bias, gate, added):
+def convolve(g, corners, y, image, weight, bias, gate, added):
     """Compute some tiles of a convolution that Winograd's way has spoilt: write them into y.
 
-    `g` is the Tiling; `gate` and `added` are arrays like y, or None.
+    `g` is the Tiling, `corners` what winograd.corner returns for each tile; `gate` and `added` are arrays like y, or
+    None.
     """
-    n, row, column = tiles // (g.TH * g.TW), tiles // g.TW % g.TH, tiles % g.TW
-    seen = (pixels(row, g.m + 2, g.m, g.DH, g.top, g.H), pixels(column, g.m + 2, g.m, g.DW, g.left, g.W))
+    n, top, left, low, narrow = corners.T
+    seen = pixels(top - g.top, g.m + 2, g.DH, g.H), pixels(left - g.left, g.m + 2, g.DW, g.W)
     side = g.m // 2 if g.pooled else g.m
-    made = pixels(row, side, side, g.DH, 0, g.OH), pixels(column, side, side, g.DW, 0, g.OW)
+    if g.pooled:
+        top, left = top // 2, left // 2
+    made = (pixels(top, side, g.DH, np.minimum(top + (side - low) * g.DH, g.OH)),
+            pixels(left, side, g.DW, np.minimum(left + (side - narrow) * g.DW, g.OW)))
     beside = None if added is None else gather(added, n, *made)
     values = gemm.conv2d(gather(image, n, *seen), weight, 1, bias, DIRECT, g.relu, beside)
     if g.pooled:
@@ -36,11 +40,10 @@ def convolve(g, tiles, y, image, weight, bias, gate, added):
     y[n[tile], :, rows[tile, i], columns[tile, j]] = values[tile, :, i, j]
 
 
-def pixels(index, size, step, dilation, before, end):
-    """Return where along an axis each tile's pixels lie, (tiles, size), and which of them exist: as winograd.place."""
-    first = index // dilation * (step * dilation) + index % dilation - before
+def pixels(first, size, dilation, end):
+    """Return where along an axis each tile's pixels lie, (tiles, size), and which are before `end`, and exist."""
     at = first[:, None] + dilation * np.arange(size)
-    return at, (at >= 0) & (at < end)
+    return at, (at >= 0) & (at < np.reshape(end, (-1, 1)))
 
 
 def gather(array, n, rows, columns):

@@ -41,6 +41,17 @@ def cook_toom(points, r=3):
     return BT, [*G, [Fraction(int(j == r - 1)) for j in range(r)]], AT
 
 
+def without_0(points):
+    """Return (B^T, A^T) for all points but 0, as if their filters came from G of all.
+
+    In G, a point's row is divided by its distances to the others. So B^T makes up for that to 0.
+    """
+    points = [Fraction(p) for p in points]
+    others = [p for p in points if p]
+    BT, _, AT = cook_toom(others)
+    return [*([p * number for number in row] for p, row in zip(others, BT[:-1], strict=True)), BT[-1]], AT
+
+
 def expand(roots):
     """Return the coefficients, lowest first, of the product of all (x - root)."""
     coefficients = [Fraction(1)]
@@ -118,35 +129,43 @@ def halves(matrix):
     return pairs, [i for i in range(len(matrix)) if i not in pairs]
 
 
-def transform(matrix, from_table=False, to_table=False, paired=False, check=False, pooled=False):
-    """Return the kernel of matrix @ tile @ matrix^T for a tile of pixels, vector by vector of their channels.
+def transform(matrix, across=None, points=None, from_table=False, to_table=False, paired=False, check=False,
+              pooled=False):
+    """Return the kernel of matrix @ tile @ across^T for a tile of pixels, vector by vector of their channels.
 
     A tile lies in planes, `step` bytes from one to the next, or wherever a table of addresses says; there an offset is
     added. `channels` numbers of each are transformed. A tile that goes to a table is a result: `bias`, one number a
     channel, is added to it, relu, gate and added are applied as in tiles.py; `gate`, which is for both, is a table too.
     `pooled`, the result is every 2x2 pixels' maximum: that of finite numbers, since others are computed anew. Asked to
     check, the kernel returns 1 if all results are finite, else 0.
+
+    `across` is the same matrix, unless said otherwise. Of `points` x `points` planes, smaller matrices have the last.
     """
-    size, multiply = len(matrix[0]), apply_paired if paired else apply
-    groups = halves(matrix) if len(matrix) * size > REGISTERS else [range(len(matrix))]
+    across, multiply = across or matrix, apply_paired if paired else apply
+    high, wide = len(matrix[0]), len(across[0])
+    groups = halves(matrix) if len(matrix) * wide > REGISTERS else [range(len(matrix))]
+
+    def plane(i, j, high, wide):
+        side = points or high
+        return side * (side - high + i) + side - wide + j
 
     def body(m, source, source_step, offset, out, out_step, out_offset, channels, bias, relu, gated, added,
              gate):
         def tile(at, load, store):
             def read(i, j):
-                cell = size * i + j
-                return load((m.word(source + 8 * cell) + offset if from_table else source + cell * source_step) + at)
+                return load((m.word(source + 8 * (wide * i + j)) + offset if from_table
+                             else source + plane(i, j, high, wide) * source_step) + at)
 
             if from_table:  # one group of rows after the other: registers do not hold what all of them make of a tile
                 for group in groups:
                     part = [matrix[i] for i in group]
-                    columns = [multiply(m, part, [read(i, j) for i in range(size)]) for j in range(size)]
+                    columns = [multiply(m, part, [read(i, j) for i in range(high)]) for j in range(wide)]
                     for i, *row in zip(group, *columns, strict=True):
-                        for j, value in enumerate(multiply(m, matrix, row)):
-                            store(out + (len(matrix) * i + j) * out_step + at, value)
+                        for j, value in enumerate(multiply(m, across, row)):
+                            store(out + plane(i, j, len(matrix), len(across)) * out_step + at, value)
                 return 1
-            columns = [multiply(m, matrix, [read(i, j) for i in range(size)]) for j in range(size)]
-            rows = [multiply(m, matrix, [column[i] for column in columns]) for i in range(len(matrix))]
+            columns = [multiply(m, matrix, [read(i, j) for i in range(high)]) for j in range(wide)]
+            rows = [multiply(m, across, [column[i] for column in columns]) for i in range(len(matrix))]
             values = [v for row in rows for v in row]
             good = m.finite(sum(values[1:], values[0])) if check else 1
             if pooled:

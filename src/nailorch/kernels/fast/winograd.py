@@ -7,6 +7,9 @@ Images are cut into tiles that overlap by two pixels. Forward, for tiles t, poin
 so the sum over channels, the bulk of the work, is 36 matrix products. The data gradient is a convolution too, with the
 filters flipped and transposed. The weight gradient is the transposed problem (winograd_grad.py).
 
+Tiles have 4 x 4 results; where 4 does not divide an image's side, some have 3 along it, which takes 5 points: the same
+as the others', but for 0, at which those tiles have no part in the products. So 14 pixels are 4 + 4 + 3 + 3.
+
 A kernel whose cells stand d pixels apart sees, from a place, only every dth pixel: the image falls into d * d images of
 its own, interleaved, for each of which it is a plain kernel. Only the addresses of a tile's pixels know of this.
 """
@@ -18,32 +21,33 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nailorch.kernels.fast import packs, repair, threads
-from nailorch.kernels.fast.emit import kernel, poke, take
-from nailorch.kernels.fast.gemm import NARROW, SPARE, all_cells, tall
+from nailorch.kernels.fast import repair, threads
+from nailorch.kernels.fast.emit import kernel, poke
+from nailorch.kernels.fast.gemm import NARROW, SPARE, tall
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
 from nailorch.kernels.fast.outer import LINE
-from nailorch.kernels.fast.panels import pack_block
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, plain_tile
-from nailorch.kernels.fast.transforms import cook_toom, transform
+from nailorch.kernels.fast.transforms import transform, without_0
+from nailorch.kernels.fast.winograd_filters import AT, AT_2, BT, BT_2, PANEL, POINTS, pack_backward, pack_forward
 
-PANEL = WIDE * LANES  # output channels that are computed together
 OWN = 16  # tiles that a thread takes for itself: their V and M stay in its second cache, beside the filters
 PIECE = 48  # tiles that a thread takes at a time where V is shared: each time, it fetches weights
 SHARED = 192  # tiles whose V all threads share
 PADDING = 16  # numbers between planes: powers of two apart they would compete for the same places of the cache
 
-BT, G, AT = cook_toom(['0', '3/4', '-3/4', '3/2', '-3/2'])
-BT_2, G_2, AT_2 = cook_toom(['0', '1', '-1'])
+BT_3, AT_3 = without_0(POINTS)
 wide_6, wide_5, wide_4 = plain_tile(6, WIDE), plain_tile(5, WIDE), plain_tile(4, WIDE)
 narrow_1, narrow_2, narrow_3 = plain_tile(NARROW, 1), plain_tile(NARROW, 2), plain_tile(NARROW, 3)
-image_4, image_2 = transform(BT, from_table=True), transform(BT_2, from_table=True)
-filter_4, filter_2 = transform(G), transform(G_2)
-result_4 = transform(AT, to_table=True, paired=True, check=True)
-result_2 = transform(AT_2, to_table=True, paired=True, check=True)
+# Tiles of 4 x 4 results, 4 x 3, 3 x 4, 3 x 3, and 2 x 2.
+image_4, image_43, image_34, image_3, image_2 = (
+    transform(*matrices, from_table=True)
+    for matrices in ([BT], [BT, BT_3, 6], [BT_3, BT, 6], [BT_3, BT_3, 6], [BT_2]))
+result_4, result_43, result_34, result_3, result_2 = (
+    transform(*matrices, to_table=True, paired=True, check=True)
+    for matrices in ([AT], [AT, AT_3, 6], [AT_3, AT, 6], [AT_3, AT_3, 6], [AT_2]))
 pooled_4 = transform(AT, to_table=True, paired=True, check=True, pooled=True)
 pooled_2 = transform(AT_2, to_table=True, paired=True, check=True, pooled=True)
 
@@ -71,6 +75,11 @@ class Tiling(NamedTuple):
     DW: int
     TH: int  # tiles of an image, down and across
     TW: int
+    WH: int  # those of them that are whole: the others, at the end, are a pixel smaller, and lack point 0
+    WW: int
+    right: int  # tiles are numbered by kinds: narrow ones, then to here whole ones
+    whole: int  # then low ones
+    below: int  # then those that are both
     m: int  # pixels of a tile's side, 4 or 2
     weight: int  # U: (panels, points, depth, channels of the panel)
     bias: int
@@ -98,27 +107,45 @@ class Tiling(NamedTuple):
 
 
 @jit
-def which(g, t):
-    """Return a tile's image, and its row and column among the tiles."""
-    # Divisions take longer than all the rest: two where one does.
-    above = t // g.TW
-    n = above // g.TH
-    return n, above - n * g.TH, t - above * g.TW
+def corner(g, t, step):
+    """Return a tile's image, its first pixel's row and column, and by how much it is lower and narrower than others.
+
+    The next tile's first pixel is `step` further on.
+    """
+    low, narrow = int(t >= g.whole), int(t < g.right or t >= g.below)
+    t -= (g.below if narrow else g.whole) if low else 0 if narrow else g.right
+    down, across = g.TH - g.WH if low else g.WH, g.TW - g.WW if narrow else g.WW
+    down, across = max(down, 1), max(across, 1)  # what is asked for ahead may be beyond the last one
+    # Divisions take longer than all the rest: two where one does, none by 1.
+    above = t // across
+    n = above // down
+    r, c = above - n * down, t - above * across
+    y = r * step if g.DH == 1 else r // g.DH * (step * g.DH) + r % g.DH
+    x = c * step if g.DW == 1 else c // g.DW * (step * g.DW) + c % g.DW
+    return n, y + low * (step * g.WH - r), x + narrow * (step * g.WW - c), low, narrow
 
 
 @jit
 def place(g, t, size, step, top, left, table, base, n_step, h_step, w_step, H, W, outside):
-    """Fill the table of one tile's pixels: size x size of them, DH and DW apart; the next tile's begin `step` later."""
-    n, r, c = which(g, t)
-    y = r * step if g.DH == 1 else r // g.DH * (step * g.DH) + r % g.DH
-    x = c * step if g.DW == 1 else c // g.DW * (step * g.DW) + c % g.DW
+    """Fill the table of one tile's pixels: size x size, DH and DW apart; return which kind it is, from 0 to 3."""
+    n, y, x, low, narrow = corner(g, t, step)
     y, x, k, across = y - top, x - left, 0, g.DW * w_step
-    for row in range(y, y + size * g.DH, g.DH):
+    for row in range(y, y + (size - low) * g.DH, g.DH):
         at, beyond = base + n * n_step + row * h_step + x * w_step, row < 0 or row >= H
-        for column in range(x, x + size * g.DW, g.DW):
+        for column in range(x, x + (size - narrow) * g.DW, g.DW):
             table[k] = outside if beyond or column < 0 or column >= W else at
             at += across
             k += 1
+    return 2 * low + narrow
+
+
+@jit
+def tiles_at(g, p, begin, end):
+    """Return the first of some tiles that have a point, and the one after the last."""
+    row, column = p // (g.m + 2), p % (g.m + 2)
+    first = g.right if column == 0 else 0
+    last = g.whole if row == 0 else g.below if column == 0 else end
+    return min(max(first, begin), end), max(min(last, end), begin)
 
 
 @kernel
@@ -131,52 +158,62 @@ def fetch(m, at, down, h_step, across, w_step, lines):
 @jit
 def fetch_pixels(g, t):
     """Ask for the pixels that the tiles above a tile, and before it, have not: its transform would wait for them."""
-    if g.DH == g.DW == 1:
-        n, r, c = which(g, t)
-        y, x = g.m * r + 2 - g.top, g.m * c + 2 - g.left
-        fetch(g.source + n * g.source_n + y * g.source_h + x * g.source_w, g.m, g.source_h, g.m, g.source_w,
-              -(-g.depth // LINE))
+    n, y, x, _, _ = corner(g, t, g.m)
+    at = g.source + n * g.source_n + (y + 2 * g.DH - g.top) * g.source_h + (x + 2 * g.DW - g.left) * g.source_w
+    fetch(at, g.m, g.DH * g.source_h, g.m, g.DW * g.source_w, -(-g.depth // LINE))
 
 
 @jit
 def fetch_results(g, t, first, channels):
     """Ask for where a tile's results go, and for what lies beside them."""
-    if g.DH == g.DW == 1:
-        n, r, c = which(g, t)
-        side = g.m // 2 if g.pooled else g.m
-        at, lines = n * g.out_n + side * r * g.out_h + side * c * g.out_w + 4 * first, -(-channels // LINE)
-        fetch(g.out + at, side, g.out_h, side, g.out_w, lines)
-        if g.gate:
-            fetch(g.gate + at, side, g.out_h, side, g.out_w, lines)
+    side = g.m // 2 if g.pooled else g.m
+    n, y, x, _, _ = corner(g, t, side)
+    at, lines = n * g.out_n + y * g.out_h + x * g.out_w + 4 * first, -(-channels // LINE)
+    fetch(g.out + at, side, g.DH * g.out_h, side, g.DW * g.out_w, lines)
+    if g.gate:
+        fetch(g.gate + at, side, g.DH * g.out_h, side, g.DW * g.out_w, lines)
 
 
 @jit
 def to_points(g, t, table, out, plane):
     """Transform one tile of the images: B^T d B."""
-    size = g.m + 2
-    place(g, t, size, g.m, g.top, g.left, table, g.source, g.source_n, g.source_h, g.source_w, g.H, g.W, g.zeros)
-    if g.m == 4:
-        image_4(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
+    kind = place(g, t, g.m + 2, g.m, g.top, g.left, table, g.source, g.source_n, g.source_h, g.source_w, g.H, g.W,
+                 g.zeros)
+    pixels = table.ctypes.data
+    if g.m == 2:
+        image_2(pixels, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
+    elif kind == 0:
+        image_4(pixels, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
+    elif kind == 1:
+        image_43(pixels, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
+    elif kind == 2:
+        image_34(pixels, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
     else:
-        image_2(table.ctypes.data, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
+        image_3(pixels, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
 
 
 @jit
 def from_points(g, t, table, gates, source, plane, first, channels):
     """Transform one tile of results back, A^T M A, for some channels; return 1 if it is finite."""
     side = g.m // 2 if g.pooled else g.m
-    place(g, t, side, side, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.waste)
+    kind = place(g, t, side, side, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.waste)
     if g.gate:
         place(g, t, side, side, 0, 0, gates, g.gate, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.zeros)
     bias, gated = g.bias + 4 * first * (g.bias != g.zeros), int(g.gate != 0) - g.added
-    to, gate = table.ctypes.data, gates.ctypes.data
+    to, gate, at = table.ctypes.data, gates.ctypes.data, 4 * first
     if g.pooled:
         if g.m == 4:
-            return pooled_4(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, g.added, gate)
-        return pooled_2(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, g.added, gate)
-    if g.m == 4:
-        return result_4(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, g.added, gate)
-    return result_2(source, plane, 0, to, 0, 4 * first, channels, bias, g.relu, gated, g.added, gate)
+            return pooled_4(source, plane, 0, to, 0, at, channels, bias, g.relu, gated, g.added, gate)
+        return pooled_2(source, plane, 0, to, 0, at, channels, bias, g.relu, gated, g.added, gate)
+    if g.m == 2:
+        return result_2(source, plane, 0, to, 0, at, channels, bias, g.relu, gated, g.added, gate)
+    if kind == 0:
+        return result_4(source, plane, 0, to, 0, at, channels, bias, g.relu, gated, g.added, gate)
+    if kind == 1:
+        return result_43(source, plane, 0, to, 0, at, channels, bias, g.relu, gated, g.added, gate)
+    if kind == 2:
+        return result_34(source, plane, 0, to, 0, at, channels, bias, g.relu, gated, g.added, gate)
+    return result_3(source, plane, 0, to, 0, at, channels, bias, g.relu, gated, g.added, gate)
 
 
 @jit
@@ -208,13 +245,16 @@ def multiply(g, first, count, V, M, table, gates, panel):
     for p in range(points):
         # While a point's filters are read, the next point's are asked for: each tile takes its share of them.
         # The last tile may be higher than what is left: there is room for as many rows more.
-        i, here, share = 0, b + p * g.depth * width, -(-width // -(-count // 6))
-        while i < count:
-            high = tall(count - i, vectors)
-            together = 1 if vectors == WIDE else -(-count // high)
+        begin, end = tiles_at(g, p, first, first + count)
+        tiles, here, done = max(-(-(end - begin) // 6), 1), b + p * g.depth * width, 0
+        share, i = -(-width // tiles), begin - first
+        while i < end - first:
+            high = tall(end - first - i, vectors)
+            together = 1 if vectors == WIDE else -(-(end - first - i) // high)
             product(together, high, vectors, V + p * g.V_plane + i * g.V_row, g.V_row, g.depth, here,
-                    M + p * g.M_plane + i * width, width, here + g.depth * (width + -(-i // 6) * share), share)
+                    M + p * g.M_plane + i * width, width, here + g.depth * (width + done * share), share)
             i += together * high
+            done += 1
     for i in range(count):
         fetch_results(g, first + i + 1, panel * PANEL, numbers)
         if not from_points(g, first + i, table, gates, M + i * width, g.M_plane, panel * PANEL, numbers):
@@ -285,78 +325,34 @@ def even(total, most, multiple=1):
 OWN_WEIGHTS = 256 * 256
 
 
-# filters
-
-
-class Packing(NamedTuple):
-    """Filters on their way to the points, as in gemm.py."""
-
-    m: int
-    out: int
-    cells: int
-    cell: int
-    depth: int
-    depth_step: int
-    channels: int
-    channel_step: int
-    low: int
-    span: int
-
-
-@worker(Packing)
-def pack(_, job):
-    """Transform filters, G g G^T, into panels: (panels, points, depth, channels of the panel)."""
-    g = opened(job)
-    few, points, row = 8, (g.m + 2)**2, 4 * PANEL
-    taps, tables = np.zeros(9 * few * PANEL, np.float32).ctypes, np.empty((4, LANES), np.int64)
-    blocks = -(-g.depth // few)
-    while True:
-        work = take(g.counter)
-        if work >= -(-g.channels // PANEL) * blocks:
-            return
-        panel, k = work // blocks * PANEL, work % blocks * few
-        here, numbers = min(few, g.depth - k), min(PANEL, g.channels - panel)
-        width = -(-numbers // LANES) * LANES
-        for first in range(0, numbers, LANES):
-            at = g.low + (panel + first) * g.channel_step + k * g.depth_step
-            pack_block(g, at, here, min(LANES, numbers - first), taps.data + 4 * first, row, few * row, tables)
-        for i in range(here):
-            to = g.out + 4 * (points * g.depth * panel + (k + i) * width)
-            if g.m == 4:
-                filter_4(taps.data + i * row, few * row, 0, to, 4 * g.depth * width, 0, width, 0, 0, 0, 0, 0)
-            else:
-                filter_2(taps.data + i * row, few * row, 0, to, 4 * g.depth * width, 0, width, 0, 0, 0, 0, 0)
-
-
-def pack_forward(weight, m):
-    """Return the filters for conv2d."""
-    return packs.packed(('winograd', m), weight, lambda: panels(m, np.ascontiguousarray(weight), 1, 0, 1))
-
-
-def pack_backward(weight, m):
-    """Return the filters for the data gradient: turned half around, channels in and out exchanged."""
-    return packs.packed(('winograd back', m), weight, lambda: panels(m, np.ascontiguousarray(weight), 0, 1, -1))
-
-
-def panels(m, weight, depth, channel, order):
-    """Return the filters' values at the points, in panels; `depth` and `channel` are axes of the weight."""
-    channels, cells = weight.shape[channel], np.ascontiguousarray(all_cells(weight)[::order])
-    packed = floats((m + 2)**2 * weight.shape[depth] * -(-channels // LANES) * LANES)
-    threads.run(pack, Packing(m, address(packed), 9, address(cells), weight.shape[depth], weight.strides[depth],
-                              channels, weight.strides[channel], address(weight), 9), packed.size // threads.TINY)
-    return packed
-
-
 def tiles_along(size, dilation, m):
     """Return how many tiles cover an axis: every one of `dilation` interleaved images has as many."""
     return dilation * -(-size // (dilation * m))
+
+
+def whole_along(size, dilation, m):
+    """Return how many of an axis' tiles are whole: as few, of 4 results, as others of 3 leave to do."""
+    tiles = tiles_along(size, dilation, m)
+    return tiles if m == 2 or dilation > 1 else max(tiles - (m * tiles - size), 0)
+
+
+def points_along(size, dilation, m):
+    return (m + 1) * tiles_along(size, dilation, m) + whole_along(size, dilation, m)
+
+
+def kinds(N, size, dilation, m, squares=False):
+    """Return Tiling's fields from TH to m; `squares`, tiles are whole."""
+    TH, TW = (tiles_along(n, d, m) for n, d in zip(size, dilation, strict=True))
+    WH, WW = (TH, TW) if squares else (whole_along(n, d, m) for n, d in zip(size, dilation, strict=True))
+    right = N * WH * (TW - WW)
+    return TH, TW, WH, WW, right, right + N * WH * WW, right + N * TH * WW, m
 
 
 def convolve(image, weight, packed, top, left, OH, OW, dilation, m, bias=None, relu=0, gate=None, added=None,
              pooled=False):
     """Return a 3x3 convolution's result, or None if most of it is not finite: that is not the way to compute it."""
     x, (N, C, H, W), channels = channels_last(image), image.shape, weight.shape[0]
-    TH, TW = tiles_along(OH, dilation[0], m), tiles_along(OW, dilation[1], m)
+    TH, TW, *_ = tiles = kinds(N, (OH, OW), dilation, m, pooled)
     total, points, workers = N * TH * TW, (m + 2)**2, threads.count()
     own, shared, each, V_plane, M_plane = shares(total, C, channels, points, workers)
     if pooled:
@@ -369,7 +365,7 @@ def convolve(image, weight, packed, top, left, OH, OW, dilation, m, bias=None, r
     beside = gate if added is None else added
     beside = None if beside is None else like(beside, y)
     g = Tiling(
-        address(y), *strides(y), OH, OW, channels, address(x), *strides(x), H, W, C, top, left, *dilation, TH, TW, m,
+        address(y), *strides(y), OH, OW, channels, address(x), *strides(x), H, W, C, top, left, *dilation, *tiles,
         address(packed), address(nothing if bias is None else bias), int(relu),
         0 if beside is None else address(beside), address(nothing), address(waste), int(added is not None),
         int(pooled), 0, shared, each, 0 if V is None else address(V), 4 * C, V_plane, M_plane=M_plane,
@@ -386,7 +382,8 @@ def convolve(image, weight, packed, top, left, OH, OW, dilation, m, bias=None, r
     bad = np.flatnonzero(spoilt)
     if 2 * bad.size > total:
         return None
-    repair.convolve(g, bad, y, x, weight, bias, gate, added)
+    where = getattr(corner, 'py_func', corner)  # a job in Python is no job to compiled functions
+    repair.convolve(g, np.array([where(g, t, g.m) for t in bad]), y, x, weight, bias, gate, added)
     return y
 
 

@@ -21,28 +21,29 @@ from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import add_numbers
 from nailorch.kernels.fast.transforms import transform, transposed
 from nailorch.kernels.fast.winograd import (
-    AT,
-    AT_2,
-    G_2,
+    AT_3,
     OWN,
     PADDING,
-    PANEL,
     PIECE,
-    G,
     Tiling,
     even,
     fetch_pixels,
     fetch_results,
+    kinds,
     place,
     share_points,
-    tiles_along,
+    tiles_at,
     to_points,
 )
+from nailorch.kernels.fast.winograd_filters import AT, AT_2, G_2, PANEL, G
 
 # Bytes of gU, of V and D, and of all together, that fit side by side into a second cache.
 OWN_SUMS, OWN_TILES, SECOND = 5 << 17, 3 << 17, 7 << 17
 
-gradient_4, gradient_2 = transform(transposed(AT), from_table=True), transform(transposed(AT_2), from_table=True)
+A, A_3, A_2 = transposed(AT), transposed(AT_3), transposed(AT_2)
+gradient_4, gradient_43, gradient_34, gradient_3, gradient_2 = (
+    transform(*matrices, from_table=True)
+    for matrices in ([A], [A, A_3, 6], [A_3, A, 6], [A_3, A_3, 6], [A_2]))
 back_4 = transform(transposed(G), paired=True, check=True)
 back_2 = transform(transposed(G_2), paired=True, check=True)
 
@@ -50,11 +51,18 @@ back_2 = transform(transposed(G_2), paired=True, check=True)
 @jit
 def gradients_to_points(g, t, table, out):
     """Transform one tile of gy: A gy A^T."""
-    place(g, t, g.m, g.m, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.zeros)
-    if g.m == 4:
-        gradient_4(table.ctypes.data, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
+    kind = place(g, t, g.m, g.m, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.zeros)
+    pixels = table.ctypes.data
+    if g.m == 2:
+        gradient_2(pixels, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
+    elif kind == 0:
+        gradient_4(pixels, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
+    elif kind == 1:
+        gradient_43(pixels, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
+    elif kind == 2:
+        gradient_34(pixels, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
     else:
-        gradient_2(table.ctypes.data, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
+        gradient_3(pixels, 0, 0, out, g.D_plane, 0, g.channels, 0, 0, 0, 0, 0)
 
 
 @worker(Tiling)
@@ -83,17 +91,20 @@ def accumulate(_, job):
         if work >= (g.m + 2)**2 * blocks:
             return
         p, k = work // blocks, work % blocks * few
-        add_products(g, rows, g.total, g.D, p, k, min(few, g.depth - k), g.weight, g.first == 0)
+        add_products(g, rows, g.first, g.total, g.D, p, k, min(few, g.depth - k), g.weight, g.first == 0)
 
 
 @jit
-def add_products(g, rows, count, D, p, k, depth, sums, fresh):
-    """Add the products of `count` tiles at one point to `depth` rows of gU."""
-    row = 4 * g.channels
+def add_products(g, rows, first, count, D, p, k, depth, sums, fresh):
+    """Add the products of `count` tiles at one point to `depth` rows of gU: of those that have it."""
+    row, (begin, end) = 4 * g.channels, tiles_at(g, p, first, first + count)
+    if begin == end and not fresh:
+        return
     for channel in range(0, g.channels, 2 * LANES):
         to = sums + (p * g.depth + k) * row + 4 * channel
-        a, at = rows.ctypes.data, p * g.V_plane + 4 * k
-        outer(a, at, depth, count, D + p * g.D_plane + 4 * channel, g.D_row, g.zeros if fresh else to,
+        a, at = rows.ctypes.data + 8 * (begin - first), p * g.V_plane + 4 * k
+        b = D + p * g.D_plane + (begin - first) * g.D_row + 4 * channel
+        outer(a, at, depth, end - begin, b, g.D_row, g.zeros if fresh else to,
               0 if fresh else row, to, row, min(2 * LANES, g.channels - channel), a, at, 4 * depth, a, at, 0)
 
 
@@ -119,7 +130,7 @@ def collect_tiles(number, job):
                 fetch_results(g, first + i + 1, 0, g.channels)
                 gradients_to_points(g, first + i, table, D + i * g.D_row)
             for p in range(points):
-                add_products(g, rows, count, D, p, 0, g.depth, sums, first == begin)
+                add_products(g, rows, first, count, D, p, 0, g.depth, sums, first == begin)
 
 
 @worker(Tiling)
@@ -157,7 +168,7 @@ def conv2d_weight_grad(image, gy, window, m=4):
     """Return the gradient of the weights, or None if most of it is not finite."""
     x, gy, (N, C, H, W), (_, OC, OH, OW) = channels_last(image), channels_last(gy), image.shape, gy.shape
     ((top, _), (left, _)), points, finite = window.pad, (m + 2)**2, verdict()
-    TH, TW = (tiles_along(size, d, m) for size, d in zip((OH, OW), window.dilation, strict=True))
+    TH, TW, *_ = tiles = kinds(N, (OH, OW), window.dilation, m)
     nothing, total, workers = zeros(max(C, OC) + PANEL), N * TH * TW, threads.count()
     own = own_sums(C, OC, m) and total >= 8 * PIECE
     parts, shared, V_row, D_row = portions(total, C, OC, points, own)
@@ -166,7 +177,7 @@ def conv2d_weight_grad(image, gy, window, m=4):
     sums, gW = floats(parts * points * C * OC), floats(9 * C * OC).reshape(OC, C, 3, 3)
     scratch = floats((workers if own else 1) * size // 4)
     g = Tiling(address(gy), *strides(gy), OH, OW, OC, address(x), *strides(x), H, W, C, top, left,
-               *window.dilation, TH, TW, m, address(sums), address(nothing), 0, 0, address(nothing), 0, total=total,
+               *window.dilation, *tiles, address(sums), address(nothing), 0, 0, address(nothing), 0, total=total,
                tiles=shared, V=address(scratch), V_row=V_row, V_plane=V_plane, D=address(scratch) + points * V_plane,
                D_row=D_row, D_plane=D_plane, scratch=address(gW), size=size, finite=address(finite), parts=parts)
     if own:
