@@ -21,26 +21,29 @@ from nailorch.kernels.fast.jit import jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, again, floats, strides, zeros
 from nailorch.kernels.fast.target import LANES
-from nailorch.kernels.fast.tiles import HIGH, add_numbers, copy_rows, outer_tile, turn
+from nailorch.kernels.fast.tiles import HIGH, WIDE, add_numbers, copy_rows, outer_tile, turn
 
 PLACES = 192  # places at a time: their gy, for one panel, stays in the first cache
-PANEL = 2 * LANES
+PANEL = WIDE * LANES
 OFTEN = 4  # panels for which rows are read, from which on they are copied first
-ROWS, SUMS, WIDEST = 256, 5 << 17, 8  # of a block of gW: rows, bytes, and panels, at most
+ROWS, SUMS, WIDEST = 256, 5 << 17, 16 // WIDE  # of a block of gW: rows, bytes, and panels, at most
 LINE = 16  # numbers that memory hands out together
 
-outer_high, outer_less, outer_low, outer_lower, outer_half, outer_1 = (
-    outer_tile(rows, 2) for rows in (HIGH, HIGH - 1, HIGH - 2, HIGH - 3, HIGH // 2, 1))
+# Tiles of four vectors fetch 10 numbers or vectors for 24 products, those of two, for what is left, 10 for 16.
+wide_6, wide_5, wide_4, wide_1 = (outer_tile(rows, WIDE) for rows in ((6, 5, 4, 1) if WIDE == 4 else (1, 1, 1, 1)))
+outer_high, outer_half, outer_1 = outer_tile(HIGH, 2), outer_tile(HIGH // 2, 2), outer_tile(1, 2)
 narrow_8, narrow_1 = outer_tile(8, 1), outer_tile(1, 1)
 
 
 @jit
 def height(rows, numbers):
-    """Return how high the next tile is: where rows are left over, all tiles are lower, for a low one is slow."""
+    """Return how high the next tile is. Widest ones come out even where they can, for a low one is slow."""
     if numbers <= LANES:
         return 8 if rows >= 8 else 1
-    even = -(-rows // -(-rows // HIGH))
-    return even if even >= HIGH // 2 else 1
+    if numbers <= 2 * LANES:
+        return HIGH if rows >= HIGH else HIGH // 2 if rows >= HIGH // 2 else 1
+    even = -(-rows // -(-rows // 6))
+    return even if even >= 4 else 1
 
 
 @jit
@@ -57,25 +60,34 @@ def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step,
         to, odd, line = out + r * out_step, 8 * (turn % 2), 4 * LINE * (turn // 2)
         la, lb = next_a + odd, next_b + odd
         ao, bo = next_a_offset + line % next_a_size, next_b_offset + line % (4 * PANEL)
-        if numbers <= LANES:
+        if numbers > 2 * LANES:
+            if high == 6:
+                wide_6(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
+            elif high == 5:
+                wide_5(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
+            elif high == 4:
+                wide_4(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
+            else:
+                wide_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
+        elif numbers <= LANES:
             if high == 8:
                 narrow_8(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
             else:
                 narrow_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
         elif high == HIGH:
             outer_high(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-        elif high == HIGH - 1:
-            outer_less(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-        elif high == HIGH - 2:
-            outer_low(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
-        elif high == HIGH - 3:
-            outer_lower(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
         elif high == HIGH // 2:
             outer_half(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
         else:
             outer_1(a, at, count, b, b_step, first, start_step, to, out_step, numbers, la, ao, lb, bo)
         r += high
         turn += 1
+
+
+@jit
+def panel_of(channels):
+    """Return how many of so many channels come next: a panel, or of three vectors the first two."""
+    return min(channels, PANEL) if channels > 3 * LANES else min(channels, 2 * LANES)
 
 
 @worker(Walk)
@@ -89,6 +101,7 @@ def collect(_, job):
     for i in range(PLACES):
         lefts[i] = left[i].ctypes.data
     shares, blocks, row = -(-panels // g.panels_each), -(-g.depth // g.deep), 4 * g.channels
+    wide = PANEL * g.panels_each
     while True:
         work = take(g.counter)
         if work >= g.parts * g.groups * blocks * shares:
@@ -108,18 +121,20 @@ def collect(_, job):
                 vectors = -(-deep // LANES)
                 copy_rows(stretch[now, 0].ctypes.data, at, count, left.ctypes.data, 4 * (g.deep + LINE), vectors,
                           deep - (vectors - 1) * LANES)
-            for panel in range(share * g.panels_each, min(panels, (share + 1) * g.panels_each)):
-                numbers, channel = min(PANEL, g.channels - panel * PANEL), 4 * panel * PANEL
+            asked = 4 * LINE * -(-deep // (LINE * g.panels_each))
+            column, last = share * wide, min((share + 1) * wide, g.channels)
+            while column < last:
+                numbers, channel, panel = panel_of(last - column), 4 * column, column // PANEL % g.panels_each
                 vectors, b = -(-numbers // LANES), right.ctypes.data
                 copy_rows(out[now].ctypes.data, channel, count, b, 4 * PANEL, vectors, numbers - (vectors - 1) * LANES)
-                asked = 4 * LINE * -(-deep // (LINE * g.panels_each))
                 for cell in range(g.cells):
                     to = result + cell * g.depth * row + channel
                     a = lefts.ctypes.data if copied else stretch[now, cell].ctypes.data
                     outer(a, 0 if copied else at, deep, count, b, 4 * PANEL,
                           g.zeros if first == begin else to, 0 if first == begin else row, to, row, numbers,
-                          stretch[then, cell].ctypes.data, at + asked * (panel % g.panels_each), asked,
+                          stretch[then, cell].ctypes.data, at + asked * panel, asked,
                           out[then].ctypes.data, channel, cell)
+                column += numbers
             now = then
 
 
