@@ -363,6 +363,32 @@ def test_what_no_kernel_feeds_is_computed_before_the_first():
     assert recording.first and {before for before, *_ in recording.due} == {len(recording.jobs)}
 
 
+def test_many_shapes_of_batches_are_written_down_while_there_is_room():
+    model = Small(F.relu)
+    gradients = nailorch.compile_gradients(model)
+    batches = [rows(n, n) for n in range(2, 10)]
+    for _ in range(learning.AFTER + 2):
+        for x, t in batches:
+            gradients(x, t)
+    assert len(steps(gradients)) == len(batches)
+    gradients.memory = gradients.bytes
+    for _ in range(learning.AFTER + 2):
+        gradients(*rows(0, 20))
+    assert len(steps(gradients)) == len(batches)
+    expected = as_written(model, None, *rows(0, 20))[0], left(model)
+    assert compiled(gradients, None, *rows(0, 20))[0] == expected[0]
+    assert_same(left(model), expected[1])
+
+
+def test_rare_shapes_do_not_put_an_end_to_what_is_written_down(monkeypatch):
+    monkeypatch.setattr(learning, 'KINDS', 3)
+    (x, t), model = rows(0), Small(F.relu)
+    gradients = written(model, x, t)
+    for n in range(10, 20):
+        gradients(*rows(n, n))
+    assert len(steps(gradients)) == 1 and len(gradients.courses) <= 3
+
+
 def test_the_loss_may_be_ones_own():
     def smoothed(y, t):
         return F.softmax_cross_entropy(y, t) + F.softmax_cross_entropy(y + y, t)

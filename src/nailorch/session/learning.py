@@ -54,7 +54,7 @@ CALLED = {Div, Exp, Mean, Neg, Sigmoid, Tanh}  # NumPy's, new arrays made of not
 # What attributes may be: if these change, it is seen.
 SEEN = (int, float, complex, str, bytes, type(None), slice, np.generic, np.dtype, np.ndarray, dict, list, tuple,
         frozenset, Node, Parameter, Layer, Window)
-KINDS = 4  # of batches that are counted; the last one of an epoch is shorter
+KINDS = 64  # of batches that are counted, beside those whose step is written down
 
 
 def compile_gradients(model: Any, loss: Loss = F.softmax_cross_entropy, memory: int = LIMIT) -> Gradients:
@@ -65,8 +65,8 @@ def compile_gradients(model: Any, loss: Loss = F.softmax_cross_entropy, memory: 
             nothing about it changes: so let forward depend on x, on its own attributes and on `Config` alone, not
             decide by numbers, and do nothing but compute.
         loss: (scores, t) -> the batch's loss; of it the same is asked.
-        memory: bytes, 64 MB unless told; a step that needs more runs as it is written. What is written down keeps its
-            memory beside that of ordinary steps, twice as much in all; large networks gain some 5 %.
+        memory: bytes, 64 MB unless told, of all that is written down, a step for each shape of batch; a step for which
+            the rest is too little runs as it is written. Large networks need some GB, and gain some 5 %.
     Example:
         >>> net = nailorch.layers.Linear(3, in_size=4)
         >>> gradients = compile_gradients(net)
@@ -111,8 +111,12 @@ class Gradients:
 
     def __repr__(self) -> str:
         """Say how much memory the steps take that are written down."""
-        sizes = [step.recording.bytes for course in self.courses.values() for step in course.idle]
-        return f'Gradients({type(self.model).__name__}: {len(sizes)} written down, {sum(sizes) / 1e6:,.2f} MB)'
+        count = sum(len(course.idle) for course in self.courses.values())
+        return f'Gradients({type(self.model).__name__}: {count} written down, {self.bytes / 1e6:,.2f} MB)'
+
+    @property
+    def bytes(self) -> int:
+        return sum(step.recording.bytes for course in [*self.courses.values()] for step in course.idle)
 
     def __reduce__(self) -> Any:
         """Copy and pickle what it was made of: what is written down is written at places in memory."""
@@ -131,22 +135,22 @@ class Gradients:
         kind = x.shape, x.dtype, x.strides, t.shape, t.dtype, t.strides
         course = self.courses.get(kind)
         if course is None:
-            if len(self.courses) == KINDS:
-                self.courses.clear()
+            if len(self.courses) >= KINDS:
+                self.courses = {kind: course for kind, course in self.courses.items() if course.idle}
             course = self.courses[kind] = Course()
         return course
 
     def recorded(self, course: Course, x: Array, t: Array) -> tuple[Variable, Any]:
         """Compute this step while it is noted, and keep what was noted if it can be used again."""
         circumstances = self.circumstances
-        recording = kernels.listener(self.memory, learns=True)
+        recording = kernels.listener(max(self.memory - self.bytes, 0), learns=True)
         if recording is None or circumstances is None or circumstances.hooked:
             return self.as_written(x, t)
-        before = State(circumstances.arrays)
+        state = State([array for array in circumstances.arrays if array.flags.writeable])
         try:
-            step = Step(recording, self, circumstances, x, t)
+            step = Step(recording, self, circumstances, x, t, state)
         except MemoryError:  # more than there may be: begin once more
-            before.restore()
+            state.restore()
             return self.as_written(x, t)
         except Exception:  # such as a wrong label: the next one is to be noted
             course.runs -= 1
@@ -156,10 +160,12 @@ class Gradients:
         result = step.result()
         found = {p: None if p.grad is None else p.grad.data.copy(order='K') for p in circumstances.parameters}
         try:
-            if step.is_right(self) and circumstances.hold(self.model, self.loss):
+            if step.is_right(self, state) and circumstances.hold(self.model, self.loss):
                 course.idle.append(step)
         finally:
             leave(found)
+        if course.idle:
+            recording.settle()
         return result
 
 
@@ -198,13 +204,13 @@ class Step:
 
     is_going_back = False
 
-    def __init__(self, recording: Any, gradients: Gradients, circumstances: Circumstances, x: Array, t: Array) -> None:
+    def __init__(self, recording: Any, gradients: Gradients, circumstances: Circumstances, x: Array, t: Array,
+                 state: State) -> None:
         self.recording, self.circumstances = recording, circumstances
         self.x, self.t = recording.own(x), recording.own(t)
-        before = State(circumstances.arrays)
         with recording.listening(), supervised(self):
             loss, y = gradients.as_written(self.x, self.t)
-        self.changing = before.changed()
+        self.changing = state.changed()
         self.grads = {p: None if p.grad is None else p.grad.data for p in circumstances.parameters}
         arrays = [loss.data, *(grad for grad in self.grads.values() if grad is not None)]
         self.first = None if isinstance(y, Variable) and recording.jobs and recording.jobs_alone and all(
@@ -246,35 +252,40 @@ class Step:
 
     # its rehearsal
 
-    def is_right(self, gradients: Gradients) -> bool:
-        """Return whether a run leaves, of other numbers everywhere, what a step that is not noted leaves of them."""
-        arrays = [array for array in self.circumstances.arrays if array.flags.writeable]
-        real = State(arrays)
+    def is_right(self, gradients: Gradients, state: State) -> bool:
+        """Return whether a run leaves, of other numbers everywhere, what a step that is not noted leaves of them.
+
+        `state` is that before the first run; large networks' weights are copied no more than this once.
+        """
+        state.renew(self.changing[0])
         try:
             with np.errstate(all='ignore'):
-                return self.agrees(gradients, arrays)
+                return self.agrees(gradients, state)
         except Exception:  # the model or the loss does not take these numbers
             return False
         finally:
-            real.restore()
+            state.restore()
 
-    def agrees(self, gradients: Gradients, arrays: list[Array]) -> bool:
+    def agrees(self, gradients: Gradients, real: State) -> bool:
         x, t = np.empty_like(self.x), np.empty_like(self.t)
         np.copyto(x, others(self.x))
         np.copyto(t, others(self.t))
-        for array in arrays:
-            np.copyto(array, others(array))
-        begin = State(arrays)
+        for array, numbers in real.copies:
+            np.copyto(array, others(numbers))
+        begin = Marks(real)
         loss, y = gradients.as_written(x, t)
         expected = [bits(loss.data), bits(y.data), *(p.grad is not None and bits(p.grad.data) for p in self.grads)]
-        after, changing = State(arrays), begin.changed()
+        after, changing = Marks(real), begin.changed()
         known = {id(array): array for array in self.changing[0] + changing[0]}
         self.changing = [*known.values()], self.changing[1] or changing[1]
-        begin.restore()
+        for array, numbers in real.copies:
+            if any(array is other for other in changing[0]):
+                np.copyto(array, others(numbers))
+        rng.set_state(begin.generator)
         self.recording.spoil()
         self.run(x, t)
         found = [bits(self.loss), bits(self.y), *(grad is not None and bits(grad) for grad in self.grads.values())]
-        return self.recording.is_good() and found == expected and after.is_now()
+        return self.recording.is_good() and found == expected and not any(after.changed())
 
     # again
 
@@ -315,7 +326,8 @@ def others(array: Array) -> Array:
     """Return numbers that differ in their sum, extremes and counts too; integers are from among those there are."""
     mixed = other_numbers(array)
     if array.dtype.kind == 'f':
-        return (mixed * 1.25).astype(array.dtype)
+        mixed *= array.dtype.type(1.25)
+        return mixed
     return np.random.default_rng(1).choice(mixed.ravel(), mixed.shape) if mixed.size else mixed
 
 
@@ -346,15 +358,29 @@ class State:
         if interruption is not None:
             raise interruption
 
+    def renew(self, arrays: Sequence[Array]) -> None:
+        """Take note of what some of the arrays have become, and the generator."""
+        for array, copy in self.copies:
+            if any(array is other for other in arrays):
+                np.copyto(copy, array)
+        self.generator = rng.get_state()
+
     def changed(self) -> tuple[list[Array], bool]:
         """Return the arrays that have changed, and whether there were draws."""
-        return [array for array, copy in self.copies if bits(array) != bits(copy)], not self.has_same_generator()
+        return ([array for array, copy in self.copies if bits(array) != bits(copy)],
+                str(rng.get_state()) != str(self.generator))
 
-    def is_now(self) -> bool:
-        return not any(self.changed())
 
-    def has_same_generator(self) -> bool:
-        return self.generator is None or str(rng.get_state()) == str(self.generator)
+class Marks:
+    """The same, where nothing is to be restored: what tells a State's arrays as they are now from any other numbers."""
+
+    def __init__(self, state: State) -> None:
+        self.bits = [(array, bits(array)) for array, _ in state.copies]
+        self.generator = rng.get_state()
+
+    def changed(self) -> tuple[list[Array], bool]:
+        return ([array for array, known in self.bits if bits(array) != known],
+                str(rng.get_state()) != str(self.generator))
 
 
 class Circumstances:

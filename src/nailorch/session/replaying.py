@@ -12,6 +12,7 @@ differs, where a batch is large, or while another thread uses the recording, the
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -31,6 +32,7 @@ Result = TypeVar('Result')
 Settings = Callable[[], AbstractContextManager[None]]
 LIMIT = 64 << 20  # bytes of results and scratch; with more of them to compute, Python's share is small
 AFTER = 2  # runs, before one is written down
+FEW = 1 << 20  # numbers, or bytes, that are quick to mix and to keep
 
 
 class Part(NamedTuple):
@@ -211,16 +213,21 @@ def copy_all(arrays: Sequence[Array], places: Sequence[Array]) -> bool:
 
 
 def bits(array: Array) -> bytes:
-    return array.tobytes()
+    """Return bytes that are others for other bits: the numbers themselves, or of many a digest, which takes no room."""
+    if array.nbytes <= FEW or array.dtype.hasobject:
+        return array.tobytes()
+    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data).digest()
 
 
 def other_numbers(x: Array) -> Array:
     """Return x's finite numbers in another order, of a single one some below it: most of what follows takes them."""
-    rng = np.random.default_rng(0)
-    mixed = rng.permutation(x.ravel()).reshape(x.shape)
+    rng, flat = np.random.default_rng(0), x.ravel()
+    # A permutation of millions takes seconds: those change places with others far off.
+    mixed = rng.permutation(flat) if x.size <= FEW else np.roll(flat[::-1], x.size // 3)
+    mixed = mixed.reshape(x.shape)
     if x.dtype.kind != 'f':
         return mixed
-    mixed = np.nan_to_num(mixed, posinf=1, neginf=-1)
+    mixed = np.nan_to_num(mixed, copy=False, posinf=1, neginf=-1)
     if not mixed.size or mixed.min() < mixed.max():
         return mixed
     return (np.where(mixed, mixed, 1) * rng.uniform(0.5, 1, x.shape)).astype(x.dtype)

@@ -32,7 +32,18 @@ from numba import config
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.layout import copied
-from nailorch.kernels.fast.memory import ALIGN, Pool, Stretch, address, begin_of, images, octets, recorder
+from nailorch.kernels.fast.memory import (
+    ALIGN,
+    POOL,
+    STRETCH,
+    Pool,
+    Stretch,
+    address,
+    begin_of,
+    images,
+    octets,
+    recorder,
+)
 from nailorch.kernels.fast.packs import owner_of
 from nailorch.shapes import Array
 
@@ -182,6 +193,11 @@ class Recording:
     def spoil(self) -> None:
         """Make NaN of all numbers in the arena."""
         self.pool.whole.memory[:self.pool.top] = 0xFF
+
+    def settle(self) -> None:
+        """Give back memory that was kept for runs like this one: it has its own now."""
+        if self.bytes >= STRETCH // 8:
+            POOL.clear()
 
     # again
 
