@@ -23,7 +23,7 @@ from nailorch.kernels.fast.memory import address, again, floats, strides, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import HIGH, WIDE, add_numbers, copy_rows, outer_tile, turn
 
-PLACES = 192  # places at a time: their gy, for one panel, stays in the first cache
+PLACES = 192  # places at a time: what they read of x and gy stays in the second cache
 PANEL = WIDE * LANES
 OFTEN = 4  # panels for which rows are read, from which on they are copied first
 ROWS, SUMS, WIDEST = 256, 5 << 17, 16 // WIDE  # of a block of gW: rows, bytes, and panels, at most

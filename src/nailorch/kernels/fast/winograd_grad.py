@@ -16,7 +16,7 @@ from nailorch.kernels.fast.emit import poke, take
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, apart, floats, strides, verdict, zeros
-from nailorch.kernels.fast.outer import outer, turn_rows
+from nailorch.kernels.fast.outer import outer, panel_of, turn_rows
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import add_numbers
 from nailorch.kernels.fast.transforms import transform, transposed
@@ -100,12 +100,14 @@ def add_products(g, rows, first, count, D, p, k, depth, sums, fresh):
     row, (begin, end) = 4 * g.channels, tiles_at(g, p, first, first + count)
     if begin == end and not fresh:
         return
-    for channel in range(0, g.channels, 2 * LANES):
-        to = sums + (p * g.depth + k) * row + 4 * channel
+    channel = 0
+    while channel < g.channels:
+        numbers, to = panel_of(g.channels - channel), sums + (p * g.depth + k) * row + 4 * channel
         a, at = rows.ctypes.data + 8 * (begin - first), p * g.V_plane + 4 * k
         b = D + p * g.D_plane + (begin - first) * g.D_row + 4 * channel
         outer(a, at, depth, end - begin, b, g.D_row, g.zeros if fresh else to,
-              0 if fresh else row, to, row, min(2 * LANES, g.channels - channel), a, at, 4 * depth, a, at, 0)
+              0 if fresh else row, to, row, numbers, a, at, 4 * depth, a, at, 0)
+        channel += numbers
 
 
 @worker(Tiling)
