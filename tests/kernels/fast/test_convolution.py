@@ -576,11 +576,17 @@ def test_the_gradient_of_coloured_images_agrees_with_the_float64_reference(case,
           np.abs(gy[np.isfinite(gy)]).max(initial=0) * np.abs(weight).sum(axis=(0, 2, 3)).max())
 
 
-def test_a_large_first_result_that_goes_past_the_caches_is_the_same(monkeypatch):
-    x, weight, b = normal(0, 2, 3, 20, 21), normal(1, 32, 3, 3, 3), normal(2, 32)
-    expected = fast.conv2d(x, weight, b, Window(3, 1, 1))
+@pytest.mark.parametrize('OC', [16, 32, 48, 64, 96, 100, 128])  # panels of all widths
+@pytest.mark.parametrize(('C', 'window'), [(3, Window(3, 1, 1)), (3, Window(7, 2, 3)), (1, Window(3, 1, 1))])
+def test_a_first_layer_agrees_for_panels_of_all_widths_past_the_caches_or_not(monkeypatch, OC, C, window):
+    x, weight, b = normal(0, 2, C, 20, 31), normal(1, OC, C, *window.kernel_size), normal(2, OC)
+    with fast.watch() as log:
+        y = fast.conv2d(x, weight, b, window)
+    assert log == [('conv2d', 'few')]
+    agree(y, reference.conv2d(*(array.astype('d') for array in (x, weight, b)), window), weight[0].size, 'few',
+          np.abs(x).max() * np.abs(weight).sum(axis=(1, 2, 3)).max())
     monkeypatch.setattr(few, 'BEYOND', 1)
-    np.testing.assert_array_equal(fast.conv2d(x, weight, b, Window(3, 1, 1)), expected)
+    np.testing.assert_array_equal(fast.conv2d(x, weight, b, window), y)
 
 
 @pytest.mark.parametrize(('N', 'C', 'size', 'side'), [

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nailorch.kernels.fast import threads
-from nailorch.kernels.fast.emit import kernel
+from nailorch.kernels.fast.emit import SIZE, kernel
 from nailorch.kernels.fast.gemm import beside, pack_forward
 from nailorch.kernels.fast.jit import claim, jit, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
@@ -23,10 +23,11 @@ from nailorch.kernels.fast.outer import Delivery, deliver
 from nailorch.kernels.fast.panels import panel_width
 from nailorch.kernels.fast.pools import CORNERS, bytes_at, bytes_for, largest_of_four
 from nailorch.kernels.fast.target import LANES, REGISTERS
-from nailorch.kernels.fast.tiles import rectified
-from nailorch.kernels.fast.vectors import save, store, sweep
+from nailorch.kernels.fast.tiles import WIDE, rectified
+from nailorch.kernels.fast.vectors import load, save, store, sweep
 
 BAND = 1 << 14  # bytes of padded rows at a time
+SIZES = {1: (8, 4, 1), 2: (12, 4, 1), WIDE: (6, 2, 1)}  # of a row's tiles, in places, by their vectors
 ROWS = 4  # of places, whose gradient is worth sums of their own
 BEYOND = 1 << 22  # numbers of a result: more than caches hold until they are wanted again
 SMALL = 1 << 18  # multiplications that one thread has done before two would have begun
@@ -46,17 +47,18 @@ def pad_row(m, source, out, before, count, after):
     sweep(m, after, lambda i, part: store(m, end + 4 * i, zero, part))
 
 
-def line(whole, known=0, past=False):
-    """Return the kernel of a row of places, for one vector of output channels, the first `part` of them if not whole.
+def line(vectors, whole=True, known=0):
+    """Return the kernel of a row of places, for so many vectors of output channels, `part` of the last if not whole.
 
     For every place, out = relu(bias + sum over kh and k of source[kh, k] * weight[kh, k]); from place to place, source
     moves on `step` bytes, from kh to kh `source_row`. Where it is `known` that KH and depth are so many and the step is
     one number, all weights stay in registers, and a number is fetched once for all the places that see it.
-    Whole vectors may go `past` the caches.
+    Results may go past the caches, `streamed` ones.
     """
-    def body(m, source, source_row, KH, depth, step, weight, weight_row, bias, out, out_step, count, part, relu):
-        part = None if whole else part
-        begin = m.load(bias) if whole else m.load_part(bias, part)
+    def body(m, source, source_row, KH, depth, step, weight, weight_row, bias, out, out_step, count, part, relu,
+             streamed):
+        parts = [None] * (vectors - 1) + [None if whole else part]
+        begin = [load(m, bias + SIZE * v, some) for v, some in enumerate(parts)]
         weights = [[m.load(weight + (kh * known + k) * weight_row) for k in range(known)] for kh in range(known)]
 
         def tiles(size, first):
@@ -71,22 +73,30 @@ def line(whole, known=0, past=False):
 
                 def row(kh, *sums):
                     def cell(k, *sums):
-                        right = m.load(weight + (kh * depth + k) * weight_row)
-                        return [m.fma(m.broadcast(rows[r] + kh * source_row + 4 * k), right, sums[r])
-                                for r in range(size)]
+                        at = weight + (kh * depth + k) * weight_row
+                        right = [m.load(at + SIZE * v) for v in range(vectors)]
+                        left = [m.broadcast(rows[r] + kh * source_row + 4 * k) for r in range(size)]
+                        return [m.fma(left[r], right[v], sums[vectors * r + v]) for r, v in cells]
                     return m.loop(depth, cell, *sums)
 
-                sums = [begin] * size
+                cells = list(np.ndindex(size, vectors))
+                sums = begin * size
                 for kh, j in np.ndindex(known, size + known - 1):
                     sums = seen(kh, j, sums)
                 sums = rectified(m, relu, sums if known else m.loop(KH, row, *sums))
-                for r in range(size):
-                    save(m, out + (place + r) * out_step, sums[r], part, past)
+
+                def write(past):
+                    for (r, v), x in zip(cells, sums, strict=True):
+                        save(m, out + (place + r) * out_step + SIZE * v, x, parts[v], past)
+
+                m.when(streamed, lambda: write(True))
+                m.when(1 - streamed, lambda: write(False))
             return tile
 
-        m.loop(count // 8, tiles(8, 0))
-        m.loop(count % 8 // 4, tiles(4, count // 8 * 8))
-        m.loop(count % 4, tiles(1, count // 4 * 4))
+        done = count * 0
+        for size in SIZES[vectors]:
+            m.loop((count - done) // size, tiles(size, done))
+            done = done + (count - done) // size * size
 
     return kernel(body)
 
@@ -154,8 +164,8 @@ def cell_sums(KH, depth, kind):
     return kernel(body)
 
 
-line_whole, line_part, line_past = line(True), line(False), line(True, past=True)
-line_of_3 = line(True, 3 if REGISTERS == 32 else 0)
+line_wide, line_2, line_1, line_part = line(WIDE), line(2), line(1), line(1, whole=False)
+line_of_3 = line(1, known=3 if REGISTERS == 32 else 0)
 (plain_1, gated_1, pooled_1), (plain_2, gated_2, pooled_2), (plain_3, gated_3, pooled_3) = (
     [cell_sums(*(*FORMS, FORMS[0], FORMS[0])[i], kind) for kind in ('plain', 'gated', 'pooled')] for i in range(3))
 
@@ -214,11 +224,38 @@ def fill(g, n, first, rows, band):
             pad_row(g.source + n * g.source_n + y * g.source_h, band + 4 * i * width, g.before, g.row, g.after)
 
 
+@jit
+def compute_row(g, at, width, out):
+    """Convolve a row of places, whose first source is `at`: as many vectors of a panel at once as have a kernel."""
+    wide, near, k = g.wide, g.KH == 3 and g.depth == 3 and g.step_w == 1, 0
+    width, step, pixel = 4 * width, 4 * g.step_w, 4 * g.channels
+    while k < g.channels:
+        panel = k // wide * wide
+        row = min(wide, -(-(g.channels - panel) // LANES) * LANES)
+        weight, bias, to = g.weight + 4 * (g.KH * g.depth * panel + k - panel), g.bias + 4 * k, out + 4 * k
+        left, row = min(panel + row, g.channels) - k, 4 * row
+        if near and left >= LANES:
+            line_of_3(at, width, g.KH, g.depth, step, weight, row, bias, to, pixel, g.OW, 0, g.relu, g.streamed)
+            k += LANES
+        elif left >= WIDE * LANES:
+            line_wide(at, width, g.KH, g.depth, step, weight, row, bias, to, pixel, g.OW, 0, g.relu, g.streamed)
+            k += WIDE * LANES
+        elif left >= 2 * LANES:
+            line_2(at, width, g.KH, g.depth, step, weight, row, bias, to, pixel, g.OW, 0, g.relu, g.streamed)
+            k += 2 * LANES
+        elif left >= LANES:
+            line_1(at, width, g.KH, g.depth, step, weight, row, bias, to, pixel, g.OW, 0, g.relu, g.streamed)
+            k += LANES
+        else:
+            line_part(at, width, g.KH, g.depth, step, weight, row, bias, to, pixel, g.OW, left, g.relu, 0)
+            k += LANES
+
+
 @worker(Few)
 def convolve(number, job):
     """Take images, or some rows of them, until none is left."""
     g = opened(job)
-    width, pieces, wide = g.before + g.row + g.after, -(-g.OH // g.rows), g.wide
+    width, pieces = g.before + g.row + g.after, -(-g.OH // g.rows)
     band = np.empty(((g.rows - 1) * g.step_h + g.KH) * width, np.float32)
     pixel, row = 4 * g.channels, 4 * g.channels * g.OW
     two = np.empty(g.pooled * 2 * g.OW * g.channels, np.float32)  # rows, whose maxima are taken while they are at hand
@@ -232,23 +269,7 @@ def convolve(number, job):
         for r in range(rows):
             at = band.ctypes.data + 4 * r * g.step_h * width
             out = two.ctypes.data + r % 2 * row if g.pooled else g.out + n * g.out_n + (first + r) * g.out_h
-            for k in range(0, g.channels, LANES):
-                panel = k // wide * wide
-                weight_row = 4 * min(wide, -(-(g.channels - panel) // LANES) * LANES)
-                weight = g.weight + 4 * g.KH * g.depth * panel + 4 * (k - panel)
-                bias, part = g.bias + 4 * k, min(LANES, g.channels - k)
-                if g.streamed:
-                    line_past(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                              pixel, g.OW, part, g.relu)
-                elif part == LANES and g.KH == 3 and g.depth == 3 and g.step_w == 1:
-                    line_of_3(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                              pixel, g.OW, part, g.relu)
-                elif part == LANES:
-                    line_whole(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                               pixel, g.OW, part, g.relu)
-                else:
-                    line_part(at, 4 * width, g.KH, g.depth, 4 * g.step_w, weight, weight_row, bias, out + 4 * k,
-                              pixel, g.OW, part, g.relu)
+            compute_row(g, at, width, out)
             if g.pooled and r % 2:
                 square = (first + r) // 2
                 largest_of_four(two.ctypes.data, row, pixel, g.index + n * g.index_n + square * g.index_h,
