@@ -582,8 +582,9 @@ def test_a_first_layer_agrees_for_panels_of_all_widths_past_the_caches_or_not(mo
     x, weight, b = normal(0, 2, C, 20, 31), normal(1, OC, C, *window.kernel_size), normal(2, OC)
     with fast.watch() as log:
         y = fast.conv2d(x, weight, b, window)
-    assert log == [('conv2d', 'few')]
-    agree(y, reference.conv2d(*(array.astype('d') for array in (x, weight, b)), window), weight[0].size, 'few',
+    kernel = 'few' if few.serves(C, window, 1) else 'gemm'  # with narrow vectors, seven times three are not few
+    assert log == [('conv2d', kernel)]
+    agree(y, reference.conv2d(*(array.astype('d') for array in (x, weight, b)), window), weight[0].size, kernel,
           np.abs(x).max() * np.abs(weight).sum(axis=(1, 2, 3)).max())
     monkeypatch.setattr(few, 'BEYOND', 1)
     np.testing.assert_array_equal(fast.conv2d(x, weight, b, window), y)
