@@ -117,6 +117,28 @@ def test_a_full_disk_keeps_nothing_and_all_is_computed(monkeypatch, tmp_path):
     assert not list(tmp_path.rglob('*.nb*'))
 
 
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason='nothing is compiled')
+def test_what_workers_call_is_compiled_into_them_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(jit, 'kept', True)
+    monkeypatch.setattr(numba.config, 'CACHE_DIR', str(tmp_path))
+
+    @jit.inner
+    def halved(number):
+        if number % 2:
+            raise ValueError('odd')
+        return number // 2
+
+    @jit.inner
+    def quartered(number):
+        return halved(halved(number))
+
+    call = jit.jit(lambda number: quartered(number) + halved(number))
+    assert call(12) == 9 and quartered(12) == 3
+    with pytest.raises(ValueError, match='odd'):
+        call(6)
+    assert len(list(tmp_path.rglob('*.nbc'))) == 1, 'call, with both in it'
+
+
 def test_ctrl_c_waits_until_a_kernel_is_compiled():
     done = []
     with pytest.raises(KeyboardInterrupt), announced():

@@ -20,7 +20,7 @@ from nailorch.kernels.fast.depthwise import SLAB, axes, compute_row, side_by_sid
 from nailorch.kernels.fast.dispatch import record
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
 from nailorch.kernels.fast.gemm import beside, pack_forward
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import inner, opened, worker
 from nailorch.kernels.fast.layout import copied, like
 from nailorch.kernels.fast.memory import ALIGN, address, floats, images, strides, zeros
 from nailorch.kernels.fast.panels import panel_width
@@ -136,7 +136,7 @@ class Block(NamedTuple):
     large: int = 0
 
 
-@jit
+@inner
 def multiply(a, a_step, count, depth, panels, bias, out, out_step, channels, relu, added, beside):
     """Multiply so many rows with all panels of a matrix."""
     wide = panel_width(channels)
@@ -174,7 +174,7 @@ def multiply(a, a_step, count, depth, panels, bias, out, out_step, channels, rel
                          added, beside)
 
 
-@jit
+@inner
 def expand_rows(g, source, ring, begin, end):
     """Expand rows of an image into their places in the ring."""
     y, row = begin, g.W * 4 * g.channels
@@ -185,7 +185,7 @@ def expand_rows(g, source, ring, begin, end):
         y += run
 
 
-@jit
+@inner
 def look_down(g, oh, source, ring, c, table):
     """Fill the table of a row of places: where the window's rows lie, expanded or in the image, and in the weight."""
     first, taps, step = oh * g.step_h + peek(g.kinds_h), g.KH, g.W * 4 * g.channels

@@ -16,7 +16,7 @@ import numpy as np
 from nailorch.kernels.fast import normalization, pointwise, threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek
 from nailorch.kernels.fast.gemm import tall
-from nailorch.kernels.fast.jit import claim, jit, opened, worker
+from nailorch.kernels.fast.jit import claim, inner, opened, worker
 from nailorch.kernels.fast.memory import address, again, apart, new, zeros
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, rolled, turn
@@ -137,7 +137,7 @@ class Product(NamedTuple):
     zeros: int
 
 
-@jit
+@inner
 def tile(rows, vectors, a, a_offset, a_step, depth, b, b_step, start, start_offset, out, out_offset, part):
     """Compute one tile."""
     if vectors == WIDE:
@@ -159,7 +159,7 @@ def tile(rows, vectors, a, a_offset, a_step, depth, b, b_step, start, start_offs
         narrow_3(a, a_offset, a_step, depth, b, b_step, start, start_offset, out, out_offset, part)
 
 
-@jit
+@inner
 def fill_panel(g, b, k, depth, column, numbers, out, rows, outs, steps):
     """Copy a part of B into a panel, as it lies or turned; return the bytes from one panel row to the next."""
     at, vectors = b + k * g.b_step + column * g.b_column, -(-numbers // LANES)
@@ -179,7 +179,7 @@ def fill_panel(g, b, k, depth, column, numbers, out, rows, outs, steps):
     return width
 
 
-@jit
+@inner
 def tiles(g, k, fresh, depth, b, b_step, column, numbers, count, lefts, starts, outs):
     """Compute a panel's columns for all rows, for a part of the depth."""
     vectors = -(-numbers // LANES)
@@ -196,7 +196,7 @@ def tiles(g, k, fresh, depth, b, b_step, column, numbers, count, lefts, starts, 
         i += rows
 
 
-@jit
+@inner
 def dots(g, k, fresh, depth, b, column, numbers, count, lefts, rights, outs):
     """Compute a panel's columns for all rows as dot products, for a part of the depth."""
     for c in range(numbers):

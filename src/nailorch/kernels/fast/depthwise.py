@@ -25,7 +25,7 @@ import numpy as np
 from nailorch.kernels.fast import pairs, threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
 from nailorch.kernels.fast.gemm import beside
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import POOL, address, again, from_weights, images, strides, unfilled, zeros
 from nailorch.kernels.fast.target import LANES
@@ -224,7 +224,7 @@ class Walk(NamedTuple):
     pairs: int = 0  # 1: rows are computed two at a time
 
 
-@jit
+@inner
 def look_up(g, n, oh, weight, at, table):
     """Fill the table of a row of places: where the window's rows lie in the source and the weight. Return how many.
 
@@ -240,7 +240,7 @@ def look_up(g, n, oh, weight, at, table):
     return taps
 
 
-@jit
+@inner
 def look_around(g, table, rows, x, tap, taps, cells):
     """Fill the table of a single place, whose first tap is at column x: where all its pixels lie, and the weights."""
     for r in range(rows):
@@ -251,14 +251,14 @@ def look_around(g, table, rows, x, tap, taps, cells):
     return rows * taps
 
 
-@jit
+@inner
 def inside(first, step, taps, apart, size, count):
     """Return which of the places see no pixel beyond the edges: the first, and the one after the last."""
     low = min(max(-(first // step), 0), count)
     return low, min(max((size - 1 - first - (taps - 1) * apart) // step + 1, low), count)
 
 
-@jit
+@inner
 def compute_row(g, table, rows, cells, out, channels, bias):
     """Compute a row of places."""
     apart, onward, step, out_step = (g.apart_w * g.source_w, 4 * g.onward_w * g.channels, g.step_w * g.source_w,
@@ -306,7 +306,7 @@ def compute_row(g, table, rows, cells, out, channels, bias):
             ow += run
 
 
-@jit
+@inner
 def add_row(g, table, rows, cells, gy, channels):
     """Add a row's products to the sums."""
     apart, onward, step = g.apart_w * g.source_w, 4 * g.channels, g.step_w * g.source_w

@@ -18,7 +18,7 @@ import numpy as np
 from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.depthwise import axes, inside
 from nailorch.kernels.fast.emit import SIZE, kernel, peek
-from nailorch.kernels.fast.jit import claim, jit, opened, worker
+from nailorch.kernels.fast.jit import claim, inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import POOL, address, from_weights, images, strides, unfilled
 from nailorch.kernels.fast.target import LANES
@@ -97,7 +97,7 @@ class Dots(NamedTuple):
     kinds_w: int
 
 
-@jit
+@inner
 def look_up(g, n, h, x, kind, table):
     """Fill the table with the cells that saw a place of row h, and meet a pixel of gy; return how many.
 
@@ -117,7 +117,7 @@ def look_up(g, n, h, x, kind, table):
     return cells
 
 
-@jit
+@inner
 def compute_row(g, n, h, turn, count, table, out):
     """Compute the places of one kind in a row, side by side: at the edges one by one, those between in blocks."""
     kind, step = g.kinds_w + 24 * turn, g.step_w * g.source_w
@@ -160,7 +160,7 @@ def compute(number, job):
                                 COLOURS)
 
 
-@jit
+@inner
 def len_of(g):
     """Return how many cells see a pixel, at most."""
     down = across = 0

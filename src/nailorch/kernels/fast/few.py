@@ -15,7 +15,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel
 from nailorch.kernels.fast.gemm import beside, pack_forward
-from nailorch.kernels.fast.jit import claim, jit, opened, worker
+from nailorch.kernels.fast.jit import claim, inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, zeros
 from nailorch.kernels.fast.normalization import BELOW, as_images
@@ -212,7 +212,7 @@ class Few(NamedTuple):
     streamed: int = 0  # the result goes past the caches
 
 
-@jit
+@inner
 def fill(g, n, first, rows, band):
     """Copy the rows that so many rows of places see."""
     width = g.before + g.row + g.after
@@ -224,7 +224,7 @@ def fill(g, n, first, rows, band):
             pad_row(g.source + n * g.source_n + y * g.source_h, band + 4 * i * width, g.before, g.row, g.after)
 
 
-@jit
+@inner
 def compute_row(g, at, width, out):
     """Convolve a row of places, whose first source is `at`: as many vectors of a panel at once as have a kernel."""
     wide, near, k = g.wide, g.KH == 3 and g.depth == 3 and g.step_w == 1, 0
@@ -276,7 +276,7 @@ def convolve(number, job):
                                 g.out + n * g.out_n + square * g.out_h, g.OW // 2, g.channels)
 
 
-@jit
+@inner
 def add_row(g, at, source_row, gy, index, sums, own, part):
     """Add the products of a row of places, for one vector of output channels, to the sums of its cells."""
     step, row, pooled, gated, count = 4 * g.step_w, 4 * g.channels, g.pooled == 1, g.gated == 1, g.OW // (1 + g.pooled)

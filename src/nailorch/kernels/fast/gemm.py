@@ -20,7 +20,7 @@ import numpy as np
 
 from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.emit import peek, take
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last, clear, copied, like
 from nailorch.kernels.fast.memory import address, floats, images, strides, zeros
 from nailorch.kernels.fast.panels import fill_panels, panel_width, panels_size
@@ -79,7 +79,7 @@ class Walk(NamedTuple):
     sums: int = 0  # three rows for each piece of the places: see row_tile; or 0
 
 
-@jit
+@inner
 def tall(rows, vectors):
     """Return how high the next tile is, for so many rows: 6, or 5 and 4 where they come out even."""
     if vectors < WIDE:
@@ -88,7 +88,7 @@ def tall(rows, vectors):
     return max(-(-rows // tiles), 4)
 
 
-@jit
+@inner
 def tiles(count, rows, vectors, a, a_step, a_offset, segments, depth, b, start, start_step, start_offset, out, offset,
           part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh):
     """Compute so many tiles, one below the other."""
@@ -113,7 +113,7 @@ def tiles(count, rows, vectors, a, a_step, a_offset, segments, depth, b, start, 
                  part, relu, gated, gate, added, addend, ahead, onward, streamed, summed, sums, sums_step, fresh)
 
 
-@jit
+@inner
 def look_up(g, first, count, group, stretch, out):
     """Fill the tables of a piece of work: where each place's stretches and its result lie.
 
@@ -145,7 +145,7 @@ def look_up(g, first, count, group, stretch, out):
         stretch[cell, count:count + 2 * SPARE] = stretch[cell, count - 1]  # a tile asks for the rows of the next one
 
 
-@jit
+@inner
 def walk_piece(g, piece, count, group, first_panel, last_panel, stretch, out, bias):
     """Compute the places that the tables hold, for some panels of output channels."""
     a, outs, cells, wide = stretch.ctypes.data, out.ctypes.data, g.cells, g.wide

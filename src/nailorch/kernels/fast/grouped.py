@@ -29,7 +29,7 @@ import numpy as np
 from nailorch.kernels.fast import packs, threads
 from nailorch.kernels.fast.emit import SIZE, inlined, kernel, peek, take
 from nailorch.kernels.fast.gemm import beside, kinds
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, floats, from_weights, images, strides, zeros
 from nailorch.kernels.fast.outer import Delivery, deliver
@@ -197,7 +197,7 @@ class Bands(NamedTuple):
     parts: int
 
 
-@jit
+@inner
 def compute_rows(g, rows, at, row, first, cells, weight, count, out, out_row, out_step, part, bias):
     """Compute rows of places, in the largest blocks that do not exceed one."""
     size = BLOCKS[0] if count >= BLOCKS[0] else BLOCKS[1] if count >= BLOCKS[1] else 1
@@ -218,7 +218,7 @@ def compute_rows(g, rows, at, row, first, cells, weight, count, out, out_row, ou
                part, bias, g.relu, g.gated, g.gate, g.added)
 
 
-@jit
+@inner
 def add_rows(depth, rows, at, row, offsets, cells, count, gy, gy_row, gy_step, part, sums):
     """Add the products of rows to the sums of all cells."""
     together = TOGETHER_2 if depth == 2 else TOGETHER_4 if depth == 4 else TOGETHER_8 if depth == 8 else 1
@@ -234,7 +234,7 @@ def add_rows(depth, rows, at, row, offsets, cells, count, gy, gy_row, gy_step, p
             gradient_16(rows, at, row, cell, count, gy, gy_row, gy_step, part, to)
 
 
-@jit
+@inner
 def fill(g, source, first, rows, buffer, part, ahead):
     """Copy rows of a vector of channels into the buffer, from row `first` of the image on, zeros around them."""
     for i in range(rows):
@@ -249,7 +249,7 @@ def fill(g, source, first, rows, buffer, part, ahead):
                       after - before, g.phase - after, to, part, ahead)
 
 
-@jit
+@inner
 def room(g):
     """Return memory for the buffer."""
     return np.empty((((g.rows - 1) * g.step_h + g.span) * g.step_w * g.phase + 1) * LANES, np.float32)
@@ -323,7 +323,7 @@ class Exchange(NamedTuple):
     parts: int = 1
 
 
-@jit
+@inner
 def partner(g, channel, r):
     """Return the channel that meets `channel` in the rth product."""
     return channel // LANES * LANES + r if g.depth == LANES else channel ^ r

@@ -14,8 +14,9 @@ from pathlib import Path
 import numba
 import numpy as np
 from numba import types
-from numba.core import caching, sigutils
+from numba.core import caching, codegen, sigutils
 from numba.core.ccallback import CFunc
+from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 
 from nailorch.kernels.fast.emit import add
@@ -77,6 +78,44 @@ def jit(function):
     return compiled
 
 
+class Draft(codegen.JITCodeLibrary):
+    """Code as it was written, to stand in other functions: it is optimised there, and becomes no code of its own."""
+
+    def _optimize_functions(self, module):
+        module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        """Leave it to those who call."""
+
+    def _finalize_final_module(self):
+        self._finalized = True
+
+
+class Drafting(Compiler):
+    def __init__(self, typing, target, library, args, result, flags, locals):
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        super().__init__(typing, target, Draft(target.codegen(), 'draft'), args, result, flags, locals)
+
+
+def inner(function):
+    """Return a function for workers to call: its code goes into theirs. From Python it is the function that it was.
+
+    As `jit` it would do the same; but numba would optimise it and make machine code of it for its own sake, with what
+    it calls, and that again for each function above it: a third of all the time that compiling takes.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
+    made = numba.njit(nogil=True, pipeline_class=Drafting)(function)
+
+    def add_overload(result):
+        key = object()  # in place of the function that Python would call
+        made.targetctx.insert_user_function(key, result.fndesc, [result.library])
+        made.overloads[tuple(result.signature.args)] = result._replace(entry_point=key)
+
+    made.add_overload, made._compile_for_args = add_overload, lambda *args, **names: function
+    return made
+
+
 class Routine(CFunc):
     """A function by its address, called as numba's are among themselves: what it raises reaches the caller.
 
@@ -131,7 +170,7 @@ def worker(job):
     return lambda body: Worker(body, job)
 
 
-@jit
+@inner
 def record(job):
     """Return the job at an address."""
     return numba.carray(job, (1,))[0]
@@ -140,7 +179,7 @@ def record(job):
 BACK = 32  # bit of a counter's word from which on it counts the pieces taken from the back
 
 
-@jit
+@inner
 def claim(counter, number, total):
     """Return a piece of work, of so many, that nobody has; `total` if none is left.
 

@@ -17,7 +17,7 @@ import numpy as np
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, take
 from nailorch.kernels.fast.gemm import SPARE, Walk, look_up, stretches
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, again, floats, strides, zeros
 from nailorch.kernels.fast.target import LANES
@@ -35,7 +35,7 @@ outer_high, outer_half, outer_1 = outer_tile(HIGH, 2), outer_tile(HIGH // 2, 2),
 narrow_8, narrow_1 = outer_tile(8, 1), outer_tile(1, 1)
 
 
-@jit
+@inner
 def height(rows, numbers):
     """Return how high the next tile is. Widest ones come out even where they can, for a low one is slow."""
     if numbers <= LANES:
@@ -46,7 +46,7 @@ def height(rows, numbers):
     return even if even >= 4 else 1
 
 
-@jit
+@inner
 def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step, numbers, next_a, next_a_offset,
           next_a_size, next_b, next_b_offset, turn):
     """Add a product to `rows` rows of out, tile by tile.
@@ -84,7 +84,7 @@ def outer(a, a_offset, rows, count, b, b_step, start, start_step, out, out_step,
         turn += 1
 
 
-@jit
+@inner
 def panel_of(channels):
     """Return how many of so many channels come next: a panel, or of three vectors the first two."""
     return min(channels, PANEL) if channels > 3 * LANES else min(channels, 2 * LANES)
@@ -150,7 +150,7 @@ class Delivery(NamedTuple):
     out: int
 
 
-@jit
+@inner
 def turn_rows(source_rows, count, channels, out, out_row, tables):
     """Write `count` rows of `channels` numbers, at most LANES, as columns: out's rows are `out_row` bytes apart."""
     rows, outs, steps = tables[0], tables[1], tables[2]

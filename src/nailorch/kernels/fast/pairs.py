@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from nailorch.kernels.fast.emit import kernel, peek
-from nailorch.kernels.fast.jit import jit
+from nailorch.kernels.fast.jit import inner
 from nailorch.kernels.fast.target import REGISTERS
 from nailorch.kernels.fast.tiles import rectified
 from nailorch.kernels.fast.vectors import load, store, sweep
@@ -91,7 +91,7 @@ def pair_gradient(m, table, shift, gy, gy_h, gy_w, channels, sums, down, across,
     sweep(m, channels, vector)
 
 
-@jit
+@inner
 def look(g, n, top, left, at, table):
     """Fill the table with the pixels of four rows, from `top` on, and SEEN columns."""
     for r in range(4):
@@ -102,7 +102,7 @@ def look(g, n, top, left, at, table):
             table[r * SEEN + i] = row + x * g.source_w if x >= 0 and x < g.W else g.zeros
 
 
-@jit
+@inner
 def compute_pair(g, n, oh, channel, channels, bias, table):
     """Compute two rows of places, of so many channels."""
     pixel, top, left = 4 * g.channels, peek(g.kinds_h) + oh, peek(g.kinds_w)
@@ -119,7 +119,7 @@ def compute_pair(g, n, oh, channel, channels, bias, table):
              g.source_h)
 
 
-@jit
+@inner
 def add_pair(g, n, oh, channel, channels, sums, table):
     """Add the products of two rows of places, of so many channels, to the sums; a row has whole blocks."""
     pixel, top, left = 4 * g.channels, peek(g.kinds_h) + oh, peek(g.kinds_w)

@@ -8,14 +8,14 @@ import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, peek, take
-from nailorch.kernels.fast.jit import jit, opened, worker
+from nailorch.kernels.fast.jit import inner, opened, worker
 from nailorch.kernels.fast.memory import address, from_weights
 from nailorch.kernels.fast.target import LANES
 from nailorch.kernels.fast.tiles import WIDE, turn
 from nailorch.kernels.fast.vectors import copy_pieces
 
 
-@jit
+@inner
 def panel_width(channels):
     """Return how many channels a panel has: WIDE vectors, or less where panels come out even, two of 3 for 6."""
     vectors = -(-channels // LANES)
@@ -39,7 +39,7 @@ class Packing(NamedTuple):
     wide: int = 0  # channels of a panel
 
 
-@jit
+@inner
 def pack_block(g, source, depth, numbers, to, row, plane, tables):
     """Pack LANES output channels, of which `numbers` are real: rows `row` bytes apart, cells `plane`."""
     if g.cells == 1 and g.channel_step == 4:  # channels lie side by side already

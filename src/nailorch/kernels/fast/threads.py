@@ -29,7 +29,7 @@ from numba.core import serialize
 
 from nailorch.config import thread_count
 from nailorch.kernels.fast.emit import add, ask, call, peek, poke, rest, watch
-from nailorch.kernels.fast.jit import jit
+from nailorch.kernels.fast.jit import inner, jit
 from nailorch.kernels.fast.memory import address, recorder
 from nailorch.kernels.fast.notice import announced
 
@@ -171,7 +171,7 @@ def wake(board, asleep):
         ask(peek(board + ALLOW), peek(at), SET, at + 8)
 
 
-@jit
+@inner
 def entries(board, known):
     """Return where the roster tells of each helper: its number in the system, and room for a set of processors."""
     begin = peek(board + ROSTER)

@@ -24,7 +24,7 @@ import numpy as np
 from nailorch.kernels.fast import repair, threads
 from nailorch.kernels.fast.emit import kernel, poke
 from nailorch.kernels.fast.gemm import NARROW, SPARE, tall
-from nailorch.kernels.fast.jit import claim, jit, opened, worker
+from nailorch.kernels.fast.jit import claim, inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last, like
 from nailorch.kernels.fast.memory import address, apart, floats, images, strides, verdict, zeros
 from nailorch.kernels.fast.outer import LINE
@@ -106,7 +106,7 @@ class Tiling(NamedTuple):
     parts: int = 1  # of all tiles, each with a gU of its own
 
 
-@jit
+@inner
 def corner(g, t, step):
     """Return a tile's image, its first pixel's row and column, and by how much it is lower and narrower than others.
 
@@ -125,7 +125,7 @@ def corner(g, t, step):
     return n, y + low * (step * g.WH - r), x + narrow * (step * g.WW - c), low, narrow
 
 
-@jit
+@inner
 def place(g, t, size, step, top, left, table, base, n_step, h_step, w_step, H, W, outside):
     """Fill the table of one tile's pixels: size x size, DH and DW apart; return which kind it is, from 0 to 3."""
     n, y, x, low, narrow = corner(g, t, step)
@@ -139,7 +139,7 @@ def place(g, t, size, step, top, left, table, base, n_step, h_step, w_step, H, W
     return 2 * low + narrow
 
 
-@jit
+@inner
 def tiles_at(g, p, begin, end):
     """Return the first of some tiles that have a point, and the one after the last."""
     row, column = p // (g.m + 2), p % (g.m + 2)
@@ -155,7 +155,7 @@ def fetch(m, at, down, h_step, across, w_step, lines):
         lines, lambda k: m.prefetch(at + i * h_step + j * w_step + 4 * LINE * k))))
 
 
-@jit
+@inner
 def fetch_pixels(g, t):
     """Ask for the pixels that the tiles above a tile, and before it, have not: its transform would wait for them."""
     n, y, x, _, _ = corner(g, t, g.m)
@@ -163,7 +163,7 @@ def fetch_pixels(g, t):
     fetch(at, g.m, g.DH * g.source_h, g.m, g.DW * g.source_w, -(-g.depth // LINE))
 
 
-@jit
+@inner
 def fetch_results(g, t, first, channels):
     """Ask for where a tile's results go, and for what lies beside them."""
     side = g.m // 2 if g.pooled else g.m
@@ -174,7 +174,7 @@ def fetch_results(g, t, first, channels):
         fetch(g.gate + at, side, g.DH * g.out_h, side, g.DW * g.out_w, lines)
 
 
-@jit
+@inner
 def to_points(g, t, table, out, plane):
     """Transform one tile of the images: B^T d B."""
     kind = place(g, t, g.m + 2, g.m, g.top, g.left, table, g.source, g.source_n, g.source_h, g.source_w, g.H, g.W,
@@ -192,7 +192,7 @@ def to_points(g, t, table, out, plane):
         image_3(pixels, 0, 0, out, plane, 0, g.depth, 0, 0, 0, 0, 0)
 
 
-@jit
+@inner
 def from_points(g, t, table, gates, source, plane, first, channels):
     """Transform one tile of results back, A^T M A, for some channels; return 1 if it is finite."""
     side = g.m // 2 if g.pooled else g.m
@@ -216,7 +216,7 @@ def from_points(g, t, table, gates, source, plane, first, channels):
     return result_3(source, plane, 0, to, 0, at, channels, bias, g.relu, gated, g.added, gate)
 
 
-@jit
+@inner
 def product(tiles, rows, vectors, a, a_row, depth, b, out, out_row, asked, share):
     """Compute tiles of a product, one below the other."""
     if vectors == WIDE:
@@ -234,7 +234,7 @@ def product(tiles, rows, vectors, a, a_row, depth, b, out, out_row, asked, share
         narrow_3(tiles, a, a_row, depth, b, out, out_row, asked, share)
 
 
-@jit
+@inner
 def multiply(g, first, count, V, M, table, gates, panel):
     """Compute `count` tiles for one panel of output channels: the products at every point, and the way back."""
     numbers = min(PANEL, g.channels - panel * PANEL)

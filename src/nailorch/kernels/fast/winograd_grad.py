@@ -13,7 +13,7 @@ import numpy as np
 
 from nailorch.kernels.fast import repair, threads
 from nailorch.kernels.fast.emit import poke, take
-from nailorch.kernels.fast.jit import claim, jit, opened, worker
+from nailorch.kernels.fast.jit import claim, inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, apart, floats, strides, verdict, zeros
 from nailorch.kernels.fast.outer import outer, panel_of, turn_rows
@@ -48,7 +48,7 @@ back_4 = transform(transposed(G), paired=True, check=True)
 back_2 = transform(transposed(G_2), paired=True, check=True)
 
 
-@jit
+@inner
 def gradients_to_points(g, t, table, out):
     """Transform one tile of gy: A gy A^T."""
     kind = place(g, t, g.m, g.m, 0, 0, table, g.out, g.out_n, g.out_h, g.out_w, g.OH, g.OW, g.zeros)
@@ -94,7 +94,7 @@ def accumulate(_, job):
         add_products(g, rows, g.first, g.total, g.D, p, k, min(few, g.depth - k), g.weight, g.first == 0)
 
 
-@jit
+@inner
 def add_products(g, rows, first, count, D, p, k, depth, sums, fresh):
     """Add the products of `count` tiles at one point to `depth` rows of gU: of those that have it."""
     row, (begin, end) = 4 * g.channels, tiles_at(g, p, first, first + count)
