@@ -30,6 +30,26 @@ def test_bench_shows_a_table_and_saves_json(program, tmp_path, no_limits):
     assert [work['name'] for work in found['workloads']] == ['stem7x7-forward-b1']
 
 
+def test_a_benchmark_that_breaks_off_keeps_what_was_measured(program, tmp_path, no_limits, monkeypatch):
+    from nailorch.bench.contest import Contest
+    file, first = tmp_path / 'found.json', Contest.run
+
+    def run(self, workload, *rest):
+        if workload.name.endswith('b8'):
+            assert file.exists()
+            raise KeyboardInterrupt
+        return first(self, workload, *rest)
+
+    monkeypatch.setattr(Contest, 'run', run)
+    names = ['stem7x7-forward-b1', 'stem7x7-forward-b8']
+    file.write_text('what was measured before')
+    for words, kept in ((names[::-1], None), (names, names[:1])):
+        program('bench', *words, *FAST, '--save', file)
+        text = file.read_text('utf-8')
+        assert text == 'what was measured before' if kept is None else [
+            work['name'] for work in json.loads(text)['workloads']] == kept
+
+
 def test_bench_answers_in_json(program, no_limits):
     code, out, _ = program('bench', 'vgg16-fc8', *FAST, '--json')
     assert code == 0

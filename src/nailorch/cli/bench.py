@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from nailorch import kernels
 from nailorch.bench import campaign, catalogue, peers
@@ -44,9 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if options.workloads == ['ladder']:
         return climb(options, threads)
     plan = planned(options, threads)
-    report = campaign.run(plan, bench_tables.Progress(options).tell, bench_tables.Live(options).show)
-    if options.save:
-        replace_file(Path(options.save), [bench_tables.as_json(report).encode()])
+    report = campaign.run(plan, bench_tables.Progress(options).tell, keeping(options, bench_tables.Live(options).show))
     if options.json:
         show_json(report)
     else:
@@ -54,6 +53,19 @@ def run(options: argparse.Namespace) -> int:
     wrong = [row for found in report['workloads'] for row in found['results']
              if row['status'] == 'disqualified' or (row['status'] == 'failed' and row['peer'] == peers.OURS)]
     return 1 if wrong else 0
+
+
+def keeping(options: argparse.Namespace, show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """Return a `show` that also saves all that is measured so far, so that a run that breaks off loses little."""
+    shown: list[dict[str, Any]] = []  # the report, which grows, and then each of its workloads
+
+    def show_and_save(found: dict[str, Any]) -> None:
+        show(found)
+        shown.append(found)
+        if options.save and shown[1:]:
+            replace_file(Path(options.save), [bench_tables.as_json(shown[0]).encode()])
+
+    return show_and_save
 
 
 def threads_asked(options: argparse.Namespace) -> int:
