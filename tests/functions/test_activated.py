@@ -175,3 +175,21 @@ def test_a_convolution_takes_what_a_pooling_sends_back_before_it_is_spread(pool,
         np.testing.assert_allclose(four, one, rtol=1e-4, atol=1e-4)
     gy, = gradients([F.sum(F.pooling(y, *pool)**2)], [y])
     np.testing.assert_array_equal(y.grad.data, gy.data)
+
+
+@pytest.mark.parametrize('activation', ['relu', 'relu6'])
+@pytest.mark.parametrize('between', [lambda y, other: y + other, lambda y, other: other + y, lambda y, _: y - 3])
+@pytest.mark.parametrize('engine', kernels.ENGINES)
+def test_maxima_of_a_sum_do_not_tell_what_an_activation_before_it_let_pass(engine, between, activation):
+    rng = np.random.default_rng(0)
+    x, W, b, other = (Variable(rng.standard_normal(shape).astype('f4'))
+                      for shape in ((2, 16, 8, 6), (24, 16, 3, 3), (24,), (2, 24, 8, 6)))
+
+    def gradients_with(y):
+        return [g.data for g in gradients([F.sum(F.pooling(between(y, other * 5), 2, 2)**2)], [x, W, b])]
+
+    with using_config('engine', engine):
+        found = gradients_with(F.conv2d(x, W, b, pad=1, activation=activation))
+        expected = gradients_with(one_after_the_other(x, W, b, activation))
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())

@@ -78,7 +78,7 @@ class Pooling(Function):
     def backward(self, gy: Variable) -> Any:
         y, index = self.saved
         if not Config.enable_backprop:  # nobody will differentiate this again
-            gx = Unspread(y.data, gy.data, index, self.size, self.window)
+            gx = Unspread(self.nodes[0], y.data, gy.data, index, self.size, self.window)
             return gx if index.dtype == np.uint8 else own(gx.data)
         return MaxScatter(self.size, self.window)(gy, index)
 
@@ -86,14 +86,16 @@ class Pooling(Function):
 class Unspread(Variable):
     """What max pooling sends back, before it is spread over the pixels: that is done when somebody asks for its data.
 
-    A convolution asks for less: what its activation lets pass, the few maxima tell as well as all pixels do.
+    A convolution asks for less: what its activation lets pass, the few maxima tell as well as all pixels do. But only
+    the maxima of its own result: an addition between hands this on as it is, and a sum's sign is not its summand's.
 
     Attributes:
+        pooled: the place of what was pooled.
         y, gy, index: the maxima, their gradient, and where they stood.
     """
 
-    def __init__(self, y: Array, gy: Array, index: Array, pixels: Sequence[int], window: Window) -> None:
-        self.y, self.gy, self.index, self.pixels, self.window = y, gy, index, pixels, window
+    def __init__(self, pooled: Node, y: Array, gy: Array, index: Array, pixels: Sequence[int], window: Window) -> None:
+        self.pooled, self.y, self.gy, self.index, self.pixels, self.window = pooled, y, gy, index, pixels, window
         self.name, self.node, self.owned = None, Node(False), True
 
     @functools.cached_property
