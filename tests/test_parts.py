@@ -95,14 +95,17 @@ MIXED = {
     'products of images': lambda x: F.matmul(F.matmul(x, F.transpose(x)), x),
     "a user's Function": lambda x: Reverse()(x),
     'a result for all': lambda x: (F.relu(x), F.sum(x)),
+    'a limit that follows the batch': lambda x: F.clip(x * 5, 0, len(x)),
+    'a slope that follows the batch': lambda x: F.leaky_relu(x, len(x)),
+    'numbers around that follow the batch': lambda x: F.pad(x, ((0, 0), (1, 1)), len(x)),
 }
 
 
 @pytest.mark.parametrize('name', MIXED)
 def test_what_looks_at_several_images_is_not_cut(name, monkeypatch):
     x = normal(0, 8, 6)
-    monkeypatch.setattr(parts, 'CACHE', 1 << 6)
-    session = nailorch.compile(MIXED[name], x)
+    session = in_parts_of(2, nailorch.compile(MIXED[name], x), monkeypatch)
+    monkeypatch.setattr(parts, 'DEARER', 0)
     assert len(session.parts.cut(8)) == 1
     np.testing.assert_allclose(*(as_array(y[0] if isinstance(y, tuple) else y) for y in (session(x), MIXED[name](x))),
                                rtol=1e-5, atol=1e-6)

@@ -19,7 +19,7 @@ from nailorch.functions.pools import AveragePooling, Pooling
 from nailorch.functions.reduction import Max, Mean, Sum
 from nailorch.functions.shape import Concat, Pad, Reshape, Transpose
 from nailorch.graph import Batch, Graph, Value, resolve
-from nailorch.session.fusion import Fusion
+from nailorch.session.fusion import Fusion, fixed
 from nailorch.session.steps import Call, Step
 
 __all__ = ['Parts']
@@ -79,6 +79,8 @@ class Parts:
         """Return whether each image's results depend on that image alone."""
         if not all(map(self.has_image, (*step.inputs, *step.outputs))):
             return False
+        if not all(node.function is Reshape or fixed(node.attributes) for node in step.nodes):
+            return False  # F.clip(x, 0, len(x)), say
         if not isinstance(step, Call):
             return True
         node, = step.nodes
