@@ -177,6 +177,21 @@ def test_a_convolution_takes_what_a_pooling_sends_back_before_it_is_spread(pool,
     np.testing.assert_array_equal(y.grad.data, gy.data)
 
 
+@pytest.mark.parametrize('stride', [(2, 1), (1, 2), (2, 2), (3, 2)])
+@pytest.mark.parametrize('C', [1, 3])
+def test_a_first_layer_with_strides_and_pooling_has_the_gradients_of_float64(C, stride):
+    rng = np.random.default_rng(0)
+    x, W, b = (rng.standard_normal(shape, np.float32) for shape in ((2, C, 12, 16), (20, C, 3, 3), (20,)))
+    found = []
+    for dtype in np.float32, np.float64:
+        params = [Variable(W.astype(dtype)), Variable(b.astype(dtype))]
+        y = F.pooling(F.conv2d(x.astype(dtype), *params, stride, 'same', activation='relu'), 2, 2)
+        y.backward(grad=np.random.default_rng(1).standard_normal(y.shape).astype(dtype))
+        found.append([p.grad.data for p in params])
+    for got, want in zip(*found, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
+
+
 @pytest.mark.parametrize('activation', ['relu', 'relu6'])
 @pytest.mark.parametrize('between', [lambda y, other: y + other, lambda y, other: other + y, lambda y, _: y - 3])
 @pytest.mark.parametrize('engine', kernels.ENGINES)

@@ -106,12 +106,12 @@ def cell_sums(KH, depth, kind):
 
     There are `count` plain places; or `gated` ones, where gy counts if the number `gate` bytes from it lies between 0
     and what stands at `most`; or `pooled` squares of four, where besides it counts in the one that the byte at `index`
-    names; in `near` ones, whose places are one number apart, a number is fetched once for all that see it. Of plain and
-    gated places, those `ahead` bytes further on are asked for. A kernel for each kind: one for all would have too few
-    registers for its sums.
+    names: its lower places lie `next_row` bytes further on. In `near` ones, whose places are one number apart, down and
+    across, a number is fetched once for all that see it. Of plain and gated places, those `ahead` bytes further on are
+    asked for. A kernel for each kind: one for all would have too few registers for its sums.
     """
-    def body(m, source, source_row, step, gy, gy_step, count, near, sums, sums_row, own, part, gate, most, index,
-             index_step, ahead):
+    def body(m, source, source_row, step, next_row, gy, gy_step, count, near, sums, sums_row, own, part, gate, most,
+             index, index_step, ahead):
         cells, zero = [(kh, k) for kh in range(KH) for k in range(depth)], m.splat(0)
 
         def add(at, right, totals):
@@ -139,7 +139,7 @@ def cell_sums(KH, depth, kind):
 
         def in_square(i, *totals):
             for (down, across), here in zip(CORNERS, by_corners(i)[1], strict=True):
-                totals = add(source + (2 * i + across) * step + down * source_row, here, totals)
+                totals = add(source + (2 * i + across) * step + down * next_row, here, totals)
             return totals
 
         def in_near_square(i, *carried):
@@ -280,30 +280,33 @@ def convolve(number, job):
 def add_row(g, at, source_row, gy, index, sums, own, part):
     """Add the products of a row of places, for one vector of output channels, to the sums of its cells."""
     step, row, pooled, gated, count = 4 * g.step_w, 4 * g.channels, g.pooled == 1, g.gated == 1, g.OW // (1 + g.pooled)
-    near = count * (pooled and g.step_w == 1)
+    near, next_row = count * (pooled and g.step_w == g.step_h == 1), g.step_h * source_row
     if g.form == 0:
         if pooled:
-            pooled_1(at, source_row, step, gy, g.out_w, count - near, near, sums, row, own, part, g.gate, g.most, index,
-                     g.channels, 0)
+            pooled_1(at, source_row, step, next_row, gy, g.out_w, count - near, near, sums, row, own, part, g.gate,
+                     g.most, index, g.channels, 0)
         elif gated:
-            gated_1(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0, g.out_h)
+            gated_1(at, source_row, step, next_row, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0,
+                    g.out_h)
         else:
-            plain_1(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
+            plain_1(at, source_row, step, next_row, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
     elif g.form == 1:
         if pooled:
-            pooled_2(at, source_row, step, gy, g.out_w, count - near, near, sums, row, own, part, g.gate, g.most, index,
-                     g.channels, 0)
+            pooled_2(at, source_row, step, next_row, gy, g.out_w, count - near, near, sums, row, own, part, g.gate,
+                     g.most, index, g.channels, 0)
         elif gated:
-            gated_2(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0, g.out_h)
+            gated_2(at, source_row, step, next_row, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0,
+                    g.out_h)
         else:
-            plain_2(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
+            plain_2(at, source_row, step, next_row, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
     elif pooled:
-        pooled_3(at, source_row, step, gy, g.out_w, count - near, near, sums, row, own, part, g.gate, g.most, index,
-                 g.channels, 0)
+        pooled_3(at, source_row, step, next_row, gy, g.out_w, count - near, near, sums, row, own, part, g.gate,
+                 g.most, index, g.channels, 0)
     elif gated:
-        gated_3(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0, g.out_h)
+        gated_3(at, source_row, step, next_row, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0,
+                    g.out_h)
     else:
-        plain_3(at, source_row, step, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
+        plain_3(at, source_row, step, next_row, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
 
 
 @worker(Few)
