@@ -312,13 +312,24 @@ def test_a_users_results_may_change_their_shape():
     assert replay(session, 1) is not None
 
 
-def test_numbers_beyond_the_arena_are_not_recorded(monkeypatch):
-    monkeypatch.setattr(replaying, 'LIMIT', 1 << 14)
-    session, x = nailorch.compile(small_vgg(), normal(0, 1, 3, 32, 32)), normal(1, 1, 3, 32, 32)
+def test_numbers_beyond_the_memory_allowed_are_not_recorded():
+    x = normal(1, 1, 3, 32, 32)
+    session = nailorch.compile(small_vgg(), x, memory=1 << 14)
     answers = [session(x) for _ in range(5)]
     assert replay(session, 1) is None
     for answer in answers:
         np.testing.assert_array_equal(answer, answers[0])
+
+
+def test_batch_sizes_share_the_memory_allowed():
+    x = normal(0, 4, 3, 32, 32)
+    one = recorded(small_vgg(), x[:1]).plans[1].replays.bytes
+    session = nailorch.compile(small_vgg(), x[:1], memory=4 * one)
+    for n in (1, 2, 4):
+        answers = [session(x[:n]) for _ in range(replaying.AFTER + 2)]
+        np.testing.assert_array_equal(answers, [ordinary(session, x[:n])] * len(answers))
+    assert [replay(session, n) is not None for n in (1, 2, 4)] == [True, True, False]
+    assert sum(plan.replays.bytes for plan in session.plans.values()) <= 4 * one
 
 
 def test_an_arena_is_used_again_as_results_die_and_given_back_with_the_session():

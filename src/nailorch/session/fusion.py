@@ -40,8 +40,6 @@ class Fusion:
         ahead: the nodes that make those of `known` which are computed.
         same: what a node that does nothing returns: {id: id of its input}.
         steps: all others, in an order in which they can run.
-        inputs: ids of what each step reads, under the names of those that have numbers: see `same`.
-        dead: ids of what nobody needs any more after each step.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -59,11 +57,6 @@ class Fusion:
                 self.same[node.outputs[0]] = self.same.get(node.inputs[0], node.inputs[0])
         self.done = {*self.ahead}  # a sum of two convolutions is taken in by the first
         self.steps = self.found()
-        self.inputs = [tuple(self.same.get(id, id) for id in step.inputs) for step in self.steps]
-        last = {id: place for place, step in enumerate(self.steps) for id in (*step.outputs, *self.inputs[place])}
-        for id in graph.outputs:
-            last.pop(self.same.get(id, id), None)
-        self.dead = [[id for id, place in last.items() if place == now] for now in range(len(self.steps))]
 
     def shape(self, id: int) -> tuple[Any, ...]:
         return self.graph.values[id].shape

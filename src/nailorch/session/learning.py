@@ -39,7 +39,7 @@ from nailorch.functions.pools import AveragePooling, AveragePoolingGrad, MaxScat
 from nailorch.functions.reduction import Mean, Sum
 from nailorch.functions.shape import BroadcastTo, Concat, Reshape, Split, SumTo, Transpose
 from nailorch.layers.base import Layer, walk
-from nailorch.session.replaying import AFTER, LIMIT, bits, other_numbers
+from nailorch.session.replaying import AFTER, bits, other_numbers
 from nailorch.session.running import owner
 from nailorch.shapes import Array, Window
 
@@ -54,10 +54,11 @@ CALLED = {Div, Exp, Mean, Neg, Sigmoid, Tanh}  # NumPy's, new arrays made of not
 # What attributes may be: if these change, it is seen.
 SEEN = (int, float, complex, str, bytes, type(None), slice, np.generic, np.dtype, np.ndarray, dict, list, tuple,
         frozenset, Node, Parameter, Layer, Window)
+MEMORY = 64 << 20  # bytes of what is written down: a large network's step takes gigabytes, for some 5 % of the time
 KINDS = 64  # of batches that are counted, beside those whose step is written down
 
 
-def compile_gradients(model: Any, loss: Loss = F.softmax_cross_entropy, memory: int = LIMIT) -> Gradients:
+def compile_gradients(model: Any, loss: Loss = F.softmax_cross_entropy, memory: int = MEMORY) -> Gradients:
     """Return what computes a model's gradients for batch after batch, without Python between the kernels if it can.
 
     Args:
@@ -88,7 +89,7 @@ class Gradients:
     step's too: copy what you keep for longer.
     """
 
-    def __init__(self, model: Any, loss: Loss = F.softmax_cross_entropy, memory: int = LIMIT) -> None:
+    def __init__(self, model: Any, loss: Loss = F.softmax_cross_entropy, memory: int = MEMORY) -> None:
         self.model, self.loss, self.memory = model, loss, memory
         self.circumstances: Circumstances | None = None
         self.courses: dict[Any, Course] = {}

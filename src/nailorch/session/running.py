@@ -16,8 +16,7 @@ from nailorch.core import as_array
 from nailorch.graph import Graph, resolve, trace
 from nailorch.messages import message
 from nailorch.session.fusion import Fusion
-from nailorch.session.parts import Parts
-from nailorch.session.replaying import AFTER, LIMIT, Replays
+from nailorch.session.replaying import AFTER, MEMORY, Replays
 from nailorch.session.steps import Bottleneck, Convolution, Weights
 from nailorch.session.tables import Profile, ProfileRow, plan_table
 from nailorch.shapes import Array, at_least
@@ -29,7 +28,7 @@ Found = dict[int, Array]
 Watcher = Callable[[int, Callable[[], tuple[Array, ...]], Found], tuple[Array, ...]]
 
 
-def compile(model: Any, *examples: Any) -> Session:
+def compile(model: Any, *examples: Any, memory: int = MEMORY) -> Session:
     """Return a session: the model as it is now, frozen for inference, its steps joined and its weights packed.
 
     It computes what the model computes in test mode, to rounding, for batches of any size.
@@ -37,6 +36,8 @@ def compile(model: Any, *examples: Any) -> Session:
     Args:
         model: a model or layer, a method of one, or a function of Variables, as `graph.trace` takes them.
         examples: its inputs, (N, ...): plain arrays or Variables. The session takes such types and shapes, with any N.
+        memory: bytes, 256 MB unless told, of all runs that are written down, one for each batch size; a batch for which
+            no room is left runs as it always does.
     Raises:
         ValueError: what the model computes cannot be written down; the error says why.
     Example:
@@ -47,10 +48,10 @@ def compile(model: Any, *examples: Any) -> Session:
         (2, 4)
     """
     graph = trace(model, *examples)
-    session = Session(graph)
+    session = Session(graph, memory)
     session(*examples)  # now kernels are compiled, weights are packed, and the plan can be shown
-    if session.plans[session.latest].peak <= LIMIT:
-        session(*examples)  # and what is small is written down
+    if session.plans[session.latest].peak <= memory:
+        session(*examples)  # and the run is written down
     return session
 
 
@@ -83,12 +84,17 @@ class Plan:
                          if value.kind == 'constant' and value.id not in fusion.known}
         self.kernels: list[str] | None = None
         self.peak = 0
+        last = {fusion.same.get(id, id): place for place, step in enumerate(fusion.steps)
+                for id in (*step.outputs, *step.inputs)}
         readers = [step for step in fusion.steps if not isinstance(step, Convolution | Bottleneck)]
         self.pixels = {*graph.inputs} - {fusion.same.get(id, id) for step in readers for id in step.inputs}
         self.pixels = {id for id in self.pixels - {*graph.outputs}
                        if graph.values[id].dtype == np.float32 and len(graph.values[id].shape) == 4}
         self.replays = Replays()
-        self.inputs, self.dead = fusion.inputs, fusion.dead
+        for id in graph.outputs:
+            last.pop(fusion.same.get(id, id), None)
+        self.inputs = [tuple(fusion.same.get(id, id) for id in step.inputs) for step in fusion.steps]
+        self.dead = [[id for id, place in last.items() if place == now] for now in range(len(fusion.steps))]
 
     def run(self, found: Found, weights: Weighted, watcher: Watcher | None = None) -> Found:
         """Compute every step; `found` holds the inputs, and in the end the outputs.
@@ -118,10 +124,10 @@ class Session:
     It computes with the engine that was in force when it was made. `repr(session)` shows its steps.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph, self.fusion = graph, Fusion(graph)
+    def __init__(self, graph: Graph, memory: int = MEMORY) -> None:
+        self.graph, self.fusion, self.memory = graph, Fusion(graph), memory
         self.engine, self.winograd = Config.engine, Config.winograd
-        self.plans, self.latest, self.parts = dict[int, Plan](), 0, Parts(graph, self.fusion)
+        self.plans, self.latest = dict[int, Plan](), 0
         self.weighted = self.read()
 
     @contextlib.contextmanager
@@ -131,31 +137,23 @@ class Session:
 
     def __call__(self, *inputs: Any) -> Any:
         """Compute the model's results for a batch of any size."""
-        arrays, weights = self.checked(inputs), self.weighted
-        answers = [self.answer(part, weights) for part in self.parted(arrays)]
-        return self.graph.nested([*map(put_together, zip(*answers, strict=True))])
-
-    def parted(self, arrays: Sequence[Array]) -> list[list[Array]]:
-        """Return inputs as they are computed: whole, or a large batch in parts."""
-        return [[array[part] for array in arrays] for part in self.parts.cut(len(arrays[0]))]
-
-    def answer(self, arrays: Sequence[Array], weights: Weighted) -> list[Array]:
-        """Return the results for inputs that are computed at once, as arrays of their own."""
+        arrays = self.checked(inputs)
         plan = self.plan(len(arrays[0]))
         outputs = [self.fusion.same.get(id, id) for id in self.graph.outputs]
+        weights = self.weighted
         found = plan.replays.use(weights, lambda replay: replay(arrays, self.settings))
         if found is None:
             with self.settings():
-                run = self.observed if plan.kernels is None else self.run
-                found = run(plan, arrays, weights)
+                found = self.observed(plan, arrays) if plan.kernels is None else self.run(plan, arrays)
                 if plan.replays.is_due(weights):
-                    plan.replays.make(plan, weights, dict(zip(self.graph.inputs, arrays, strict=True)), outputs)
-        return [own(found[id], arrays) for id in outputs]
+                    room = max(self.memory - sum(kept.replays.bytes for kept in list(self.plans.values())), 0)
+                    plan.replays.make(plan, weights, dict(zip(self.graph.inputs, arrays, strict=True)), outputs, room)
+        return self.graph.nested([own(found[id], arrays) for id in outputs])
 
-    def run(self, plan: Plan, arrays: Sequence[Array], weights: Weighted, watcher: Watcher | None = None) -> Found:
-        return plan.run(dict(zip(self.graph.inputs, arrays, strict=True)), weights, watcher)
+    def run(self, plan: Plan, arrays: Sequence[Array], watcher: Watcher | None = None) -> Found:
+        return plan.run(dict(zip(self.graph.inputs, arrays, strict=True)), self.weighted, watcher)
 
-    def observed(self, plan: Plan, arrays: Sequence[Array], weights: Weighted) -> Found:
+    def observed(self, plan: Plan, arrays: Sequence[Array]) -> Found:
         """Run a plan for the first time, and note which kernels served it and how much memory it took."""
         names = list[str]()
         apart = {id(owner(array)) for array in arrays}
@@ -169,7 +167,7 @@ class Session:
             plan.peak = max(plan.peak, sum(size for key, size in owners.items() if key not in apart))
             return ys
 
-        found = self.run(plan, arrays, weights, watcher)
+        found = self.run(plan, arrays, watcher)
         plan.kernels, self.latest = names, plan.n
         return found
 
@@ -264,35 +262,29 @@ class Session:
         at_least(1, repeats, 'repeats')
         for _ in range(AFTER + 1):  # whatever is done once has been done then
             self(*inputs)
-        arrays, weights = self.checked(inputs), self.weighted
-        parts = [self.timed(part, weights, repeats) for part in self.parted(arrays)]
-        served = self.plan(len(self.parted(arrays)[0][0])).kernels or ()
-        seconds, moved = (map(sum, zip(*rows, strict=True)) for rows in zip(*parts, strict=True))
-        n = len(arrays[0])
-        return Profile(self.graph.name, n, [
-            ProfileRow(step.name, kernel, time, step.operations(self.graph, n), size)
-            for step, kernel, time, size in zip(self.fusion.steps, served, seconds, moved, strict=True)])
-
-    def timed(self, arrays: Sequence[Array], weights: Weighted, repeats: int) -> tuple[list[float], list[int]]:
-        """Return each step's median seconds, for inputs that are computed at once, and the bytes that it moves."""
+        arrays = self.checked(inputs)
         plan = self.plan(len(arrays[0]))
         times: list[list[float]] = [[] for _ in plan.steps]
-        sizes = self.sizes()
+        sizes = [0] * len(plan.steps)
+        weights = self.sizes()
 
         def watcher(place: int, call: Callable[[], tuple[Array, ...]], found: Found) -> tuple[Array, ...]:
             start = time.perf_counter()
             ys = call()
             times[place].append(time.perf_counter() - start)
-            if len(times[place]) == 1:
-                sizes[place] += sum(array.nbytes for array in (*ys, *(found[id] for id in plan.inputs[place])))
+            sizes[place] = sum(y.nbytes for y in ys) + sum(found[id].nbytes for id in plan.inputs[place])
             return ys
 
         with self.settings():
             for _ in range(repeats):
-                self.run(plan, arrays, weights, watcher)
-        again = [plan.replays.use(weights, lambda replay: replay.timed(arrays, self.settings)) for _ in range(repeats)]
+                self.run(plan, arrays, watcher)
+        again = [plan.replays.use(self.weighted, lambda replay: replay.timed(arrays, self.settings))
+                 for _ in range(repeats)]
         times = [list(column) for column in zip(*filter(None, again), strict=True)] or times
-        return [*map(statistics.median, times)], sizes
+        return Profile(self.graph.name, plan.n, [
+            ProfileRow(step.name, kernel, statistics.median(time), step.operations(self.graph, plan.n), size + weight)
+            for step, kernel, time, size, weight in zip(plan.steps, plan.kernels or (), times, sizes, weights,
+                                                        strict=True)])
 
     def sizes(self) -> list[int]:
         """Return the bytes of weights that each step reads: packed where they are."""
@@ -323,15 +315,6 @@ class Session:
 def own(y: Array, inputs: Sequence[Array]) -> Array:
     """Return a result as the caller's own: a copy, if it is a constant of the session's, or an input's memory."""
     return y if y.flags.writeable and not any(owner(y) is owner(x) for x in inputs) else y.copy()
-
-
-def put_together(parts: Sequence[Array]) -> Array:
-    """Return the results of a batch from those of its parts, in the same memory order."""
-    first, *others = parts
-    if not others:
-        return first
-    whole = np.empty_like(first, shape=(sum(map(len, parts)), *first.shape[1:]))
-    return np.concatenate(parts, out=whole)
 
 
 def owner(array: Array) -> Array:
