@@ -350,6 +350,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{path}：这是 {kind} 类的文件，名称不同。请用 model.{remedy}(path) 读取，'
         '或用 from_pretrained(path)，它会自行分辨种类',
     ),
+    'weights.suffix': (
+        'weights: {path} is to be a {suffix} file, which nailorch does not write; take {stem}.safetensors, '
+        'which PyTorch reads by safetensors.torch.load_file, or {stem}.npz',
+        'weights：{path} 应为 {suffix} 文件，nailorch 不写这种文件；请用 {stem}.safetensors'
+        '（PyTorch 用 safetensors.torch.load_file 读取）或 {stem}.npz',
+    ),
     'weights.write': (
         'weights: {path} cannot be written: {reason}',
         '权重：无法写入 {path}：{reason}',

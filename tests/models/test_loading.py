@@ -94,6 +94,15 @@ def test_from_pretrained_reads_what_was_saved_under_either_names(names, suffix, 
         assert_same(net, fresh)
 
 
+@pytest.mark.parametrize('name', ['net.pth', 'net.pt', 'net.h5'])
+@pytest.mark.parametrize('save', ['save_torch', 'save_weights'])
+def test_a_file_of_a_kind_that_is_only_read_is_not_written_under_another_name(save, name, tmp_path):
+    suffix = name.removeprefix('net')
+    with pytest.raises(ValueError, match=rf'net\{suffix} is to be a \{suffix} file.*net\.safetensors'):
+        getattr(vgg(3), save)(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_new_head_is_left_as_it_is_and_that_is_said(tmp_path, capsys):
     net = vgg(5)
     net.save_torch(tmp_path / 'a.safetensors')

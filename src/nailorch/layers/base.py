@@ -176,7 +176,8 @@ class Layer(Checked):
         Args:
             path: '.safetensors' chooses that format; else it is an .npz file, and as np.savez does, '.npz' is appended.
         Raises:
-            ValueError: sizes are still unknown, since the layer was never called.
+            ValueError: sizes are still unknown, since the layer was never called; or the path ends as other kinds of
+                weights do, '.pth', '.pt' or '.h5', which are only read.
             OSError: the file cannot be written; an older one is as it was.
         """
         write_weights(path, self.state_dict())
@@ -298,6 +299,7 @@ THINGS = Layer, Parameter
 LOADERS = {'torch': 'load_torch', 'keras': 'load_keras', 'npz': 'load_weights', 'safetensors': 'load_weights'}
 LINES = 40  # of an error that lists what does not fit
 CONTAINERS = dict, list, tuple
+OTHERS = '.pth', '.pt', '.h5'  # weights of others' kinds, which are read but not written
 PLAIN = {int, float, bool, str, type(None)}  # what most attributes are
 
 
@@ -345,6 +347,8 @@ def write_weights(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> 
     from nailorch.formats.npz import save_npz
     from nailorch.formats.safetensors import save_safetensors
 
+    if (suffix := Path(path).suffix) in OTHERS:  # rather than net.pth.npz, which nobody will look for
+        raise ValueError(message('weights.suffix', path=path, suffix=suffix, stem=Path(path).with_suffix('')))
     if os.fspath(path).endswith('.safetensors'):
         save_safetensors(Path(path), arrays)
     else:

@@ -97,7 +97,8 @@ class Model(Layer):
         Args:
             path: ends in '.safetensors'; else it is an .npz file, and '.npz' is appended.
         Raises:
-            ValueError: sizes are still unknown, since the model was never called.
+            ValueError: sizes are still unknown, since the model was never called; or the path ends in '.pth', '.pt' or
+                '.h5', which are only read.
             OSError: the file cannot be written; an older one is as it was.
         """
         write_weights(path, self.torch_state_dict())
