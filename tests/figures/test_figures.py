@@ -11,7 +11,7 @@ from PIL import Image
 
 import nailorch.functions as F
 from nailorch import Model
-from nailorch.drawing import Picture, Polygon, Rect, Text, faults, to_png, to_svg
+from nailorch.drawing import Line, Picture, Polygon, Rect, Text, faults, to_png, to_svg
 from nailorch.drawing.parts import shown
 from nailorch.figures import FIGURES, draw, photographs, write
 from nailorch.figures.sheet import WIDTH
@@ -197,7 +197,7 @@ def test_the_table_of_shapes_is_that_of_the_sizes_it_names(drawn):
     ('batch', [FILTERS]),
     ('pooling', [TABLE, pooling(TABLE[None, None], 2, 2)[0, 0]]),
     ('im2col', [IMAGE, im2col(IMAGE[None, None], 2)]),
-    ('im2col-product', [IMAGE, KERNEL, im2col(IMAGE[None, None], 2), KERNEL.reshape(4, 1), np.zeros((4, 1)), KERNEL]),
+    ('im2col-product', [IMAGE, im2col(IMAGE[None, None], 2), KERNEL, KERNEL.reshape(4, 1), np.zeros((4, 1)), KERNEL]),
 ])
 def test_every_array_is_labelled_with_its_shape(name, arrays, drawn):
     written_there = [text for text in drawn(name)[0].texts if re.fullmatch(r'\d+( × \d+)+', text)]
@@ -229,6 +229,15 @@ def test_the_product_of_rows_and_kernel_is_the_output(drawn):
     assert written(rows) in found
     assert found.count(written(KERNEL)) == 2 and found.count(written(product)) == 2
     assert '0·2 + 1·3 + 2·5 + 3·6 = 31' in scene.texts
+
+
+def test_arrows_lead_from_an_array_to_what_becomes_of_it(drawn):
+    (scene,) = drawn('im2col-product')
+    middles = {item.text: item.x for item in scene.drawing.items if isinstance(item, Text)}
+    down = [item.points[0][0] for item in scene.drawing.items
+            if isinstance(item, Line) and item.arrow and item.points[0][0] == item.points[-1][0]]
+    assert down == pytest.approx([middles['image'], middles['kernel']])
+    assert down == pytest.approx([middles['one row a window'], middles['column']])
 
 
 def test_pooling_takes_the_largest_and_the_average(drawn):

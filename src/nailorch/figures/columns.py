@@ -52,18 +52,23 @@ def im2col_product() -> list[Panel]:
     side, first = 44.0, 1
     row, column = divmod(first, y.shape[1])
     image = outlined(grid(IMAGE, 'blue', side), row, column, 2, 2, 'purple', side)
-    top = beside(under(image, say('image', '图像'), by(IMAGE.shape), 'blue'), blank(110),
-                 under(grid(KERNEL, 'orange', side), say('kernel', '卷积核'), by(KERNEL.shape), 'orange'), gap=20)
-    between = beside(arrow(40, 'im2col', down=True), blank(60), arrow(40, 'reshape', down=True), gap=20)
     matrix = outlined(grid(columns, 'blue', side), first, 0, 1, 4, 'purple', side)
-    middle = beside(under(matrix, say('one row a window', '每个窗口一行'), by(columns.shape), 'blue'), symbol('×'),
-                    under(grid(weights, 'orange', side), say('column', '一列'), by(weights.shape), 'orange'),
-                    symbol('='), under(outlined(grid(product, 'green', side), first, 0, 1, 1, 'purple', side),
-                                       say('product', '乘积'), by(product.shape), 'green'), arrow(66, 'reshape'),
-                    under(outlined(grid(y, 'green', side), row, column, 1, 1, 'purple', side),
-                          say('output', '输出'), by(y.shape), 'green'), gap=14)
+    # Each stands over what becomes of it; the kernel's arrow has its word in the free room to the right.
+    rows = above(under(image, say('image', '图像'), by(IMAGE.shape), 'blue'), arrow(40, 'im2col', down=True),
+                 under(matrix, say('one row a window', '每个窗口一行'), by(columns.shape), 'blue'), gap=14)
+    down = arrow(40, 'reshape', down=True)
+    weighing = above(under(grid(KERNEL, 'orange', side), say('kernel', '卷积核'), by(KERNEL.shape), 'orange'),
+                     blank(0, down.height).at(-down.width / 2, 0, down),
+                     under(grid(weights, 'orange', side), say('column', '一列'), by(weights.shape), 'orange'), gap=14)
+    products = under(outlined(grid(product, 'green', side), first, 0, 1, 1, 'purple', side),
+                     say('product', '乘积'), by(product.shape), 'green')
+    output = under(outlined(grid(y, 'green', side), row, column, 1, 1, 'purple', side),
+                   say('output', '输出'), by(y.shape), 'green')
+    height = blank(0, products.height)  # in the middle of the rows below
+    parts = beside(rows, beside(height, symbol('×'), gap=0), weighing, beside(height, symbol('='), gap=0),
+                   beside(products, arrow(66, 'reshape'), output, gap=12), gap=12, align='end')
     formula = explain('conv2d', IMAGE, KERNEL).cell(row, column).formula
-    body = above(top, between, middle, label(formula, 20, 'purple'), gap=14)
+    body = above(parts, label(formula, 20, 'purple'), gap=14)
     return [Panel(body, f'{by(columns.shape)} · {by(weights.shape)} = {by(product.shape)}; {formula}.',
                   {'x': IMAGE, 'W': KERNEL, 'col': columns, 'product': product, 'y': y, 'formula': formula})]
 
