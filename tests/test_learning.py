@@ -386,7 +386,17 @@ def test_rare_shapes_do_not_put_an_end_to_what_is_written_down(monkeypatch):
     gradients = written(model, x, t)
     for n in range(10, 20):
         gradients(*rows(n, n))
-    assert len(steps(gradients)) == 1 and len(gradients.courses) <= 3
+    assert len(steps(gradients)) == 1 and len(gradients.courses) <= 4
+
+
+def test_many_shapes_that_are_written_down_leave_others_their_turn(monkeypatch):
+    monkeypatch.setattr(learning, 'KINDS', 2)
+    gradients = nailorch.compile_gradients(Small(F.relu))
+    for sizes in (2, 3), (4, 5):
+        for _ in range(learning.AFTER + 1):
+            for n in sizes:
+                gradients(*rows(n, n))
+    assert len(steps(gradients)) == 4
 
 
 def test_the_loss_may_be_ones_own():

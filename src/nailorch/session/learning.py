@@ -136,8 +136,9 @@ class Gradients:
         kind = x.shape, x.dtype, x.strides, t.shape, t.dtype, t.strides
         course = self.courses.get(kind)
         if course is None:
-            if len(self.courses) >= KINDS:
-                self.courses = {kind: course for kind, course in self.courses.items() if course.idle}
+            written = {kind: course for kind, course in self.courses.items() if course.idle}
+            if len(self.courses) - len(written) >= KINDS:
+                self.courses = written
             course = self.courses[kind] = Course()
         return course
 
