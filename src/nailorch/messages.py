@@ -130,6 +130,29 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'col2im: a column of {got} elements does not match images of {shape}, which need {expected}',
         'col2im：列矩阵有 {got} 个元素，与形状为 {shape} 的图像不符，后者需要 {expected} 个',
     ),
+    # shapes
+    'reshape.count': (
+        'reshape: x has {count} elements, {shape} takes {room}; x.shape={x}',
+        'reshape：x 有 {count} 个元素，而 {shape} 需要 {room} 个；x.shape={x}',
+    ),
+    'reshape.rest': (
+        'reshape: x has {count} elements, no multiple of {room}, so -1 in {shape} has no size; x.shape={x}',
+        'reshape：x 有 {count} 个元素，不是 {room} 的倍数，{shape} 中的 -1 无法确定；x.shape={x}',
+    ),
+    'reshape.empty': (
+        'reshape: x has no elements, so -1 in {shape} could be any size; x.shape={x}. '
+        'Write the size; or, to flatten each sample of a batch, F.flatten(x)',
+        'reshape：x 没有元素，{shape} 中的 -1 可以是任意大小；x.shape={x}。'
+        '请写出大小；若要展平每个样本，请用 F.flatten(x)',
+    ),
+    'reshape.twice': (
+        'reshape: of {shape} one size at most may be -1; x.shape={x}',
+        'reshape：{shape} 中最多只能有一个 -1；x.shape={x}',
+    ),
+    'reshape.batch': (
+        '. To flatten each of the {N} samples: F.flatten(x), or x.reshape({N}, -1)',
+        '。若要展平 {N} 个样本中的每一个：F.flatten(x)，或 x.reshape({N}, -1)',
+    ),
     # dense layers
     'matmul.inner': (
         'matmul: the last axis of x and the last but one of W must be equal; x.shape={x}, W.shape={W}',

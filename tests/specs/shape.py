@@ -11,7 +11,14 @@ SUM_TO = {(2, 3, 4): lambda x: x, (3, 1): lambda x: x.sum((0, 2)).reshape(3, 1),
 
 SPECS = [
     OpSpec('reshape', F.reshape, np.reshape, [sample(X, (4, 6)), sample(X, (2, -1)), sample(X, -1), sample(X, [3, 8])],
-           torch=lambda x, shape: x.reshape(shape), errors=[(lambda: F.reshape(X, (5, 5)), ValueError, '(5,5)')]),
+           torch=lambda x, shape: x.reshape(shape), errors=[
+               (lambda: F.reshape(X, (5, 5, 1)), ValueError, 'x has 24 elements, (5, 5, 1) takes 25; x.shape=(2,'),
+               (lambda: F.reshape(X, 5), ValueError, 'x has 24 elements, (5,) takes 5; x.shape=(2, 3, 4)'),
+               (lambda: F.reshape(X, (5, -1)), ValueError,
+                'x has 24 elements, no multiple of 5, so -1 in (5, -1) has no size; x.shape=(2, 3, 4). '
+                'To flatten each of the 2 samples: F.flatten(x), or x.reshape(2, -1)'),
+               (lambda: F.reshape(X[:0], (0, -1)), ValueError, 'no elements, so -1 in (0, -1) could be any size'),
+               (lambda: F.reshape(X, (-1, -1)), ValueError, 'of (-1, -1) one size at most may be -1')]),
     OpSpec('transpose', F.transpose, np.transpose, [sample(X), sample(X, (1, 2, 0)), sample(X, (-1, 0, 1))],
            errors=[(lambda: F.transpose(X, (0, 1)), ValueError, 'axes')]),
     OpSpec('broadcast_to', F.broadcast_to, np.broadcast_to,

@@ -10,6 +10,7 @@ import numpy as np
 
 from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable
+from nailorch.messages import message
 from nailorch.shapes import Array
 
 __all__ = ['BroadcastTo', 'Concat', 'Pad', 'Reshape', 'Split', 'SumTo', 'Transpose', 'broadcast_to', 'concat',
@@ -23,6 +24,8 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Variable:
     Example:
         >>> reshape(np.zeros((2, 3, 4)), (2, -1)).shape
         (2, 12)
+    Raises:
+        ValueError: there are more or fewer elements than the shape takes.
     """
     x = as_variable(x)
     shape = (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
@@ -39,10 +42,24 @@ class Reshape(Function):
         self.x_shape = x.shape
         if x.ndim == 4 and not x.flags.c_contiguous and tuple(self.shape[:2]) != x.shape[:2]:  # NumPy would copy
             x = kernels.in_c_order(x)
-        return x.reshape(self.shape)
+        try:
+            return x.reshape(self.shape)
+        except ValueError:
+            raise ValueError(misfit(x.shape, tuple(self.shape))) from None
 
     def backward(self, gy: Variable) -> Any:
         return reshape(gy, self.x_shape)
+
+
+def misfit(x: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Return why an array of shape x cannot have this shape, and what may have been meant."""
+    count, room = math.prod(x), math.prod(size for size in shape if size != -1)
+    if shape.count(-1) > 1:
+        return message('reshape.twice', shape=shape, x=x)
+    if -1 in shape and room == count == 0:
+        return message('reshape.empty', shape=shape, x=x)
+    told = message('reshape.rest' if -1 in shape else 'reshape.count', count=count, shape=shape, room=room, x=x)
+    return told + (message('reshape.batch', N=x[0]) if len(x) > 2 and len(shape) == 2 else '')
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Variable:
