@@ -10,6 +10,8 @@ from PIL import Image
 pytest.importorskip('jinja2')
 
 import nailorch
+from nailorch.cli.look import number_of
+from nailorch.cli.parser import UsageError
 from nailorch.inspection.look_page import as_seen
 from nailorch.inspection.look_words import WORDS
 from nailorch.models import MODELS
@@ -122,6 +124,7 @@ def test_look_shows_the_layers_that_are_asked_for(program, photo, tmp_path):
     (['small', 'PHOTO', '--target', '9'], 2, "there is no class '9' among 0 to 3"),
     (['small', 'PHOTO', '--layer', 'conv9'], 1, "no layer 'conv9' computes here; there are conv2, conv1"),
     (['small', 'missing.png'], 1, 'missing.png'),
+    (['missing.JPG'], 1, 'missing.JPG: there is no such file'),
     (['smal', 'PHOTO'], 2, 'did you mean small?'),
     (['nothing', 'PHOTO'], 1, 'nothing'),
     (['weights.pth', 'PHOTO'], 2, '--model'),
@@ -131,6 +134,17 @@ def test_errors_are_one_line(complaint, photo, tmp_path, arguments, code, expect
     found, line = complaint('look', *given, '--out', tmp_path, '--root', tmp_path)
     assert found == code
     assert expected in line
+
+
+@pytest.mark.parametrize(('wanted', 'said'), [
+    ('tabbby cat', 'did you mean tabby cat?'),
+    ('CAT', 'there are tabby cat, tiger cat'),
+    ('99', 'there are class 0, class 1,'),
+])
+def test_a_class_that_is_none_of_many_is_told_what_may_be_meant(wanted, said):
+    names = [*(f'class {k}' for k in range(30)), 'tabby cat', 'tiger cat']
+    with pytest.raises(UsageError, match=f'no class {wanted!r} among 0 to 31: {re.escape(said)}'):
+        number_of(wanted, names)
 
 
 def test_look_into_an_onnx_file(program, photo, tmp_path):

@@ -19,12 +19,13 @@ from nailorch.cli.output import as_argument, percent, say, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
 from nailorch.cli.predict import as_input
 from nailorch.cli.texts import text
-from nailorch.datasets.folder import is_picture
+from nailorch.datasets.folder import ENDINGS, is_picture
 from nailorch.formats.files import replace_file
 from nailorch.formats.images import read_image
 from nailorch.graph import resolve, trace
 from nailorch.inspection.classifying import class_names
 from nailorch.inspection.look_page import Look, as_seen, look_at, look_page
+from nailorch.messages import message
 from nailorch.models import MODELS
 
 __all__ = ['add_arguments', 'run']
@@ -69,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
     given = options.what
     if (Path(given[0]).is_dir() and len(given) == 1) or is_picture(Path(given[0])):
         given = [USUAL, *given]
+    if len(given) == 1 and Path(given[0]).suffix.lower() in ENDINGS:
+        raise FileNotFoundError(message('file.missing', path=given[0]))
     if len(given) == 1:
         raise UsageError(text('look.images', model=given[0]))
     options.what, *images = given
@@ -162,8 +165,11 @@ def number_of(wanted: str, names: Sequence[str]) -> int:
     if wanted.isdecimal() and int(wanted) < len(names):
         return int(wanted)
     alike = [name for name in names if wanted.casefold() in name.casefold().split()]
-    known = names if len(names) <= FEW else alike or difflib.get_close_matches(wanted, names, 1) or names
-    remedy = text('usage.known', names=', '.join([*known[:FEW], *(['…'] if len(known) > FEW else [])]))
+    if len(names) > FEW and not alike and (near := difflib.get_close_matches(wanted, names, 1)):
+        remedy = text('usage.meant', near=near[0])
+    else:
+        known = names if len(names) <= FEW else alike or names
+        remedy = text('usage.known', names=', '.join([*known[:FEW], *(['…'] if len(known) > FEW else [])]))
     raise UsageError(text('look.no_class', name=wanted, last=len(names) - 1, remedy=remedy))
 
 
