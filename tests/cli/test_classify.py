@@ -114,6 +114,12 @@ def test_classify_names_the_nearest_model(complaint, pictures):
     assert code == 2 and 'lenet has learned no photographs; these have: ' in said
 
 
+def test_classify_leads_to_predict_for_a_run(complaint, tmp_path):
+    for name in ('latest', tmp_path):
+        code, said = complaint('classify', 'photo.jpg', '--model', name)
+        assert code == 2 and said.endswith(f'nailorch predict {name} photo.jpg\n')
+
+
 def test_classify_says_in_short_that_weights_are_another_models(complaint, pictures, tmp_path):
     np.savez(tmp_path / 'other.npz', a=np.ones(1))
     code, said = complaint('classify', pictures, '--model', 'squeezenet1_1', '--weights', tmp_path / 'other.npz')

@@ -15,7 +15,7 @@ import numpy as np
 
 import nailorch.functions as F
 from nailorch.cli.notes import open_onnx
-from nailorch.cli.output import percent, show_json
+from nailorch.cli.output import as_argument, percent, show_json
 from nailorch.cli.parser import UsageError, count, did_you_mean
 from nailorch.cli.predict import find_images
 from nailorch.cli.texts import text
@@ -54,6 +54,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(text('opening.unused', flag='--weights', what=options.model))
     if options.model in model_names() and options.model not in known:
         raise UsageError(text('classify.small', name=options.model, names=', '.join(known)))
+    if options.model not in known and not in_file and (options.model == 'latest' or Path(options.model).is_dir()):
+        raise UsageError(text('classify.run', name=as_argument(Path(options.model)),
+                              photo=as_argument(Path(options.images[0]))))
     if options.model not in known and not in_file:
         raise UsageError(text('usage.model', name=options.model, remedy=did_you_mean(options.model, known)))
     paths, told = gather(options.images)

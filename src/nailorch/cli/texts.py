@@ -238,6 +238,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         '图像像是浅底深字，而模型学的是深底浅字：请试试 --invert',
     ),
     # classify
+    'classify.run': (
+        '--model {name}: what a run has learned, predict says: nailorch predict {name} {photo}',
+        '--model {name}：运行学到的模型请用 predict：nailorch predict {name} {photo}',
+    ),
     'classify.small': (
         '{name} has learned no photographs; these have: {names}',
         '{name} 不是识别照片的模型；可用的有 {names}',
