@@ -7,7 +7,7 @@ import pytest
 
 import nailorch.functions as F
 import nailorch.layers as L
-from nailorch import Variable, kernels, no_grad, using_config
+from nailorch import Function, Variable, kernels, no_grad, using_config
 from nailorch.core import gradients, watching
 from nailorch.shapes import Window
 
@@ -208,3 +208,27 @@ def test_maxima_of_a_sum_do_not_tell_what_an_activation_before_it_let_pass(engin
         expected = gradients_with(one_after_the_other(x, W, b, activation))
     for got, want in zip(found, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
+
+
+class Halved(Function):
+    """A stranger's Function, whose backward does not leave what it is given as it was."""
+
+    saves = ()
+
+    def forward(self, x):
+        return x * 1
+
+    def backward(self, gy):
+        gy.data = gy.data / 2
+        return gy
+
+
+def test_a_convolution_takes_what_a_stranger_made_of_a_poolings_gradient():
+    rng = np.random.default_rng(0)
+    x, W = (Variable(rng.standard_normal(shape).astype('f4')) for shape in ((2, 16, 8, 6), (24, 16, 3, 3)))
+
+    def gradients_through(between):
+        return [g.data for g in gradients([F.sum(F.pooling(between(F.conv2d(x, W, pad=1)), 2, 2))], [x, W])]
+
+    for got, whole in zip(gradients_through(Halved()), gradients_through(lambda y: y), strict=True):
+        np.testing.assert_allclose(got, whole / 2, rtol=1e-4, atol=1e-5)

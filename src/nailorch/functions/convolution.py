@@ -109,7 +109,8 @@ class Conv2d(Function):
               index: Array | None = None, pool: Window | None = None) -> Any:
         """Return the gradients by kernels; to the images', what has come from elsewhere is added in the same pass."""
         rest, sent = self.earlier(0), None
-        if isinstance(gy, Unspread) and index is None and (not activation or gy.pooled in self.made()):
+        if isinstance(gy, Unspread) and not gy.is_spread and index is None and (
+                not activation or gy.pooled in self.made()):
             sent, y, index, pool = gy.gy, gy.y, gy.index, gy.window
         gs = kernels.conv2d_grads(x.data, W.data, gy.data if sent is None else sent, self.window, self.groups,
                                   self.wanted, y, activation, index, pool, None if rest is None else rest.data)

@@ -98,6 +98,11 @@ class Unspread(Variable):
         self.pooled, self.y, self.gy, self.index, self.pixels, self.window = pooled, y, gy, index, pixels, window
         self.name, self.node, self.owned = None, Node(False), True
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether somebody has asked for the data, or replaced it: from then on that is what counts."""
+        return '_array' in vars(self)
+
     @functools.cached_property
     def _array(self) -> Array:
         return kernels.max_pool_scatter(self.gy, self.index, self.pixels, self.window)
