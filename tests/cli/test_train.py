@@ -109,7 +109,7 @@ def test_every_setting_has_a_flag_of_its_own():
     (['--set', 'training.epoch=3'], 2, "--set: there is no setting 'training.epoch': did you mean 'training.epochs'?"),
     (['--set', 'training.epochs'], 2, 'write KEY=VALUE'),
     (['--config', 'nowhere.toml'], 1, 'nowhere.toml: there is no such file'),
-    (['--resume', 'latest', '--epochs', '3', '--flip'], 2, 'take away --flip, --epochs'),
+    (['--resume', 'latest', '--epochs', '3', '--flip'], 2, 'take away --flip, --epochs. More epochs? Edit config.toml'),
     (['--resume', 'nothing'], 1, 'no runs in runs yet'),
 ])
 def test_bad_input_is_one_line_and_leaves_no_run(complaint, monkeypatch, tmp_path, arguments, code, expected):

@@ -135,8 +135,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     'train.set': ('any setting by its full name, e.g. training.clip=1.0', '按全名指定任一设置，例如 training.clip=1.0'),
     'train.settings': ('settings', '设置'),
     'train.resume_alone': (
-        '--resume goes on with what its run was told; take away {flags}',
-        '--resume 会沿用该运行的设置；请去掉 {flags}',
+        '--resume goes on with what its run was told; take away {flags}. More epochs? Edit config.toml in its folder',
+        '--resume 会沿用该运行的设置；请去掉 {flags}。要增加轮数，请修改运行文件夹里的 config.toml',
     ),
     'train.edited': (
         '{path} was changed since this training began; from here on {changes}',
