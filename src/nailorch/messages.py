@@ -1106,6 +1106,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'model.pretrained：{model} 的权重是用彩色图像（3 个通道）学到的，而 {data} 的图像有 {channels} 个通道。'
         '请不用预训练权重，或改用彩色图像：cifar10，或装有图片的文件夹',
     ),
+    'data.one': (
+        '{path}: {name!r} is the only sub-folder, so there is one class, and nothing to tell apart; '
+        'pictures are expected in one folder a class, for example {path}/cat/1.jpg and {path}/dog/1.jpg',
+        '{path}：只有一个子文件夹 {name!r}，即只有一个类别，没有什么可区分；'
+        '每个类别应有自己的文件夹，例如 {path}/cat/1.jpg 和 {path}/dog/1.jpg',
+    ),
+    'data.parts': (
+        '{path}: its sub-folders {names} are no classes, it seems, but parts of the data. Call the parts train and '
+        'test, with one folder a class in each; or give one part, for example {path}/{first}, which is then split',
+        '{path}：子文件夹 {names} 看来不是类别，而是数据的几部分。这些部分应叫 train 和 test，其中每个类别一个文件夹；'
+        '也可以只给其中一部分，例如 {path}/{first}，由程序划分',
+    ),
     'data.few': (
         '{path}: of {total} pictures {learn} are to learn from, {valid} to choose the best epoch by and {test} to test'
         ', and none of these may be empty. Add pictures; data.valid and data.test are the shares',

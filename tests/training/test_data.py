@@ -111,6 +111,17 @@ def test_other_classes_in_the_test_folder_are_refused(tmp_path):
         load_data(change(Settings(), {'data.name': str(tmp_path)}))
 
 
+@pytest.mark.parametrize(('folders', 'said'), [
+    (['cat'], "'cat' is the only sub-folder, so there is one class"),
+    (['Train', 'val'], 'sub-folders Train, val are no classes, it seems, .* for example .*Train, which is then'),
+    (['train'], 'sub-folders train are no classes'),
+])
+def test_sub_folders_that_can_hardly_be_classes_are_refused(folders, said, tmp_path):
+    make_folder(tmp_path, classes=folders)
+    with using_config('lang', 'en'), pytest.raises(ValueError, match=said):
+        load_data(change(Settings(), {'data.name': str(tmp_path)}))
+
+
 def test_every_augmentation_keeps_the_shape_of_colour_images(tmp_path):
     asked = {'shift': 1, 'rotation': 20.0, 'flip': True, 'jitter': 0.5}
     settings = change(Settings(), {'data.name': str(make_folder(tmp_path)), 'data.size': 8,

@@ -35,6 +35,7 @@ DATASETS: dict[str, tuple[Any, tuple[int, int, int]]] = {
     'cifar100': (CIFAR100, (3, 32, 32)),
 }
 FOLDER_SIZE = 64  # pixels a side that the pictures of a folder are brought to, unless the settings say another
+PARTS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}  # of the data: no classes
 PRETRAINED_SIZE = 224  # what ImageNet's networks were trained on
 # The mean that is subtracted from pixels of 0 to 255, and what they are then divided by.
 UNIT = 0.0, 255.0
@@ -134,7 +135,7 @@ def folder_maker(settings: Settings, whole: bool) -> tuple[Make, tuple[int, int,
     def make(transforms: Sequence[Any]) -> Sequence[Dataset]:
         if not parted:
             pictures = ImageFolder(root, Compose(transforms))
-            return [pictures] * 3 if whole else share_out(pictures, valid, test, seed)
+            return [pictures] * 3 if whole else share_out(with_classes(pictures), valid, test, seed)
         learn, judge = (ImageFolder(root / part, Compose(transforms)) for part in ('train', 'test'))
         if learn.classes != judge.classes:
             raise ValueError(message('data.classes', path=root, train=learn.classes, test=judge.classes))
@@ -146,6 +147,17 @@ def folder_maker(settings: Settings, whole: bool) -> tuple[Make, tuple[int, int,
 def has_parts(folder: Path) -> bool:
     """Return whether a folder of pictures has `train` and `test` inside."""
     return (folder / 'train').is_dir() and (folder / 'test').is_dir()
+
+
+def with_classes(pictures: ImageFolder) -> ImageFolder:
+    """Return a folder's pictures, if its sub-folders can be classes: more than one, and no parts of the data."""
+    if PARTS.issuperset(map(str.casefold, pictures.classes)):
+        raise ValueError(message('data.parts', path=pictures.root, names=', '.join(pictures.classes),
+                                 first=next((name for name in pictures.classes if name.casefold() == 'train'),
+                                            pictures.classes[0])))
+    if len(pictures.classes) == 1:
+        raise ValueError(message('data.one', path=pictures.root, name=pictures.classes[0]))
+    return pictures
 
 
 def share_out(pictures: ImageFolder, valid: float, test: float, seed: int) -> list[Subset]:
