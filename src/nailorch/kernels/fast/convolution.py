@@ -15,6 +15,7 @@ from nailorch.kernels.fast import (
     few,
     gemm,
     grouped,
+    grouped_grad,
     normalization,
     outer,
     packs,
@@ -248,7 +249,7 @@ def conv2d_weight_grad(image, gy, window, groups=1):
         return depthwise.conv2d_weight_grad(image, gy, window)
     if grouped.serves(groups, C, OC):
         record('conv2d_weight_grad', 'grouped')
-        return grouped.conv2d_weight_grad(image, gy, window, groups)
+        return grouped_grad.conv2d_weight_grad(image, gy, window, groups)
     if few.serves_weight_grad(C, OC, window, groups):
         record('conv2d_weight_grad', 'few')
         return few.conv2d_weight_grad(image, gy, window)[0]
