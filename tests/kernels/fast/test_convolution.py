@@ -100,9 +100,19 @@ def first_layers(draw):
     return draw(st.integers(1, 20)), draw(st.integers(1, 4)), H, W, draw(st.integers(1, 70)), window, 1
 
 
+@st.composite
+def full_groups(draw):
+    """Return (N, C, H, W, OC, window, groups) with a vector to a group, and edges that a window exceeds by little."""
+    kernel, stride = ((draw(st.integers(1, most)), draw(st.integers(1, most))) for most in (3, 2))
+    window = Window(kernel, stride, draw(st.integers(0, 1)))
+    H, W = (draw(st.integers(k, 32)) for k in kernel)
+    groups = draw(st.integers(2, 9))
+    return draw(st.integers(1, 3)), groups * target.LANES, H, W, groups * target.LANES, window, groups
+
+
 @examples(200)
-@given(cases() | first_layers(), st.sampled_from(['C', 'last', 'odd']), st.sampled_from(['fast', 'accurate', 'off']),
-       st.booleans())
+@given(cases() | first_layers() | full_groups(), st.sampled_from(['C', 'last', 'odd']),
+       st.sampled_from(['fast', 'accurate', 'off']), st.booleans())
 def test_convolution_and_its_gradients_agree_with_the_float64_reference(case, order, winograd, biased):
     N, C, H, W, OC, window, groups = case
     x, weight, b = normal(0, N, C, H, W), normal(1, OC, C // groups, *window.kernel_size), normal(2, OC)
@@ -252,8 +262,9 @@ def test_nothing_is_written_outside_the_blocks_and_nothing_unwritten_is_used(sha
 
 
 @examples(60)
-@given(cases(), st.sampled_from(['fast', 'accurate', 'off']), st.sampled_from(['image', 'weight', 'gy']),
-       st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 2**32 - 1))
+@given(cases() | full_groups(), st.sampled_from(['fast', 'accurate', 'off']),
+       st.sampled_from(['image', 'weight', 'gy']), st.sampled_from([np.nan, np.inf, -np.inf]),
+       st.integers(0, 2**32 - 1))
 def test_what_is_not_finite_anywhere_spreads_as_far_as_in_the_reference(case, winograd, which, bad, place):
     """One number of the images, the gradient or the weights is not finite; the results that meet it are the same.
 

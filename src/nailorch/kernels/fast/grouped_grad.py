@@ -11,7 +11,7 @@ from math import prod
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, take
-from nailorch.kernels.fast.grouped import Bands, Exchange, copy_line, fill, move, room, route, start
+from nailorch.kernels.fast.grouped import Bands, Exchange, clear, fill, move, room, route, start
 from nailorch.kernels.fast.jit import inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, floats
@@ -78,7 +78,7 @@ def gradient(_, job):
             return
         share, first = work // pieces, work % pieces * g.each
         last, sums = min(first + g.each, vectors), g.weight + size * vectors * share
-        copy_line(0, 0, g.cells * g.depth * (last - first), 0, 0, sums + size * first, LANES, 0)
+        clear(sums + size * first, g.cells * g.depth * (last - first))
         for band in range(share * bands // g.parts, (share + 1) * bands // g.parts):
             n, oh = band // g.bands, band % g.bands * g.rows
             rows = min(g.rows, g.OH - oh)
@@ -113,7 +113,7 @@ def unpack(_, job):
 def conv2d_weight_grad(image, gy, window, groups):
     """Return the gradient of the weights, (C, C // groups, KH, KW)."""
     x, gy, C, depth = channels_last(image), channels_last(gy), image.shape[1], image.shape[1] // groups
-    way, vectors = route(window, False, gy.shape[3], TOGETHER.get(depth, 1)), -(-C // LANES)
+    way, vectors = route(window, False, gy.shape[3], x.shape[3], TOGETHER.get(depth, 1)), -(-C // LANES)
     cells, gW = len(way.offsets), floats(C * depth * prod(window.kernel_size)).reshape(C, depth, *window.kernel_size)
     parts = max(min(8 * threads.count() // vectors, len(gy)), 1)
     sums = floats(parts * vectors * cells * depth * LANES)
