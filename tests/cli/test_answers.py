@@ -265,6 +265,13 @@ def test_an_empty_folder_and_a_missing_file_are_named(complaint, trained, tmp_pa
     assert 'no.png: there is no such file' in complaint('predict', trained, tmp_path / 'no.png')[1]
 
 
+def test_predict_answers_for_the_others_where_a_file_is_missing(program, trained, pictures, tmp_path):
+    files = tmp_path / 'no.png', pictures / 'day' / '00.png'
+    code, out, err = program('predict', trained, *files, '--json')
+    assert code == 1 and err == f'nailorch: {files[0]}: there is no such file\n'
+    assert [each['file'] for each in json.loads(out)] == [str(files[1])]
+
+
 def test_dark_digits_on_light_paper_are_noticed():
     digits = Opened('', None, Settings(), '0123456789', (1, 28, 28))
     paper = np.ones((1, 28, 28), np.float32)

@@ -17,7 +17,7 @@ import nailorch.functions as F
 from nailorch.cli.notes import open_onnx
 from nailorch.cli.output import as_argument, percent, show_json
 from nailorch.cli.parser import UsageError, count, did_you_mean
-from nailorch.cli.predict import find_images
+from nailorch.cli.predict import gather
 from nailorch.cli.texts import text
 from nailorch.config import no_grad, test_mode
 from nailorch.formats.images import read_image
@@ -113,19 +113,6 @@ def scoring(model: Any, prepare: Prepare) -> Callable[[Any], Any]:
         return F.log(F.clip(y, SMALLEST, 1)) if ends_with_softmax else y
 
     return scores
-
-
-def gather(given: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:
-    """Return the photographs that are meant, and for JSON those that are missing, which is said at once."""
-    paths: list[Path] = []
-    missing: list[dict[str, Any]] = []
-    for name in given:
-        try:
-            paths += find_images([name])
-        except (OSError, ValueError) as error:
-            missing.append({'file': name, 'error': str(error)})
-            print(f'nailorch: {error}', file=sys.stderr)
-    return paths, missing
 
 
 def answers(model: Any, prepare: Callable[[Path], Any], classes: list[str] | None, paths: list[Path],

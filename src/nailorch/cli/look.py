@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from nailorch import inspection
-from nailorch.cli.classify import gather, load
+from nailorch.cli.classify import load
 from nailorch.cli.notes import open_onnx
 from nailorch.cli.opening import WEIGHTS, check_unused, open_model
 from nailorch.cli.output import as_argument, percent, say, show_json
 from nailorch.cli.parser import UsageError, add_root, count, did_you_mean
-from nailorch.cli.predict import as_input
+from nailorch.cli.predict import as_input, gather
 from nailorch.cli.texts import text
 from nailorch.datasets.folder import ENDINGS, is_picture
 from nailorch.formats.files import replace_file

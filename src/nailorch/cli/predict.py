@@ -24,7 +24,7 @@ from nailorch.messages import message
 from nailorch.training.data import to_numbers
 from nailorch.transforms import Compose, Convert, Resize, ToArray
 
-__all__ = ['add_arguments', 'as_input', 'run']
+__all__ = ['add_arguments', 'as_input', 'gather', 'run']
 
 BATCH = 64
 LIGHT_ON_DARK = ('digits', 'mnist', 'fashion_mnist')
@@ -40,8 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Answer for every image that can be read; a line on standard error, and the code 1, for those that cannot."""
-    opened, paths = open_model(options), find_images(options.images)
-    answers, failed, inverted = [], 0, options.invert
+    opened = open_model(options)
+    paths, missing = gather(options.images)
+    answers, failed, inverted = [], len(missing), options.invert
     for start in range(0, len(paths), BATCH):
         read: list[tuple[Path, npt.NDArray[Any]]] = []
         for path in paths[start:start + BATCH]:
@@ -56,6 +57,19 @@ def run(options: argparse.Namespace) -> int:
         answers += list(answer(opened, read, options.top))
     show(answers, 'json' if options.json else options.format)
     return 1 if failed else 0
+
+
+def gather(given: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """Return the images that are meant, and for JSON those that are missing, which is said at once."""
+    paths: list[Path] = []
+    missing: list[dict[str, Any]] = []
+    for name in given:
+        try:
+            paths += find_images([name])
+        except (OSError, ValueError) as error:
+            missing.append({'file': name, 'error': str(error)})
+            print(f'nailorch: {error}', file=sys.stderr)
+    return paths, missing
 
 
 def find_images(given: list[str]) -> list[Path]:
