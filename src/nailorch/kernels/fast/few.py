@@ -304,7 +304,7 @@ def add_row(g, at, source_row, gy, index, sums, own, part):
                  g.most, index, g.channels, 0)
     elif gated:
         gated_3(at, source_row, step, next_row, gy, g.out_w, count, 0, sums, row, own, part, g.gate, g.most, 0, 0,
-                    g.out_h)
+                g.out_h)
     else:
         plain_3(at, source_row, step, next_row, gy, g.out_w, count, 0, sums, row, own, part, 0, 0, 0, 0, g.out_h)
 
