@@ -631,9 +631,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         'trace：{model} 的结果与输入无关：两者之间有些计算没有使用 nailorch.functions，例如直接用 NumPy 处理了 x.data',
     ),
     'graph.structure': (
-        'trace: the model does not compute the same for every batch size: step {step} is {op} for {n} items, '
-        'but {op0} for {first}',
-        'trace：模型的计算随批量大小而变：第 {step} 步在批量为 {n} 时是 {op}，在批量为 {first} 时却是 {op0}',
+        'trace: the model does not compute the same for every batch: step {step} is {op} for {n} items, but {op0} for '
+        '{first}, of other numbers. If forward decides by size, that cannot be written down; if by numbers, let '
+        'F.where(y > 0, ...) choose for each of them',
+        'trace：模型的计算随批量而变：第 {step} 步在批量为 {n} 时是 {op}，换一组数、批量为 {first} 时却是 {op0}。'
+        '若 forward 按批量大小分支，就无法记录；若按数值分支，请用 F.where(y > 0, ...) 逐个选择',
     ),
     'graph.attribute': (
         '{node}: {attribute} is {first} in a batch of {n0}, but {last} in one of {n1}; only whole sizes such as N or '

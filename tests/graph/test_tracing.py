@@ -375,6 +375,30 @@ def test_what_does_not_follow_the_batch_is_named(name):
         trace(Net(forward), images(1, 6))
 
 
+@pytest.mark.parametrize('forward', [
+    lambda net, x: F.relu(x) if x.data.sum() > 0 else F.tanh(x),
+    lambda net, x: x * 2 if x.data.mean() > 0.5 else F.relu(x) * 3,
+    lambda net, x: F.where(np.broadcast_to(x.data.sum() > 0, x.shape), x, -x),
+])
+def test_a_forward_that_decides_by_numbers_is_found_out(forward):
+    with pytest.raises(ValueError, match=r'of other numbers|no constant'):
+        trace(Net(forward), np.ones((1, 6), np.float32))
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('forward', [lambda net, x: F.log(x), lambda net, x: F.sqrt(positive(x)) * 2])
+def test_a_model_for_positive_numbers_is_traced_too(forward):
+    x = np.linspace(0.5, 2, 6, dtype=np.float32).reshape(1, 6)
+    graph = trace(Net(forward), x)
+    np.testing.assert_array_equal(graph.run(x)[0], forward(None, Variable(x)).data)
+
+
+def positive(x):
+    if x.data.min() < 0:
+        raise ValueError('below 0')
+    return x
+
+
 def test_zeros_as_example_show_it_too():
     with pytest.raises(ValueError, match='an array that is no constant'):
         trace(Net(lambda net, x: x - np.float32(x.data.max())), np.zeros((1, 3), np.float32))

@@ -32,7 +32,8 @@ def trace(target: Any, *examples: Any) -> Graph:
     """Run a model on an example and write down what it computes.
 
     It runs in test mode and without a tape, on batches of 2 and of 4 made from the first item; sizes and attributes
-    that differ between the two become functions of N. The model stays as it was, but for parameters whose sizes the
+    that differ between the two become functions of N. The four have the other sign, if the model takes such numbers: so
+    a forward that decides by them mostly shows. The model stays as it was, but for parameters whose sizes the
     example tells: they are drawn now. Recurrent layers begin a new sequence, and afterwards remember what they did.
     Forward hooks run, as in any call.
 
@@ -42,7 +43,8 @@ def trace(target: Any, *examples: Any) -> Graph:
             remember is not put back.
         examples: the inputs, each (N, ...), N at least 1. Their numbers matter little; types and other sizes do.
     Raises:
-        ValueError: something follows neither from the model nor from N, or the result does not depend on the inputs.
+        ValueError: something follows neither from the model nor from N, as where forward decides by numbers, or the
+            result does not depend on the inputs.
     Example:
         >>> net = nailorch.layers.Linear(4)
         >>> print(trace(net, np.ones((1, 3), 'float32')))
@@ -59,13 +61,13 @@ def trace(target: Any, *examples: Any) -> Graph:
     owner = target if isinstance(target, Layer) else getattr(target, '__self__', None)
     root = owner if isinstance(owner, Layer) else None
 
-    def run(n: int) -> Graph:
-        """Return what the model does with a batch of n."""
+    def run(n: int, sign: int = 1) -> Graph:
+        """Return what the model does with a batch of n, of numbers with this sign or the other."""
         for layer in layers_of(root):
             if hasattr(layer, 'reset_state'):
                 layer.reset_state()
         try:
-            graph = record(target, root, [batch_of(as_array(example), n) for example in examples])
+            graph = record(target, root, [batch_of(as_array(example), n, sign) for example in examples])
         except ValueError as error:
             for example in examples:
                 if isinstance(example, tuple) and all(isinstance(size, int) for size in example):
@@ -74,12 +76,20 @@ def trace(target: Any, *examples: Any) -> Graph:
             raise
         return pruned(graph)
 
+    def run_below(n: int) -> Graph:
+        """Return what it does with numbers of the other sign, or with the same ones if those are not for it."""
+        try:
+            with np.errstate(all='ignore'):
+                return run(n, -1)
+        except Exception:
+            return run(n)
+
     building = root is not None and any(map(unknown, root.params()))
     with no_grad(), test_mode(), unchanged(root):
         first = run(SIZES[0]) if building else None  # these draws are the model's own, and stay drawn
         state = rng.get_state()
         try:
-            graphs = [first or run(SIZES[0]), run(SIZES[1])]
+            graphs = [first or run(SIZES[0]), run_below(SIZES[1])]
             graph = merged(graphs, SIZES)
             return merged([*graphs, run(THIRD)], (*SIZES, THIRD)) if has_offsets(graph) else graph
         finally:
@@ -90,16 +100,16 @@ def layers_of(root: Layer | None) -> list[Layer]:
     return [layer for _, layer in root.named_layers()] if root else []
 
 
-def batch_of(example: Array, n: int) -> Array:
+def batch_of(example: Array, n: int, sign: int = 1) -> Array:
     """Return n items made from the first, all of them different, so that whatever follows from the input shows.
 
-    Their mean is another for another n.
+    Their mean is another for another n; fractions have the other sign where `sign` is -1.
     """
     items = []
     for index in range(n):
         item = np.flip(example[0]) if index % 2 else example[0]
         part = (index + 1) / (n + 2) / 4
-        items.append((item * (1 - part) + part / 2).astype(item.dtype) if item.dtype.kind == 'f' else item)
+        items.append((sign * (item * (1 - part) + part / 2)).astype(item.dtype) if item.dtype.kind == 'f' else item)
     return np.stack(items)
 
 
