@@ -21,11 +21,11 @@ __all__ = ['BroadcastTo', 'Concat', 'Pad', 'Reshape', 'Split', 'SumTo', 'Transpo
 def reshape(x: Any, shape: int | Sequence[int]) -> Variable:
     """Return x with another shape of as many elements; one size may be -1: what is left.
 
+    Raises:
+        ValueError: there are more or fewer elements than the shape takes.
     Example:
         >>> reshape(np.zeros((2, 3, 4)), (2, -1)).shape
         (2, 12)
-    Raises:
-        ValueError: there are more or fewer elements than the shape takes.
     """
     x = as_variable(x)
     shape = (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
