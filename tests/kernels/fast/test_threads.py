@@ -232,6 +232,19 @@ print(all(right), [os.sched_getaffinity(helper) for helper in helpers] == [one] 
 """, NAILORCH_NUM_THREADS=f'{number}') == f'True True True {number - 1}'
 
 
+@pytest.mark.skipif(not hasattr(os, 'sched_setaffinity'), reason='this system does not tell where threads may run')
+def test_helpers_that_may_run_nowhere_else_stay_where_their_leader_is():
+    """At every job they are found there, and sent elsewhere in vain."""
+    assert python("""
+expected, one = compute(), {max(os.sched_getaffinity(0))}
+helpers = [thread.native_id for thread in threading.enumerate() if thread.name.startswith('nailorch-')]
+for thread in (0, *helpers):
+    os.sched_setaffinity(thread, one)
+right = [same(compute(), expected) for _ in range(100)]
+print(all(right), [os.sched_getaffinity(thread) for thread in (0, *helpers)] == [one] * 3)
+""", NAILORCH_NUM_THREADS='3') == 'True True'
+
+
 @pytest.mark.parametrize('number', [1, 2, 4])
 def test_what_a_worker_raises_reaches_the_caller_and_the_next_job_is_done(number):
     assert python("""

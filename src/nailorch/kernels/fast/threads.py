@@ -5,7 +5,8 @@
 Work comes in small portions, 10 to 1000 microseconds each, and beside other programs a processor may be taken away for
 longer than all of them last. So whoever has work waits for nobody: it announces the work and begins. Helpers who see it
 enter and take their share, piece by piece; when no piece is left the door is shut, and only those inside are waited
-for. A helper that is asleep, or has no processor at the moment, has missed it, and nothing is lost.
+for. A helper that is asleep, or has no processor at the moment, has missed it, and nothing is lost. But one that shares
+the leader's processor while another is idle is sent there: the system may take a third of a second to see to it.
 
 Ctrl-C may fall between any two instructions of Python. So whatever must not be left half done, a job and who is at it,
 is compiled; and of the rest, all that can be left behind is a helper too many, or one that is still on its way home.
@@ -44,6 +45,8 @@ OPEN = 1 << 32  # on the door's word: work is going on; below it stands how many
  ALLOWED, ALLOW, PLACE, ROSTER, HELPERS) = (0, *range(64, 216, 8))
 SET = 1024  # bytes, a bit for each processor that a thread may run on: as many as Linux knows
 ENTRIES = 512  # helpers on the roster; any others are left to the system
+ENTRY = 16 + SET  # bytes of one: its number in the system, the processor where it last began, room for a set of them
+NOWHERE = 0xFFFFFFFF  # no processor's number
 ENGAGED = -1  # in place of a failure: the helpers are at another job
 forked = False
 
@@ -118,8 +121,8 @@ def lead(board, function, job, workers):
     add(board + ROUND, 1)
     add(board + DOOR, OPEN)
     asleep = watch(board + ASLEEP)
-    if asleep:
-        wake(board, asleep)
+    if shares(board) or asleep:
+        send(board, asleep)
     failure = call(function, 0, job)
     add(board + DOOR, -OPEN)
     looks = 0
@@ -148,8 +151,21 @@ def lead_all(board, jobs, number):
 
 
 @jit
-def wake(board, asleep):
-    """Wake so many helpers, on other processors than this one.
+def shares(board):
+    """Return whether a helper last began on the processor that this thread is on, and take note of it."""
+    found = False
+    if peek(board + WHERE) != 0:
+        ask(peek(board + WHERE), board + PLACE, 0, 0)
+        for at in entries(board, True):
+            if peek(at + 8) == peek(board + PLACE):
+                poke(at + 8, NOWHERE)
+                found = True
+    return found
+
+
+@jit
+def send(board, asleep):
+    """Send helpers to other processors than this one, and wake so many of them there.
 
     Left alone, the system may choose this very one, and see only some milliseconds later that another is idle: time
     enough for all that a small network has to do. Which ones they may use later on stays as it was.
@@ -159,28 +175,31 @@ def wake(board, asleep):
     if known:
         ask(peek(board + WHERE), board + PLACE, 0, 0)
     for at in entries(board, known):
-        ask(peek(board + ALLOWED), peek(at), SET, at + 8)
-        word = at + 8 + peek(board + PLACE) // 64 * 8
+        ask(peek(board + ALLOWED), peek(at), SET, at + 16)
+        word = at + 16 + peek(board + PLACE) // 64 * 8
         allowed = peek(word)
         poke(word, allowed & ~(1 << peek(board + PLACE) % 64))
-        ask(peek(board + ALLOW), peek(at), SET, at + 8)  # refused, where no other is left
+        ask(peek(board + ALLOW), peek(at), SET, at + 16)  # refused, where no other is left
         poke(word, allowed)
     for _ in range(asleep):
         ask(peek(board + WAKE), peek(board + BED), 1, 0)
     for at in entries(board, known):
-        ask(peek(board + ALLOW), peek(at), SET, at + 8)
+        ask(peek(board + ALLOW), peek(at), SET, at + 16)
 
 
 @inner
 def entries(board, known):
-    """Return where the roster tells of each helper: its number in the system, and room for a set of processors."""
+    """Return where the roster tells of each helper."""
     begin = peek(board + ROSTER)
-    return range(begin, begin + (8 + SET) * peek(board + HELPERS) * known, 8 + SET)
+    return range(begin, begin + ENTRY * peek(board + HELPERS) * known, ENTRY)
 
 
 @jit
-def follow(board, patience, served):
-    """Help with one job after the other; sleep when there was none for so many looks."""
+def follow(board, patience, served, place):
+    """Help with one job after the other; sleep when there was none for so many looks.
+
+    At `place`, the roster says on which processor this thread last began, or nothing is kept if that is 0.
+    """
     looks = 0
     while not watch(board + CLOSING):
         looks += 1
@@ -193,6 +212,8 @@ def follow(board, patience, served):
             continue
         if add(board + DOOR, 1) >= OPEN:
             served, looks, number = peek(board + ROUND), 0, add(board + ENTERED, 1) + 1
+            if place and peek(board + WHERE) != 0:
+                ask(peek(board + WHERE), place, 0, 0)
             if number < peek(board + WORKERS):
                 failure = call(peek(board + FUNCTION), number, peek(board + JOB))
                 if failure != 0:
@@ -219,7 +240,7 @@ class Helpers:
 
     def furnish(self) -> None:
         """Put up a board with nothing on it, and a bed."""
-        words, roster = np.zeros(40, np.int64), np.zeros((ENTRIES, 8 + SET), np.uint8)
+        words, roster = np.zeros(40, np.int64), np.zeros((ENTRIES, ENTRY), np.uint8)
         KEPT.extend((words, roster))
         board = -(-address(words) // 64) * 64
         for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY, WHERE, ALLOWED, ALLOW), system(), strict=True):
@@ -252,11 +273,14 @@ class Helpers:
                 self.threads.append(self.another(len(self.threads) + 1))
 
     def another(self, number: int) -> threading.Thread:
-        thread = threading.Thread(target=follow, args=(self.board, self.patience, 0), daemon=True,
+        entry = word_at(self.board + ROSTER) + (number - 1) * ENTRY if number <= ENTRIES else 0
+        thread = threading.Thread(target=follow, args=(self.board, self.patience, 0, entry and entry + 8), daemon=True,
                                   name=f'nailorch-{number}')
+        if entry:
+            poke_word(entry + 8, NOWHERE)
         thread.start()
-        if number <= ENTRIES:
-            poke_word(word_at(self.board + ROSTER) + (number - 1) * (8 + SET), thread.native_id or -1)
+        if entry:
+            poke_word(entry, thread.native_id or -1)
             poke_word(self.board + HELPERS, number)
         return thread
 
@@ -269,7 +293,7 @@ class Helpers:
         """Wait until no helper is left."""
         self.leaving = True
         poke_word(self.board + CLOSING, 1)
-        wake(self.board, len(self.threads))
+        send(self.board, len(self.threads))
         for thread in self.threads:
             thread.join()
         self.threads.clear()
