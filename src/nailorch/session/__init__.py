@@ -4,8 +4,8 @@
     y = session(x)                            plain arrays, as the model in test mode would return
 
 The way there: `graph.trace` writes down what the model computes; `fusion` joins nodes that one kernel computes at once;
-`steps` says how each kind of step keeps its weights and runs; `running` lets them run, one after another. For small
-batches, `replaying` writes a run down; `learning` does so for a step of training.
+`steps` says how each kind of step keeps its weights and runs; `running` lets them run, one after another. While there
+is room, `replaying` writes a run down; `learning` does so for a step of training.
 """
 
 from nailorch.session.learning import Gradients, compile_gradients
