@@ -135,6 +135,30 @@ def test_batch_norm_in_test_mode_is_one_function():
     assert y.creator.inputs[0].node is x.node
 
 
+@pytest.mark.parametrize('engine', ['reference', 'fast'])
+@pytest.mark.parametrize('dtype', ['f2', 'f4', 'f8'])
+@pytest.mark.parametrize(('activation', 'adds'), [('relu', False), ('', True), ('relu', True), ('relu6', True)])
+def test_in_test_mode_what_follows_a_norm_is_done_in_one_go(activation, adds, dtype, engine):
+    """And gives the very numbers, and the gradients, that norm, sum and activation give one after the other."""
+    x, added = (Variable((5 * normal(2, 3, 4, 5, seed=seed)).astype(dtype)) for seed in (0, 1))
+    known = [Variable(a.astype(dtype)) for a in (normal(3), normal(3, seed=1), normal(3, seed=2), 1 + normal(3)**2)]
+    gy, rest = Variable(normal(2, 3, 4, 5, seed=5).astype(dtype)), [added] if adds else []
+
+    def derivatives(y):
+        first = gradients([y], [x, *known, *rest], [gy], create_graph=True)
+        return [g.data for g in (*first, *gradients([F.sum(g * g) for g in first[:2]], [x, known[0], gy]))]
+
+    with nailorch.using_config('engine', engine), nailorch.test_mode():
+        y = F.batch_norm(x, *known, activation=activation, added=added if adds else None)
+        plain = F.batch_norm(x, *known)
+        expected = {'': lambda v: v, 'relu': F.relu, 'relu6': F.relu6}[activation](plain + added if adds else plain)
+        assert type(y.creator).__name__ == 'FixedBatchNormAdd'
+        assert y.dtype == expected.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(y.data, expected.data)
+        for mine, its in zip(derivatives(y), derivatives(expected), strict=True):
+            np.testing.assert_allclose(mine, its, rtol=8 * np.finfo(dtype).eps)  # sums, perhaps in another order
+
+
 def test_groups_of_one_channel_and_one_group():
     """Instance norm and layer norm over (C, H, W) are group norm's two ends."""
     x = normal(2, 4, 3, 5)

@@ -10,7 +10,7 @@ import numpy as np
 
 from nailorch import kernels
 from nailorch.config import Config
-from nailorch.core import Function, Variable, as_array, as_variable, own
+from nailorch.core import Function, Variable, as_array, as_variable, own, watched
 from nailorch.functions.activation import ACTIVATIONS, GATES, check_activation
 from nailorch.functions.arithmetic import astype, sqrt
 from nailorch.functions.reduction import mean as average
@@ -61,8 +61,10 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, decay: float 
     if added is not None and as_variable(added).shape != x.shape:
         raise ValueError(message('norm.added', x=x.shape, added=as_variable(added).shape))
     if not Config.train:
-        y = FixedBatchNorm(eps)(x, gamma, beta, mean, var)
-        return ACTIVATIONS[activation](y if added is None else y + added)
+        if watched() or not (activation or added is not None):  # whoever watches sees what is done, one after the other
+            y = FixedBatchNorm(eps)(x, gamma, beta, mean, var)
+            return ACTIVATIONS[activation](y if added is None else y + added)
+        return FixedBatchNormAdd(eps, activation)(x, gamma, beta, mean, var, *([] if added is None else [added]))
 
     count = x.size // x.shape[1]
     if count < 2:
@@ -134,25 +136,48 @@ class BatchNormAdd(BatchNorm):
 class FixedBatchNorm(Function):
     """Batch norm in test mode: mean and variance are given, and each channel is a straight line."""
 
-    saves = 'x', 'gamma', 'mean', 'var'
+    saves: ClassVar[tuple[str, ...]] = ('x', 'gamma', 'mean', 'var')
 
     def __init__(self, eps: float = 2e-5) -> None:
         self.eps = eps
 
     def forward(self, x: Array, gamma: Array, beta: Array, mean: Array, var: Array) -> Array:
-        scale = gamma / np.sqrt(var + self.eps)
-        return kernels.scale_channels(x, mean, scale, beta).astype(np.result_type(x, gamma), copy=False)
+        return kernels.scale_channels(x, mean, gamma / np.sqrt(var + self.eps), beta)
 
     def backward(self, gy: Variable) -> Any:
-        x, gamma, mean, var = self.saved
+        return self.gradients(self.saved, gy)
+
+    def gradients(self, saved: Sequence[Any], gy: Variable) -> Any:
+        """Return the gradients of x, gamma, beta, mean and var from that of the norm's result."""
+        x, gamma, mean, var = saved
         axes = all_but_channels(x)
         deviation = sqrt(var + self.eps)
         gx = gy * by_channel(gamma / deviation, x.ndim)
         if not any(map(self.needs, (1, 3, 4))):
-            return gx, None, sum(gy, axes) if self.needs(2) else None
+            return gx, None, sum(gy, axes) if self.needs(2) else None, None, None
         distance = x - by_channel(mean, x.ndim)
         ggamma = sum(gy * distance, axes) / deviation
         return gx, ggamma, sum(gy, axes), -sum(gx, axes), ggamma * gamma / (-2 * deviation * deviation)
+
+
+class FixedBatchNormAdd(FixedBatchNorm):
+    """Batch norm in test mode, an array that is added, an activation: one pass over memory for three."""
+
+    saves: ClassVar[tuple[str, ...]] = (*FixedBatchNorm.saves, 'y')
+
+    def __init__(self, eps: float = 2e-5, activation: str = '') -> None:
+        super().__init__(eps)
+        self.activation = activation
+
+    def forward(self, x: Array, gamma: Array, beta: Array, mean: Array, var: Array,
+                added: Array | None = None) -> Array:
+        return kernels.scale_channels(x, mean, gamma / np.sqrt(var + self.eps), beta, self.activation, added)
+
+    def backward(self, gy: Variable) -> Any:
+        *saved, y = self.saved
+        if self.activation:
+            gy = GATES[self.activation]()(y.data, gy)
+        return *self.gradients(saved, gy), *[gy][:len(self.nodes) - 5]
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Variable:

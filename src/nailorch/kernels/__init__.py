@@ -179,9 +179,10 @@ def cross_entropy_grad(x: Array, target: Array, scale: Array) -> Array:
     return engine().cross_entropy_grad(x, target, scale)
 
 
-def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
-    """Return (x - mean) * scale + shift, each of the three a number for every channel (axis 1)."""
-    return engine().scale_channels(x, mean, scale, shift)
+def scale_channels(x: Array, mean: Array, scale: Array, shift: Array, activation: str = '',
+                   added: Array | None = None) -> Array:
+    """Return activation((x - mean) * scale + shift + added), each of the three a number for every channel (axis 1)."""
+    return engine().scale_channels(x, mean, scale, shift, activation, added)
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
@@ -299,8 +300,3 @@ def arranged(weight: Array) -> Array:
 def fused_linear(x: Array, weight: Array, bias: Array, activation: str = '') -> Array:
     """Return activation(x @ weight + bias)."""
     return engine().fused_linear(x, weight, bias, activation)
-
-
-def scale_shift(x: Array, scale: Array, shift: Array, activation: str = '') -> Array:
-    """Return activation(x * scale + shift), with one scale and one shift for each channel (axis 1)."""
-    return engine().scale_shift(x, scale, shift, activation)

@@ -355,9 +355,11 @@ def channel_sum(x: Array) -> Array:
     return x.sum(axis=(0, *range(2, x.ndim)), dtype=np.float64).astype(np.result_type(x, np.float32))
 
 
-def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
-    mean, scale, shift = (by_channel(values, x.ndim) for values in (mean, scale, shift))
-    return (x - mean) * scale + shift
+def scale_channels(x: Array, mean: Array, scale: Array, shift: Array, activation: str = '',
+                   added: Array | None = None) -> Array:
+    dtype, (mean, scale, shift) = np.result_type(x, shift), (by_channel(a, x.ndim) for a in (mean, scale, shift))
+    y = ((x - mean) * scale + shift).astype(dtype, copy=False)
+    return ACTIVATIONS[activation](y if added is None else y + added)
 
 
 def moments_of(x: Array) -> Moments:
@@ -491,10 +493,3 @@ def arranged(weight: Array) -> Array:
 
 def fused_linear(x: Array, weight: Array, bias: Array, activation: str = '') -> Array:
     return ACTIVATIONS[activation](linear(x, weight, bias))
-
-
-def scale_shift(x: Array, scale: Array, shift: Array, activation: str = '') -> Array:
-    by_channel = -1, *(1,) * (x.ndim - 2)
-    y = x * scale.reshape(by_channel)
-    y += shift.reshape(by_channel)
-    return ACTIVATIONS[activation](y)

@@ -128,7 +128,7 @@ class Soak:
         either[...] = gy
         return [('batch_norm', [x, gamma, beta, 1e-3]), ('batch_norm_grad', [x, gamma, beta, gy, mean, var, 1e-3]),
                 ('relu', [x]), ('relu_grad', [x, gy]), ('select', [either > 0, x, either]),
-                ('elementwise', [np.add, x, either]), ('scale_shift', [x, gamma, beta])]
+                ('elementwise', [np.add, x, either]), ('scale_channels', [x, mean, gamma, beta, 'relu', gy])]
 
     def updates(self):
         sizes = [self.number(1, 3000) for _ in range(self.number(1, 6))]

@@ -77,8 +77,8 @@ for C, OC, kernel, stride, groups in shapes:
 layers = [(draw(*shape), draw(shape[0]), 'relu6') for shape in ((9, 2, 1, 1), (9, 1, 3, 3), (5, 9, 1, 1))]
 block = draw(1, 2, 5, 4), *layers, Window(3, 1, 1)
 np.testing.assert_allclose(fast.fused_bottleneck(*block), reference.fused_bottleneck(*block), atol=1e-5)
-np.testing.assert_allclose(fast.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 'relu'),
-                           reference.scale_shift(x, x[0, :, 0, 0], x[0, :, 1, 0], 'relu'), atol=1e-6)
+line = x, x[0, :, 2, 0], x[0, :, 0, 0], x[0, :, 1, 0], 'relu', x
+np.testing.assert_allclose(fast.scale_channels(*line), reference.scale_channels(*line), atol=1e-6)
 """
     served = python(code, NUMBA_DISABLE_JIT='1').split()
     sums = 'few' if target.REGISTERS == 32 else 'gemm'

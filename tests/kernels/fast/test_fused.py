@@ -77,11 +77,15 @@ def test_only_pooled_tiles_that_are_not_finite_are_computed_anew(H, W):
 
 @pytest.mark.parametrize('activation', ['', 'relu', 'relu6'])
 @pytest.mark.parametrize('shape', [(3, 19), (2, 5, 7), (2, 17, 3, 5)])
-def test_scale_and_shift_are_a_channels_own(shape, activation):
-    x, scale, shift = 4 * normal(0, *shape), normal(1, shape[1]), normal(2, shape[1])
+@pytest.mark.parametrize('adds', [False, True])
+def test_mean_scale_and_shift_are_a_channels_own(shape, activation, adds):
+    x, *known = 4 * normal(0, *shape), *(normal(seed, shape[1]) for seed in (1, 2, 3))
     x.flat[3] = np.nan
-    got = fast.scale_shift(x, scale, shift, activation)
-    np.testing.assert_allclose(got, reference.scale_shift(*map(double, (x, scale, shift)), activation), atol=1e-5)
+    added = normal(4, *shape) if adds else None
+    got = fast.scale_channels(x, *known, activation, added)
+    exact = reference.scale_channels(double(x), *map(double, known), activation, double(added) if adds else None)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, exact, rtol=1e-6, atol=1e-5)
 
 
 def test_dense_layer_is_rectified():

@@ -32,7 +32,7 @@ DECLARED = {
 }
 # Kernels that no function calls with these samples, nor an optimiser: those of compiled models (test_fused.py), and of
 # convolutions before a batch norm (test_normalization.py).
-ELSEWHERE = {'conv2d_moments', 'fused_conv2d', 'fused_bottleneck', 'fused_linear', 'scale_shift', 'constant',
+ELSEWHERE = {'conv2d_moments', 'fused_conv2d', 'fused_bottleneck', 'fused_linear', 'constant',
              'packed_bytes', 'again', 'arranged', 'listener', 'computing_threads'}
 
 

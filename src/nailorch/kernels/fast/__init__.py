@@ -248,9 +248,10 @@ def cross_entropy_grad(x: Array, target: Array, scale: Array) -> Array:
     return served('cross_entropy_grad', 'rows', covers(x, scale) and are_classes(target, x.shape[1]), x, target, scale)
 
 
-def scale_channels(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
-    covered = covers(x, mean, scale, shift) and 1 < x.ndim < 5
-    return served('scale_channels', 'normalization', covered, x, mean, scale, shift)
+def scale_channels(x: Array, mean: Array, scale: Array, shift: Array, activation: str = '',
+                   added: Array | None = None) -> Array:
+    covered = covers(x, mean, scale, shift, added) and 1 < x.ndim < 5
+    return served('scale_channels', 'normalization', covered, x, mean, scale, shift, activation, added)
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, activation: str = '',
@@ -364,8 +365,3 @@ def fused_linear(x: Array, weight: Array, bias: Array, activation: str = '') -> 
     if not x.size and bias.size:  # nothing to compute, and weights may be arranged
         return np.zeros((*x.shape[:-1], bias.size), x.dtype)
     return served('fused_linear', 'ready', covers(x, weight, bias), x, weight, bias, activation)
-
-
-def scale_shift(x: Array, scale: Array, shift: Array, activation: str = '') -> Array:
-    covered = covers(x, scale, shift) and 1 < x.ndim < 5
-    return served('scale_shift', 'normalization', covered, x, scale, shift, activation)

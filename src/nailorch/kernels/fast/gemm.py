@@ -219,7 +219,7 @@ def start(N, out, source, step, dy, dx, depth, weight, channels, groups, bias=No
     rounds = round(total / (places * threads.count()))  # in which all threads have as much to do
     places = -(-total // (rounds * threads.count())) if rounds else min(places, total)
     bias = nothing if bias is None else np.ascontiguousarray(bias)
-    sums = floats(-(-total // places) * 3 * panels_size(1, 1, channels, groups) if summed else 0)
+    sums = floats(-(-total // places) * 3 * panels_size(1, 1, channels, groups)) if summed else nothing
     threads.run(walk, Walk(
         address(out), *strides(out), N, *out.shape[2:], address(source), *strides(source), *source.shape[2:], *step,
         depth, address(weight), channels, groups, address(bias), int(relu), int(gate is not None),

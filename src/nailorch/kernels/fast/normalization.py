@@ -261,7 +261,7 @@ def walked(kind, x, known, gy, out, relu=0):
     def for_all() -> np.ndarray:
         numbers = np.zeros((max(len(known), 1), row), np.float32)
         for to, values in zip(numbers, known, strict=False):
-            to[:width] = np.tile(values, together) if np.ndim(values) and together > 1 else values
+            to[:width].reshape(together, C)[...] = values
         return numbers
 
     numbers = again(for_all) if any(map(np.ndim, known)) else for_all()
@@ -370,13 +370,8 @@ def inverse_deviation(var, eps):
     return 1 / np.sqrt(var + np.float32(eps))
 
 
-def scale_channels(x, mean, scale, shift):
-    return scaled(as_images(x), mean, scale, shift).reshape(x.shape)
-
-
-def scale_shift(x, scale, shift, activation):
-    """Return activation(x * scale + shift), channel by channel."""
-    return scaled(as_images(x), np.zeros_like(scale), scale, shift, RELU[activation]).reshape(x.shape)
+def scale_channels(x, mean, scale, shift, activation='', added=None):
+    return scaled(as_images(x), mean, scale, shift, RELU[activation], added).reshape(x.shape)
 
 
 def scaled(x, mean, scale, shift, relu=0, added=None):
