@@ -549,6 +549,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{function}.backward: it returned {got} of {expected} gradients; return one for each input, or None',
         '{function}.backward：应返回 {expected} 个梯度，只返回了 {got} 个；每个输入各一个，不需要的返回 None',
     ),
+    'backward.more': (
+        '{function}.backward: it returned {got} gradients, the number of inputs is {expected}; return one for each '
+        'input of forward, and none for what __init__ takes',
+        '{function}.backward：返回了 {got} 个梯度，而输入只有 {expected} 个；forward 的每个输入各一个，'
+        '__init__ 的参数没有梯度',
+    ),
     'backward.shape': (
         '{function}.backward: the gradient of input {index} has shape {got}, the input {expected}',
         '{function}.backward：第 {index} 个输入的梯度形状是 {got}，而输入的形状是 {expected}',

@@ -308,6 +308,36 @@ def test_backward_returns_every_gradient_that_is_wanted():
         OneTooFew()(ones(3), ones(3)).backward()
 
 
+def test_backward_returns_no_more_gradients_than_there_are_inputs():
+    class OneTooMany(Function):
+        def __init__(self, factor):
+            self.factor = factor
+
+        def forward(self, *xs):
+            return sum(xs) * self.factor
+
+        def backward(self, gy):
+            return gy * self.factor, gy * self.factor, None
+
+    OneTooMany(2)(ones(3), ones(3), ones(3)).backward()
+    with pytest.raises(ValueError, match=r'OneTooMany\.backward: it returned 3 gradients, the number of inputs is 2; .*'
+                                         r'one for each input of forward'):
+        OneTooMany(2)(ones(3), ones(3)).backward()
+
+
+def test_backward_may_return_a_gradient_for_an_input_that_was_not_given():
+    class Affine(Function):
+        def forward(self, x, b=None):
+            return 2 * x if b is None else 2 * x + b
+
+        def backward(self, gy):
+            return 2 * gy, gy
+
+    x = ones(3)
+    Affine()(x).backward()
+    np.testing.assert_array_equal(x.grad.data, [2, 2, 2])
+
+
 def test_backward_checks_shapes():
     class Wrong(Function):
         def forward(self, x):

@@ -156,9 +156,8 @@ def input_gradients(function: Function, gys: list[Variable]) -> list[tuple[Node,
     by = supervisor.get()
     gxs = function.backward(*gys) if by is None else by.backward(function, gys)
     gxs = gxs if isinstance(gxs, tuple) else tuple(gxs) if isinstance(gxs, list) else (gxs,)
-    if len(gxs) < len(function.nodes) and any(node.requires_grad for node in function.nodes[len(gxs):]):
-        raise ValueError(message('backward.count', function=type(function).__name__, got=len(gxs),
-                                 expected=len(function.nodes)))
+    if len(gxs) != len(function.nodes):
+        check_count(function, len(gxs))
     arrived = []  # an optional input that was not given has no node
     for index, (node, gx, (shape, dtype)) in enumerate(zip(function.nodes, gxs, function._inputs, strict=False)):
         if gx is None or not node.requires_grad:
@@ -169,6 +168,18 @@ def input_gradients(function: Function, gys: list[Variable]) -> list[tuple[Node,
                                      expected=shape))
         arrived.append((node, gx if gx.dtype == dtype else nailorch.functions.astype(gx, dtype)))
     return arrived
+
+
+def check_count(function: Function, got: int) -> None:
+    """Raise ValueError where inputs that want a gradient got none, or where there are more gradients than inputs.
+
+    An optional input may be counted that was not given; ints at the end need not.
+    """
+    expected = len(function.nodes)
+    if any(node.requires_grad for node in function.nodes[got:]):
+        raise ValueError(message('backward.count', function=type(function).__name__, got=got, expected=expected))
+    if got > max(expected, len(function.parameters)):
+        raise ValueError(message('backward.more', function=type(function).__name__, got=got, expected=expected))
 
 
 def leave(node: Node, g: Variable, create_graph: bool) -> None:
