@@ -153,6 +153,37 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '. To flatten each of the {N} samples: F.flatten(x), or x.reshape({N}, -1)',
         '。若要展平 {N} 个样本中的每一个：F.flatten(x)，或 x.reshape({N}, -1)',
     ),
+    'broadcast.axis': (
+        '{op}: axis {axis} is {size0} in {name0} and {size1} in {name1}, and only an axis of 1 stretches; '
+        '{shapes}{remedy}',
+        '{op}：第 {axis} 轴在 {name0} 中是 {size0}，在 {name1} 中是 {size1}，只有长度为 1 的轴可以扩展；'
+        '{shapes}{remedy}',
+    ),
+    'broadcast.front': (
+        '. If the first axis of {name} is axis {axis} of {other}: {name}.reshape{shape}',
+        '。若 {name} 的第一个轴对应 {other} 的第 {axis} 轴：{name}.reshape{shape}',
+    ),
+    'concat.empty': ('concat: xs is empty: there is nothing to join', 'concat：xs 是空的，没有可拼接的数组'),
+    'concat.axes': (
+        'concat: xs[0] has {ndim} axes, xs[{index}] has {other}; xs[0].shape={first}, xs[{index}].shape={x}',
+        'concat：xs[0] 有 {ndim} 个轴，xs[{index}] 有 {other} 个；xs[0].shape={first}，xs[{index}].shape={x}',
+    ),
+    'concat.axis': (
+        'concat: there is no axis {axis}; xs[0].shape={first}',
+        'concat：没有第 {axis} 轴；xs[0].shape={first}',
+    ),
+    'concat.first': ('. To join along the first axis: axis=0', '。若要沿第一个轴拼接：axis=0'),
+    'concat.sizes': (
+        'concat: axis {k} is {size0} in xs[0] and {size} in xs[{index}]; only axis {axis}, along which they are '
+        'joined, may differ; xs[0].shape={first}, xs[{index}].shape={x}',
+        'concat：第 {k} 轴在 xs[0] 中是 {size0}，在 xs[{index}] 中是 {size}；只有拼接所沿的第 {axis} 轴可以不同；'
+        'xs[0].shape={first}，xs[{index}].shape={x}',
+    ),
+    'concat.along': ('. They can be joined along axis={axis}', '。可以沿 axis={axis} 拼接'),
+    'stack.shapes': (
+        'stack: all need one shape; xs[0].shape={first}, xs[{index}].shape={x}',
+        'stack：各数组的形状应相同；xs[0].shape={first}，xs[{index}].shape={x}',
+    ),
     # dense layers
     'matmul.inner': (
         'matmul: the last axis of x and the last but one of W must be equal; x.shape={x}, W.shape={W}',

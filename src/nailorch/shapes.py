@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -14,7 +15,7 @@ import numpy as np
 
 from nailorch.messages import message
 
-__all__ = ['Array', 'Pair', 'Window', 'get_conv_outsize', 'get_deconv_outsize', 'pair']
+__all__ = ['Array', 'Pair', 'Window', 'broadcast_misfit', 'get_conv_outsize', 'get_deconv_outsize', 'pair']
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Pair: TypeAlias = int | Sequence[int]
@@ -226,3 +227,24 @@ def overhang(size: int, spread: int, stride: int, pad: Sequence[int]) -> int:
     beyond = stride - rest if rest else 0
     start = size + before + after + beyond - spread
     return beyond if start < size + before else 0
+
+
+def broadcast_misfit(op: str, shapes: dict[str, tuple[int, ...]]) -> str:
+    """Return which of these inputs do not broadcast against each other, and what may have been meant; '' if all do."""
+    for (name0, x0), (name1, x1) in itertools.combinations(shapes.items(), 2):
+        for axis in range(-min(len(x0), len(x1)), 0):
+            if x0[axis] != x1[axis] and 1 not in (x0[axis], x1[axis]):
+                return message('broadcast.axis', op=op, axis=axis if len(x0) != len(x1) else axis + len(x0),
+                               size0=x0[axis], name0=name0, size1=x1[axis], name1=name1,
+                               shapes=', '.join(f'{name}.shape={shape}' for name, shape in shapes.items()),
+                               remedy=broadcast_remedy(name0, x0, name1, x1) or broadcast_remedy(name1, x1, name0, x0))
+    return ''
+
+
+def broadcast_remedy(name: str, shape: tuple[int, ...], other: str, larger: tuple[int, ...]) -> str:
+    """Return how a shape can be made to fit whose axes stand further in front in the larger one, in one place alone."""
+    starts = [start for start in range(len(larger) - len(shape)) if larger[start:start + len(shape)] == shape]
+    if len(starts) != 1:
+        return ''
+    padded = shape + (1,) * (len(larger) - len(shape) - starts[0])
+    return message('broadcast.front', name=name, other=other, axis=starts[0], shape=padded)

@@ -108,6 +108,10 @@ class Function:
         """Return the gradient of every input (or None) from the gradients of the outputs."""
         raise NotImplementedError(f'{type(self).__name__}.backward: this function has no derivative')
 
+    def misfit(self, shapes: list[tuple[int, ...]]) -> str:
+        """Return what does not fit among inputs of these shapes, which NumPy has refused; nothing if all does."""
+        return ''
+
     def __call__(self, *inputs: Any) -> Any:
         if self._made is not None:  # called before: one entry on the tape for each call
             return self.again()(*inputs)
@@ -117,7 +121,12 @@ class Function:
         watcher = _watcher.get()
 
         by = supervisor.get()
-        ys = self.forward(*arrays) if by is None else by.forward(self, arrays)
+        try:
+            ys = self.forward(*arrays) if by is None else by.forward(self, arrays)
+        except ValueError:
+            if told := self.misfit([array.shape for array in arrays]):
+                raise ValueError(told) from None
+            raise
         recorded = any([variable.node.requires_grad for variable in variables]) and Config.enable_backprop
         results = [as_array(y) for y in (ys if isinstance(ys, tuple) else (ys,))]
         outputs = [Variable.at(Node(recorded and y.dtype.kind == 'f'), y) for y in results]

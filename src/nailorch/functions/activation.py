@@ -14,7 +14,7 @@ from numpy.polynomial.chebyshev import chebval
 from nailorch import kernels
 from nailorch.config import Config
 from nailorch.core import Function, Variable, as_variable, own
-from nailorch.functions.arithmetic import clip, exp, where
+from nailorch.functions.arithmetic import Broadcasting, clip, exp, where
 from nailorch.functions.reduction import max, sum
 from nailorch.functions.shape import sum_to
 from nailorch.messages import message
@@ -103,7 +103,7 @@ def prelu(x: Any, slope: Any) -> Variable:
     return PReLU()(x, slope)
 
 
-class PReLU(Function):
+class PReLU(Broadcasting):
     saves = 'x', 'slope'
 
     def forward(self, x: Array, slope: Array) -> Array:

@@ -9,11 +9,18 @@ import numpy as np
 from nailorch import kernels
 from nailorch.core import Function, Variable, as_variable, operands
 from nailorch.functions.shape import sum_to
-from nailorch.shapes import Array
+from nailorch.shapes import Array, broadcast_misfit
 
 __all__ = ['Abs', 'Add', 'AsType', 'Clip', 'Cos', 'Div', 'Exp', 'Log', 'Maximum', 'Minimum', 'Mul', 'Neg', 'Pow', 'Sin',
            'Sqrt', 'Sub', 'Where', 'abs', 'absolute', 'add', 'astype', 'clip', 'cos', 'div', 'exp', 'log', 'maximum',
            'minimum', 'mul', 'neg', 'pow', 'rdiv', 'rsub', 'sin', 'sqrt', 'square', 'sub', 'where']
+
+
+class Broadcasting(Function):
+    """A Function whose inputs are broadcast against each other."""
+
+    def misfit(self, shapes: list[tuple[int, ...]]) -> str:
+        return broadcast_misfit(type(self).__name__.lower(), dict(zip(self.parameters, shapes, strict=False)))
 
 
 def add(x0: Any, x1: Any) -> Variable:
@@ -26,7 +33,7 @@ def add(x0: Any, x1: Any) -> Variable:
     return Add()(*operands(x0, x1))
 
 
-class Add(Function):
+class Add(Broadcasting):
     saves = ()
 
     def forward(self, x0: Array, x1: Array) -> Array:
@@ -48,7 +55,7 @@ def rsub(x0: Any, x1: Any) -> Variable:
     return sub(x1, x0)
 
 
-class Sub(Function):
+class Sub(Broadcasting):
     saves = ()
 
     def forward(self, x0: Array, x1: Array) -> Array:
@@ -65,7 +72,7 @@ def mul(x0: Any, x1: Any) -> Variable:
     return Mul()(*operands(x0, x1))
 
 
-class Mul(Function):
+class Mul(Broadcasting):
     saves = 'x0', 'x1'
 
     def forward(self, x0: Array, x1: Array) -> Array:
@@ -87,7 +94,7 @@ def rdiv(x0: Any, x1: Any) -> Variable:
     return div(x1, x0)
 
 
-class Div(Function):
+class Div(Broadcasting):
     saves = 'x1', 'y'
 
     def forward(self, x0: Array, x1: Array) -> Array:
@@ -126,7 +133,7 @@ def square(x: Any) -> Variable:
     return mul(x, x)
 
 
-class Pow(Function):
+class Pow(Broadcasting):
     saves = 'x', 'c'
 
     def forward(self, x: Array, c: Array) -> Array:
@@ -274,7 +281,7 @@ def maximum(x0: Any, x1: Any) -> Variable:
     return Maximum()(*operands(x0, x1))
 
 
-class Maximum(Function):
+class Maximum(Broadcasting):
     saves = 'first',
 
     def forward(self, x0: Array, x1: Array) -> Array:
@@ -306,7 +313,7 @@ def where(condition: Any, x0: Any, x1: Any) -> Variable:
     return Where()(condition, *operands(x0, x1))
 
 
-class Where(Function):
+class Where(Broadcasting):
     saves = 'condition',
 
     def forward(self, condition: Array, x0: Array, x1: Array) -> Array:

@@ -237,16 +237,46 @@ class Concat(Function):
         self.axis = axis
 
     def forward(self, *xs: Array) -> Array:
-        y = kernels.concat(xs, self.axis)  # first: it says what cannot be joined
+        y = kernels.concat(xs, self.axis)  # first: it notices what cannot be joined
         self.sizes = [x.shape[self.axis] for x in xs]
         return y
+
+    def misfit(self, shapes: list[tuple[int, ...]]) -> str:
+        return unjoined(shapes, self.axis)
 
     def backward(self, gy: Variable) -> Any:
         return split(gy, np.cumsum(self.sizes[:-1]).tolist(), self.axis)
 
 
+def unjoined(shapes: list[tuple[int, ...]], axis: int) -> str:
+    """Return why arrays of these shapes cannot be joined along `axis`, and what may have been meant; '' if they can."""
+    if not shapes:
+        return message('concat.empty')
+    first, ndim = shapes[0], len(shapes[0])
+    for index, x in enumerate(shapes):
+        if len(x) != ndim:
+            return message('concat.axes', ndim=ndim, index=index, other=len(x), first=first, x=x)
+    if not -ndim <= axis < ndim:
+        return message('concat.axis', axis=axis, first=first) + (message('concat.first') if ndim == 1 else '')
+    differ = [k for k in range(ndim) if len({x[k] for x in shapes}) > 1]
+    k = next((k for k in differ if k != axis % ndim), None)
+    if k is None:
+        return ''
+    index, x = next((index, x) for index, x in enumerate(shapes) if x[k] != first[k])
+    told = message('concat.sizes', k=k, size0=first[k], index=index, size=x[k], axis=axis, first=first, x=x)
+    return told + (message('concat.along', axis=k) if len(differ) == 1 else '')
+
+
 def stack(xs: Sequence[Any], axis: int = 0) -> Variable:
-    """Return the xs, all of one shape, side by side along a new `axis`."""
+    """Return the xs side by side along a new `axis`.
+
+    Raises:
+        ValueError: they are not all of one shape.
+    """
+    xs = [as_variable(x) for x in xs]
+    for index, x in enumerate(xs):
+        if x.shape != xs[0].shape:
+            raise ValueError(message('stack.shapes', first=xs[0].shape, index=index, x=x.shape))
     return concat([expand_dims(x, axis) for x in xs], axis)
 
 
