@@ -12,7 +12,7 @@ from typing import Any
 
 from nailorch.config import Config
 
-__all__ = ['MESSAGES', 'language', 'message']
+__all__ = ['MESSAGES', 'language', 'message', 'whole']
 
 
 def language() -> str:
@@ -28,7 +28,14 @@ def message(key: str, **values: Any) -> str:
     return (chinese if language() == 'zh' else english).format(**values)
 
 
+def whole(error: BaseException) -> str:
+    """Return what an error says and, in brackets, its notes: where it arose."""
+    notes = getattr(error, '__notes__', ())
+    return ''.join([str(error), *(message('error.note', note=note) for note in notes)])
+
+
 MESSAGES: dict[str, tuple[str, str]] = {
+    'error.note': (' ({note})', '（{note}）'),
     # sizes
     'size.pair': (
         '{name}: expected an int or two ints (vertical, horizontal), got {value!r}',

@@ -399,7 +399,7 @@ def test_summary_of_an_onnx_file(program, complaint, tmp_path):
     (['lenet', '--input', '28'], 2, "--input '28': write C,H,W"),
     (['lenet', '--input', '0,28,28'], 2, 'write C,H,W'),
     (['resnet18', '--input', '64,64,3'], 2, 'should it be --input 3,64,64?'),
-    (['lenet', '--input', '1,4,4'], 1, 'kernel'),
+    (['lenet', '--input', '1,4,4'], 1, '(in the layer conv2, Conv2d(16, 5, in_channels=6), which was given '),
     (['lenet', '--classes', 'x'], 2, "argument --classes: 'x' is no whole number of at least 1"),
     (['lenet', '--classes', '-1'], 2, "'-1'"),
     (['lenet', '--classes', '0'], 2, "'0'"),

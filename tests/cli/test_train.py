@@ -132,6 +132,7 @@ def test_images_too_small_for_the_model_leave_no_run(complaint, pictures, tmp_pa
     code, line = complaint('train', '--data', pictures, '--size', '4', '--model', 'lenet', '--root', tmp_path)
     assert code == 1
     assert 'lenet cannot take images (C, H, W) of (3, 4, 4): ' in line
+    assert '(in the layer conv2, ' in line
     assert list(tmp_path.iterdir()) == []
 
 

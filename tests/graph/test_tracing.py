@@ -465,3 +465,12 @@ def test_examples_that_are_missing_or_shapes_are_named():
         trace(net)
     with pytest.raises(ValueError, match=r"If it is a shape, give np\.zeros\(\(1, 3, 8, 8\), 'float32'\); conv2d: "):
         trace(net, (3, 8, 8))
+    with pytest.raises(ValueError, match=r'in the layer l0, Conv2d\(3, 3\), which was given \(2,\)'):
+        trace(net, (3, 8, 8))
+
+
+def test_size_that_fits_no_batch_is_told_with_its_layer_alone():
+    net = models.Sequential(L.Conv2d(4, 3), F.flatten, L.Linear(2, in_size=5))
+    with pytest.raises(ValueError, match='linear: x has 16 features, W expects 5') as caught:
+        trace(net, images(1, 3, 4, 4))
+    assert caught.value.__notes__ == ['in the layer l2, Linear(2, in_size=5), which was given (2, 16)']

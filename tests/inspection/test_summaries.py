@@ -240,6 +240,11 @@ def test_grey_image_without_channel_gets_a_remedy():
         summary(models.MNISTNet(), (28, 28))
 
 
+def test_errors_with_a_remedy_name_the_layer_too():
+    with pytest.raises(ValueError, match=r'in the layer conv1, Conv2d\(.*, which was given \(2, 28, 28\).*\nsummary: '):
+        summary(models.MNISTNet(), (28, 28))
+
+
 def test_other_errors_stay_the_models_own():
     with pytest.raises(ValueError, match=r'^conv2d: x has 3 channels, W expects 1; x\.shape=\(2, 3, 28, 28\)'):
         net = models.MNISTNet()

@@ -17,6 +17,7 @@ from importlib import import_module
 from nailorch.cli.parser import UsageError, parse
 from nailorch.cli.texts import text
 from nailorch.config import Config
+from nailorch.messages import whole
 
 __all__ = ['main']
 
@@ -72,7 +73,7 @@ def run(arguments: list[str]) -> int:
 
 def one_line(error: BaseException) -> str:
     """Return what an exception says, on one line; one that says nothing gives its name."""
-    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    said = error.args[0] if isinstance(error, KeyError) and error.args else whole(error)
     if isinstance(error, OSError) and error.strerror and error.filename:
         said = f'{error.filename}: {error.strerror}'
     return ' '.join(str(said).split()) or type(error).__name__

@@ -17,7 +17,7 @@ from nailorch.core import Buffer, Function, Parameter, Variable, as_array, watch
 from nailorch.graph.merging import has_offsets, merged
 from nailorch.graph.structure import Graph, Node, Value, unique
 from nailorch.layers.base import Layer, current_layers, unknown
-from nailorch.messages import message
+from nailorch.messages import message, whole
 from nailorch.shapes import Array
 
 __all__ = ['trace']
@@ -63,16 +63,17 @@ def trace(target: Any, *examples: Any) -> Graph:
 
     def run(n: int, sign: int = 1) -> Graph:
         """Return what the model does with a batch of n, of numbers with this sign or the other."""
-        for layer in layers_of(root):
-            if hasattr(layer, 'reset_state'):
-                layer.reset_state()
+        begin_anew(root)
         try:
             graph = record(target, root, [batch_of(as_array(example), n, sign) for example in examples])
         except ValueError as error:
             for example in examples:
                 if isinstance(example, tuple) and all(isinstance(size, int) for size in example):
-                    raise ValueError(message('graph.shape', shape=example, whole=(1, *example), error=error)) from error
-            error.add_note(message('graph.run', n=n))
+                    raise ValueError(message('graph.shape', shape=example, whole=(1, *example),
+                                             error=whole(error))) from error
+            begin_anew(root)
+            if works(target, examples):
+                error.add_note(message('graph.run', n=n))
             raise
         return pruned(graph)
 
@@ -94,6 +95,22 @@ def trace(target: Any, *examples: Any) -> Graph:
             return merged([*graphs, run(THIRD)], (*SIZES, THIRD)) if has_offsets(graph) else graph
         finally:
             rng.set_state(state)
+
+
+def begin_anew(root: Layer | None) -> None:
+    """Let recurrent layers forget the sequence before."""
+    for layer in layers_of(root):
+        if hasattr(layer, 'reset_state'):
+            layer.reset_state()
+
+
+def works(target: Callable[..., Any], examples: Sequence[Any]) -> bool:
+    """Return whether the model takes the examples as they are, so that it is their number that does not fit."""
+    try:
+        target(*[Variable(example, requires_grad=False) for example in examples])
+    except Exception:
+        return False
+    return True
 
 
 def layers_of(root: Layer | None) -> list[Layer]:

@@ -19,7 +19,7 @@ from nailorch.inspection.counting import multiply_adds
 from nailorch.inspection.examples import Shapes, examples
 from nailorch.inspection.fields import UNKNOWN, fields
 from nailorch.layers.base import Layer, unknown
-from nailorch.messages import message
+from nailorch.messages import message, whole
 from nailorch.models import Model
 from nailorch.shapes import at_least
 
@@ -242,12 +242,13 @@ def summary(model: Layer, input_shape: Shapes, *, batch_size: int = 1, dtype: An
         graph = trace(model, *given)
     except ValueError as error:
         shape: Shape = given[0].shape[1:] if len(given) == 1 else ()
+        told = whole(error)
         if len(shape) == 4:
-            raise ValueError(message('summary.batch', error=error, shape=shape, rest=shape[1:])) from error
+            raise ValueError(message('summary.batch', error=told, shape=shape, rest=shape[1:])) from error
         if len(shape) == 2:
-            raise ValueError(message('summary.grey', error=error, shape=shape, grey=(1, *shape))) from error
+            raise ValueError(message('summary.grey', error=told, shape=shape, grey=(1, *shape))) from error
         if len(shape) == 3 and shape[2] in (1, 3) and shape[0] not in (1, 3):
-            raise ValueError(message('summary.last', error=error, shape=shape, first=(shape[2], *shape[:2]))) from error
+            raise ValueError(message('summary.last', error=told, shape=shape, first=(shape[2], *shape[:2]))) from error
         raise
     layers = dict(model.named_layers())
     parts = parts_of(graph, layers)

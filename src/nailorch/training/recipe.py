@@ -10,7 +10,7 @@ import nailorch.functions as F
 from nailorch import models, rng
 from nailorch.config import no_grad, test_mode
 from nailorch.inspection.metrics import confident_mistakes
-from nailorch.messages import message
+from nailorch.messages import message, whole
 from nailorch.models.pretrained import PRETRAINED
 from nailorch.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, ClipGrad, Momentum, RMSprop, WeightDecay
 from nailorch.schedules import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR, WarmUpLR
@@ -68,7 +68,7 @@ class Recipe:
                 self.model(self.data.valid[0][0][None])  # draws the weights, now that their sizes are known
         except ValueError as error:
             name, shape = self.settings.model.name, self.data.shape
-            raise ValueError(message('data.model', model=name, shape=shape, error=error)) from error
+            raise ValueError(message('data.model', model=name, shape=shape, error=whole(error))) from error
         parts = [part.strip() for part in told.freeze.split(',') if part.strip()]
         self.frozen = freeze(self.model, *parts) if parts else 0
         self.augmented = any(vars(self.settings.augmentation).values())
