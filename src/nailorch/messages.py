@@ -776,8 +776,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         '{who}：seen={seen!r} 不对，共有 {count} 个输入，从 0 开始编号',
     ),
     'inspect.layer': (
-        '{who}: no layer {layer!r} computes here; there are {names} ...',
-        '{who}：没有名为 {layer!r} 的层参与计算；有 {names} ……',
+        '{who}: no layer {layer!r} computes here; there are {names}',
+        '{who}：没有名为 {layer!r} 的层参与计算；有 {names}',
     ),
     'inspect.filters': (
         'filters: there is no convolution {layer}; there are {names}',

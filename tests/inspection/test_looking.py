@@ -151,7 +151,9 @@ def test_filters_are_the_first_convolutions_unless_another_is_named(net):
 @pytest.mark.parametrize(('call', 'expected'), [
     (lambda net, x: I.filters(net, 'conv9'), "no convolution 'conv9'; there are conv1, conv2"),
     (lambda net, x: I.filters(L.Linear(3, in_size=2)), 'there are no convolutions'),
-    (lambda net, x: I.feature_maps(net, x, 'convv1'), r"no layer 'convv1' computes here; there are conv1"),
+    (lambda net, x: I.feature_maps(net, x, 'convv2'),
+     r"no layer 'convv2' computes here; there are conv2, conv1, .*bn, fc, ReLU, ReLU_2, Reshape$"),
+    (lambda net, x: I.feature_maps(net, x, 'nolayer'), r"no layer 'nolayer' computes here; there are conv1, bn, conv"),
     (lambda net, x: I.feature_maps(net, x, 'fc'), r'fc gives \(2, 3\), which has no rows and columns'),
     (lambda net, x: I.grad_cam(net, x, layer='fc'), 'which has no rows and columns'),
     (lambda net, x: I.grad_cam(net, x, 3), 'grad_cam: classes go from 0 to 2; target=3'),
@@ -164,6 +166,12 @@ def test_filters_are_the_first_convolutions_unless_another_is_named(net):
 def test_errors_name_what_is_wrong(net, x, call, expected):
     with pytest.raises(ValueError, match=expected):
         call(net, x)
+
+
+def test_of_many_layers_the_nearest_and_the_first_are_told():
+    net = nailorch.models.Sequential(*(L.Conv2d(2, 1) for _ in range(20)), nailorch.models.Sequential(L.Conv2d(2, 1)))
+    with pytest.raises(ValueError, match=r"no layer 'l20/l5' .*; there are l20/l0, l0, l1, l2, .*, l10 \.\.\.$"):
+        I.feature_maps(net, np.ones((1, 2, 3, 3), 'f'), 'l20/l5')
 
 
 def test_a_model_without_convolution_says_so():

@@ -19,6 +19,8 @@ from nailorch.shapes import Array
 
 __all__ = ['consumers', 'convolutions', 'images_of', 'node_of', 'replay']
 
+MOST = 12  # names in an error
+
 
 def replay(graph: Graph, x: Variable | Sequence[Variable], last: Node | None = None,
            change: Callable[[int, Variable], Variable] | None = None) -> dict[int, Variable]:
@@ -57,15 +59,18 @@ def node_of(graph: Graph, layer: str, who: str = 'receptive_field') -> Node:
     """Return the node whose output is a layer's: the last of its nodes; or the node of that name.
 
     Raises:
-        ValueError: there is none; the error, of the function `who`, gives the nearest names.
+        ValueError: there is none; the error, of the function `who`, gives the nearest names, then the others.
     """
     inside = [node for node in graph.nodes if node.layer == layer or node.layer.startswith(f'{layer}/')]
     named = [node for node in graph.nodes if node.name == layer]
     if found := named or inside:
         return found[-1]
-    names = list(dict.fromkeys(name for node in graph.nodes for name in (node.layer, node.name) if name))
-    near = difflib.get_close_matches(layer, names, 3, 0.4) or names[:8]
-    raise ValueError(message('inspect.layer', who=who, layer=layer, names=', '.join(near)))
+    layers = [node.layer for node in graph.nodes if node.layer]
+    names = list(dict.fromkeys([*layers, *(node.name for node in graph.nodes)]))
+    whole = [name for name in names if name.rpartition('/')[0] not in layers]  # no operation inside a layer
+    told = list(dict.fromkeys([*difflib.get_close_matches(layer, names, 3), *whole]))
+    more = ' ...' if len(told) > MOST else ''
+    raise ValueError(message('inspect.layer', who=who, layer=layer, names=', '.join(told[:MOST]) + more))
 
 
 def consumers(graph: Graph, id: int) -> list[Node]:
