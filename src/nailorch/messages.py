@@ -960,6 +960,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     'session.arena': (', and {arena} MB stay for the next call', '，另有 {arena} MB 留给下一次调用'),
     # data
     'file.missing': ('{path}: there is no such file', '{path}：没有这个文件'),
+    'file.folder': (
+        '{path}: this is a folder; a file that ends in {endings} is expected',
+        '{path}：这是文件夹；应为以 {endings} 结尾的文件',
+    ),
+    'file.inside': ('; it holds {names}', '；其中有 {names}'),
     'file.broken': (
         '{path}: the file is broken or cut short ({reason}); fetch it again',
         '{path}：文件已损坏或不完整（{reason}），请重新获取',

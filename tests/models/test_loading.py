@@ -188,6 +188,15 @@ def test_strict_is_told_of_only_where_it_can_be_said(tmp_path):
     assert 'strict=False' not in str(caught.value)
 
 
+def test_a_folder_is_told_from_a_file_of_weights(tmp_path):
+    (tmp_path / 'config.toml').write_text('')
+    for name in ('a.pth', 'best.safetensors'):
+        (tmp_path / name).write_bytes(b'')
+    for read in (VGG16.from_pretrained, VGG16().load_weights, VGG16().load_torch):
+        with pytest.raises(FileNotFoundError, match=r'this is a folder; .*; it holds .*best\.safetensors$'):
+            read(tmp_path)
+
+
 def test_from_pretrained_names_what_is_missing():
     with pytest.raises(FileNotFoundError, match=r'nothing\.pth: there is no such file.*\n.*vgg16-397923af\.pth'):
         VGG16.from_pretrained('nothing.pth')

@@ -364,6 +364,14 @@ def test_a_missing_file_is_named(tmp_path):
         nailorch.onnx.load(tmp_path / 'none.onnx')
 
 
+def test_a_folder_is_told_from_a_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'this is a folder; a file that ends in \.onnx is expected$'):
+        nailorch.onnx.load(tmp_path)
+    (tmp_path / 'net.onnx').write_bytes(b'')
+    with pytest.raises(FileNotFoundError, match=r'\.onnx is expected; it holds net\.onnx$'):
+        nailorch.onnx.load(tmp_path)
+
+
 def test_mutated_files_load_or_are_named():
     """Bytes flipped, cut out, doubled: an error that is meant, or a model; never anything else."""
     data, rng = file(NODES, WEIGHTS), np.random.default_rng(0)

@@ -17,9 +17,21 @@ from typing import BinaryIO
 
 from nailorch.messages import message
 
-__all__ = ['BrokenFile', 'broken', 'digest', 'locked', 'replace_file', 'replacing', 'sync_folder', 'write_file']
+__all__ = ['BrokenFile', 'broken', 'check_file', 'digest', 'locked', 'replace_file', 'replacing', 'sync_folder',
+           'write_file']
 
 Bytes = bytes | memoryview
+MOST = 5  # names in an error
+
+
+def check_file(path: Path, *endings: str) -> None:
+    """Raise FileNotFoundError unless `path` is a file; of a folder, it tells what lies in it with such endings."""
+    if path.is_dir():
+        there = sorted(each.name for each in path.iterdir() if each.suffix in endings)
+        inside = message('file.inside', names=', '.join(there[:MOST])) if there else ''
+        raise FileNotFoundError(message('file.folder', path=path, endings=', '.join(endings)) + inside)
+    if not path.is_file():
+        raise FileNotFoundError(message('file.missing', path=path))
 
 
 class BrokenFile(ValueError):

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from nailorch.formats.files import broken, replacing
+from nailorch.formats.files import broken, check_file, replacing
 from nailorch.messages import message
 from nailorch.shapes import Array
 
@@ -65,9 +65,8 @@ def load_npz(path: str | os.PathLike[str], choose: Callable[[Shapes], Iterable[s
         FileNotFoundError: there is no such file.
         ValueError: the file is broken, cut short or hostile; or what `choose` raises.
     """
-    found = next((each for each in (Path(path), npz_path(path)) if each.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(message('file.missing', path=path))
+    found = next((each for each in (Path(path), npz_path(path)) if each.is_file()), Path(path))
+    check_file(found, '.npz', '.safetensors')  # which load_weights takes, too
     with open(found, 'rb') as file:
         with broken(found, '.npz'):
             archive = zipfile.ZipFile(file)

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nailorch.formats.files import BrokenFile, broken
+from nailorch.formats.files import BrokenFile, broken, check_file
 from nailorch.messages import message
 from nailorch.shapes import Array
 
-__all__ = ['Weights', 'read_weights']
+__all__ = ['ENDINGS', 'Weights', 'read_weights']
+
+ENDINGS = '.safetensors', '.npz', '.pth', '.pt', '.h5'  # by which such files mostly are called
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
         ImportError: a Keras file needs a package that is not installed; the message says how to install it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(message('file.missing', path=path))
+    check_file(path, *ENDINGS)
     kind = kind_of(path)
     if kind == 'torch':
         from nailorch.formats.pth import read_pth

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from nailorch.formats.assets import asset
-from nailorch.formats.weights import Weights, read_weights
+from nailorch.formats.files import check_file
+from nailorch.formats.weights import ENDINGS, Weights, read_weights
 from nailorch.layers.base import LOADERS, Layer, fits, wanted_shape
 from nailorch.messages import message
 from nailorch.models.keras_names import keras_loader
@@ -150,6 +151,8 @@ def find_weights(model: str, name_or_path: str | os.PathLike[str] | None) -> Pat
     name = known[0] if name_or_path is None else os.fspath(name_or_path)
     if name in known and not Path(name).is_file():
         return asset(name)
+    if Path(name).is_dir():
+        check_file(Path(name), *ENDINGS)
     if not Path(name).is_file():
         names = ''.join(f'\n  {each}' for each in known)
         raise FileNotFoundError(message('pretrained.missing', path=name, model=model, names=names))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nailorch.core import Buffer, Parameter
+from nailorch.formats.files import check_file
 from nailorch.graph import unique
 from nailorch.messages import message
 from nailorch.onnx.common import onnx_package
@@ -44,8 +45,7 @@ def load(source: str | os.PathLike[str] | bytes) -> Network:
         where, data, folder = 'bytes', bytes(source), None
     else:
         path = Path(source)
-        if not path.is_file():
-            raise FileNotFoundError(message('file.missing', path=path))
+        check_file(path, '.onnx')
         where, data, folder = str(path), path.read_bytes(), path.parent
     try:
         proto = onnx.load_model_from_string(data)
