@@ -241,8 +241,14 @@ def fill(g, source, first, rows, buffer, part, ahead):
 
 @inner
 def room(g):
-    """Return memory for the buffer, of zeros."""
+    """Return memory for the buffer, of zeros; see `aligned`."""
     return np.zeros((((g.rows - 1) * g.step_h + g.span) * g.step_w * g.phase + 1) * LANES, np.float32)
+
+
+@inner
+def aligned(memory):
+    """Return where a buffer begins in its memory. Ask again in each round: numba frees an array that nobody names."""
+    return memory.ctypes.data // SIZE * SIZE + SIZE
 
 
 @inner
@@ -282,7 +288,7 @@ def forward(_, job):
     """Take bands of vectors of channels that lie side by side."""
     g = opened(job)
     memory, vectors, line = room(g), -(-g.channels // LANES), SIZE * g.step_w * g.phase
-    buffer, pieces, places = memory.ctypes.data // SIZE * SIZE + SIZE, -(-vectors // g.each), -(-g.OH // g.turns_h)
+    pieces, places = -(-vectors // g.each), -(-g.OH // g.turns_h)
     there = np.empty(g.cells, np.int64)  # how far each cell's pixel lies from its place in the image
     for c in range(g.cells):
         there[c] = peek(g.dy + 8 * c) * g.source_h + peek(g.dx + 8 * c) * g.source_w
@@ -291,7 +297,7 @@ def forward(_, job):
         if work >= g.N * g.bands * pieces:
             return
         n, q, first = work // (g.bands * pieces), work // pieces % g.bands * g.rows, work % pieces * g.each
-        last, rows = min(first + g.each, vectors), min(g.rows, places - q)
+        last, rows, buffer = min(first + g.each, vectors), min(g.rows, places - q), aligned(memory)
         for v in range(first, last):
             at, weight = g.source + n * g.source_n + SIZE * v, g.weight + SIZE * (g.cells * g.depth + 1) * v
             finite = peek(weight + SIZE * g.cells * g.depth)

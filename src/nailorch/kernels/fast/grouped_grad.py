@@ -14,7 +14,7 @@ import numpy as np
 
 from nailorch.kernels.fast import threads
 from nailorch.kernels.fast.emit import SIZE, kernel, peek, take
-from nailorch.kernels.fast.grouped import Bands, Exchange, clear, fill, inside, judge, move, room, route, start
+from nailorch.kernels.fast.grouped import Bands, Exchange, aligned, clear, fill, inside, judge, move, room, route, start
 from nailorch.kernels.fast.jit import inner, opened, worker
 from nailorch.kernels.fast.layout import channels_last
 from nailorch.kernels.fast.memory import address, floats
@@ -130,14 +130,14 @@ def gradient(_, job):
     """Take parts of the bands, of vectors of channels that lie side by side, and sum up their products."""
     g = opened(job)
     memory, vectors, bands, verdict = room(g), -(-g.channels // LANES), g.N * g.bands, np.empty(1, np.int64)
-    buffer, pieces, size = memory.ctypes.data // SIZE * SIZE + SIZE, -(-vectors // g.each), SIZE * g.cells * g.depth
+    pieces, size = -(-vectors // g.each), SIZE * g.cells * g.depth
     witness = witness_of(g)
     while True:
         work = take(g.counter)
         if work >= g.parts * pieces:
             return
         share, first = work // pieces, work % pieces * g.each
-        last, sums = min(first + g.each, vectors), g.weight + size * vectors * share
+        last, sums, buffer = min(first + g.each, vectors), g.weight + size * vectors * share, aligned(memory)
         begin, end = share * bands // g.parts, (share + 1) * bands // g.parts
         clear(sums + size * first, g.cells * g.depth * (last - first))
         for band in range(begin, end):
