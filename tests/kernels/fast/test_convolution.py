@@ -172,6 +172,21 @@ def test_depthwise_convolution_and_its_gradients_agree_with_the_float64_referenc
           np.abs(x).max() * np.abs(gy).sum(axis=(0, 2, 3)).max())
 
 
+@pytest.mark.parametrize('window', [Window(3, 1, 1), Window(3, 2, 1), Window((6, 2), (1, 3), (2, 1))])
+@pytest.mark.parametrize('axis', [1, 2, 3])
+def test_mirrored_images_have_zeros_around_them_too(window, axis, monkeypatch):
+    """A row of zeros stands for one outside the images, and is walked along as they are: to lower addresses, maybe."""
+    amid = np.full(1 << 15, np.nan, 'f')
+    amid[1 << 14:] = 0
+    monkeypatch.setattr(memory, 'ZEROS', [amid[1 << 14:]])
+    x, gy = np.flip(normal(0, 2, 6, 9, 16).transpose(0, 3, 1, 2), axis), normal(1, 2, *window.outsize((6, 9)), 16)
+    gy, weight = np.flip(gy.transpose(0, 3, 1, 2), axis), normal(2, 16, 1, *window.kernel_size)
+    for name, *args in (('conv2d', x, weight, None), ('conv2d_data_grad', gy, weight, (6, 9)),
+                        ('conv2d_weight_grad', x, gy)):
+        got, want = (getattr(engine, name)(*args, window, 16) for engine in (fast, reference))
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)
+
+
 @st.composite
 def layers_by_pairs(draw):
     """Return (N, C, H, W, window) of 3x3 windows side by side, whose rows often have whole blocks of places."""

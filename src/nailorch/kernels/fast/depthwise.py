@@ -403,13 +403,14 @@ def axis(size, stride, dilation, before, back):
 def start(worker, way, out, source, weight, size, bias=None, relu=0, gate=None, added=None, parts=0, by_pairs=False):
     """Let the threads walk along out's rows."""
     (N, C, OH, OW), (down, across) = out.shape, way
-    nothing = zeros(C + source.shape[3] * source.strides[3] // 4)
+    row = source.shape[3] * source.strides[3]  # bytes; below 0 where images are mirrored
+    nothing = zeros(C + abs(row) // 4)
     bias = nothing if bias is None else np.ascontiguousarray(bias)
     threads.run(worker, Walk(
         address(out), *strides(out), N, OH, OW, address(source), *strides(source), *source.shape[2:], C,
         address(weight), *size, address(bias), int(relu), int(gate is not None),
         beside(gate if added is None else added, out), int(added is not None), int(out.size + source.size > LARGE),
-        address(nothing), *down[:-1], address(down.kinds), *across[:-1], address(across.kinds),
+        address(nothing) - min(row, 0), *down[:-1], address(down.kinds), *across[:-1], address(across.kinds),
         parts or min(-(-PIECES * threads.count() // max(N, 1)), max(OH // 3, 1)), int(by_pairs)),
         out.size * size[0] * size[1] // ENOUGH)
 
