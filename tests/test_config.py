@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import nailorch
-from nailorch.config import Config, thread_count, using_config
+from nailorch import kernels
+from nailorch.config import CHOICES, Config, thread_count, using_config
 
 
 def python(code, **variables):
@@ -29,7 +30,24 @@ def test_the_environment_chooses_the_engine():
 
 def test_an_engine_that_is_not_there_is_named():
     code = 'import numpy as np, nailorch.functions as F; F.matmul(np.eye(2), np.eye(2))'
-    assert python(code, NAILORCH_ENGINE='steam').startswith("ValueError: Config.engine is 'steam'; there are reference")
+    said = python(code, NAILORCH_ENGINE='steam')
+    assert said == "ValueError: NAILORCH_ENGINE: there is no 'steam'; there are reference, fast"
+
+
+@pytest.mark.parametrize(('name', 'value', 'names'), [('engine', 'cuda', 'reference, fast'),
+                                                      ('winograd', 'quick', 'fast, accurate, off'),
+                                                      ('engine', None, 'reference, fast')])
+def test_a_choice_that_is_none_is_refused_when_it_is_made(name, value, names):
+    before = getattr(Config, name)
+    with pytest.raises(ValueError, match=f'^{name}: there is no {value!r}; there are {names}$'):
+        setattr(Config, name, value)
+    with pytest.raises(ValueError, match=f'there are {names}$'), using_config(name, value):
+        pass
+    assert getattr(Config, name) == before
+
+
+def test_engines_that_can_be_chosen_are_those_there_are():
+    assert CHOICES['engine'] == tuple(kernels.ENGINES)
 
 
 def test_threads_are_those_of_the_setting_then_of_the_environment_then_all():

@@ -23,6 +23,7 @@ R = TypeVar('R')
 
 _overrides: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar('nailorch_config')
 _NOTHING: Mapping[str, Any] = {}
+CHOICES = {'engine': ('reference', 'fast'), 'winograd': ('fast', 'accurate', 'off')}
 
 
 class Configuration:
@@ -91,6 +92,8 @@ Config = Configuration()
 
 def check_value(name: str, value: Any) -> None:
     """Raise ValueError where `value` can be seen to be none for this setting."""
+    if name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f'{name}: there is no {value!r}; there are {", ".join(CHOICES[name])}')
     if name == 'threads' and value is not None and not (isinstance(value, int | np.integer) and value >= 1):
         raise ValueError(f'threads: a whole number from 1 or None, not {value!r}')
     if name == 'lang' and value not in ('en', 'zh', None):

@@ -662,8 +662,6 @@ def test_unknown_settings_name_the_nearest():
         pass
     with pytest.raises(AttributeError, match='no setting'):
         nailorch.Config.nothing = 1
-    with pytest.raises(ValueError, match='there are reference'), nailorch.using_config('engine', 'steam'):
-        F.matmul(np.eye(2), np.eye(2))
 
 
 def test_settings_are_each_threads_own_unless_inherited():

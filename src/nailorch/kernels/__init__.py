@@ -31,8 +31,8 @@ def engine() -> ModuleType:
     """Return the module that computes, as `Config.engine` names it."""
     try:
         return ENGINES[Config.engine]
-    except KeyError:
-        raise ValueError(f'Config.engine is {Config.engine!r}; there are {", ".join(ENGINES)}') from None
+    except KeyError:  # all but the environment's was looked at when it was set
+        raise ValueError(f'NAILORCH_ENGINE: there is no {Config.engine!r}; there are {", ".join(ENGINES)}') from None
 
 
 def conv2d(image: Array, weight: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:

@@ -553,11 +553,6 @@ def test_float64_is_served_by_the_reference():
     assert log == [('conv2d', 'reference')]
 
 
-def test_an_unknown_winograd_setting_is_an_error():
-    with using_config('winograd', 'quick'), pytest.raises(ValueError, match='there are fast, accurate, off'):
-        fast.conv2d(normal(0, 1, 16, 8, 8), normal(1, 16, 16, 3, 3), None, Window(3))
-
-
 @pytest.mark.parametrize('bad', [np.nan, np.inf])
 def test_what_is_not_finite_reaches_only_the_pixels_of_a_block_that_were_seen_there(bad):
     window, weight, gy = Window(3, 2, 1), normal(0, 5, 2, 3, 3), normal(1, 2, 5, 6, 7)

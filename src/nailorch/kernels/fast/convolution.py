@@ -41,13 +41,9 @@ def side(window, groups, N, C, OC, size, afar=False):
     write a gradient that fits into no second cache, and read it again, as 24. So few small images of many channels are
     for tiles of side 2, which have fewer points, and weights.
     """
-    try:
-        sides = SIDES[Config.winograd]
-    except KeyError:
-        raise ValueError(f'Config.winograd is {Config.winograd!r}; there are {", ".join(SIDES)}') from None
     if window.kernel_size != (3, 3) or window.stride != (1, 1) or groups > 1 or min(C, OC) < LANES:
         return 0
-    return cheapest((0, *sides), N, C, OC, tuple(size), window.dilation, afar)
+    return cheapest((0, *SIDES[Config.winograd]), N, C, OC, tuple(size), window.dilation, afar)
 
 
 @lru_cache(1024)
