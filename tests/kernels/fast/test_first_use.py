@@ -18,6 +18,7 @@ pytest.importorskip('numba')
 import numba
 from numba import types
 from numba.core import caching
+from numba.core.registry import cpu_target
 
 import nailorch
 from nailorch.config import using_config
@@ -115,6 +116,47 @@ def test_a_full_disk_keeps_nothing_and_all_is_computed(monkeypatch, tmp_path):
     assert jit.jit(lambda number: number + 1)(2) == 3
     assert jit.compiled(lambda number: number + 1, types.int64(types.int64)).address
     assert not list(tmp_path.rglob('*.nb*'))
+
+
+@pytest.mark.parametrize('suffix', ['nbi', 'nbc'])
+@pytest.mark.parametrize('damage', [lambda whole: b'', lambda whole: whole[:100], lambda whole: whole[:-9] + bytes(9),
+                                    lambda whole: b'\x80what' + whole])
+def test_what_is_damaged_on_disk_is_compiled_again(monkeypatch, tmp_path, suffix, damage):
+    monkeypatch.setattr(jit, 'kept', True)
+    monkeypatch.setattr(numba.config, 'CACHE_DIR', str(tmp_path))
+
+    def one_more(number):
+        return number + 1
+
+    signature, context = types.int64(types.int64), cpu_target.target_context
+    jit.compiled(one_more, signature)
+    assert jit.Kept(one_more).load_overload(signature, context) is not None
+    path, = tmp_path.rglob(f'*.{suffix}')
+    path.write_bytes(damage(path.read_bytes()))
+    assert jit.Kept(one_more).load_overload(signature, context) is None
+    assert jit.compiled(one_more, signature).address
+    assert jit.Kept(one_more).load_overload(signature, context) is not None
+
+
+def test_data_that_an_index_names_wrongly_is_not_loaded(monkeypatch, tmp_path):
+    """The index is written first: who has no room for the data then, leaves those that were made of older sources.
+
+    And of two processes that begin at once, for two processors, each may give the same name to what it made.
+    """
+    older, newer = (jit.Sealed(str(tmp_path), 'kernel', stamp) for stamp in ('older', 'newer'))
+    older.save('this processor', 'old code')
+    assert (older.load('this processor'), newer.load('this processor')) == ('old code', None)
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(newer, '_save_data', lambda name, data: (_ for _ in ()).throw(OSError))
+        newer.save('this processor', 'new code')
+    assert newer.load('this processor') is None
+    newer.save('this processor', 'new code')
+    data, = tmp_path.glob('*.nbc')
+    first = data.read_bytes()
+    newer.flush()
+    newer.save('another processor', 'other code')
+    data.write_bytes(first)
+    assert newer.load('another processor') is None
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason='nothing is compiled')

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import pickle
 from pathlib import Path
 
 import numba
@@ -49,8 +50,43 @@ def stamped(locator):
 caching.CacheImpl._locator_classes[:0] = map(stamped, list(caching.CacheImpl._locator_classes))
 
 
+class Sealed(caching.IndexDataCacheFile):
+    """Files whose data say of themselves that they are whole, of these sources and for this key; others count as none.
+
+    An index alone does not tell. It is written first: where there is no room for the data then, it names older ones;
+    two processes may give the same name to what they made for two processors; and a power cut leaves empty files.
+    """
+
+    def seal(self, data):
+        return hashlib.sha256(repr(self._source_stamp).encode() + data).digest()
+
+    def save(self, key, data):
+        data = self._dump((key, data))
+        super().save(key, self.seal(data) + data)
+
+    def load(self, key):
+        try:
+            sealed = super().load(key) or b''
+        except Exception:  # whatever comes of reading damaged data
+            return None
+        if sealed[:32] != self.seal(sealed[32:]):
+            return None
+        made_for, data = pickle.loads(sealed[32:])
+        return data if made_for == key else None
+
+    def _load_index(self):
+        try:
+            return super()._load_index()
+        except Exception:  # it is damaged, and written anew
+            return {}
+
+
 class Kept(caching.FunctionCache):
     """Keeps a function while there is room: one that a full disk does not take is compiled again at the next start."""
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = Sealed(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
 
     def _guard_against_spurious_io_errors(self):
         return contextlib.suppress(OSError)
