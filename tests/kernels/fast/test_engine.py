@@ -274,7 +274,7 @@ import numpy as np
 from nailorch.kernels import fast
 x = np.ones((256, 256), 'f')
 expected = fast.matmul(x, x)
-threads.poke_word(threads.helpers().board + threads.BUSY, 1)
+threads.poke_word(threads.helpers().board.at + threads.BUSY, 1)
 print((fast.matmul(x, x) == expected).all(), threads.helpers().lead(0, 0, 2, 2) == threads.ENGAGED)
 """, NAILORCH_NUM_THREADS='2') == 'True True'
 

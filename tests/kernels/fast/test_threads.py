@@ -80,6 +80,22 @@ print(*numbers)
 """) == '8 2 3 3'
 
 
+def test_helpers_who_come_and_go_leave_nothing_behind():
+    assert python("""
+import tracemalloc
+from nailorch.kernels.fast import threads
+threads.PROCESSORS = 2
+held = []
+tracemalloc.start()
+for _ in range(30):
+    for asked in 4, 2:
+        with nailorch.using_config('threads', asked):
+            compute()
+    held.append(tracemalloc.get_traced_memory()[0])
+print(held[-1] - held[9] < 1 << 20, helpers())
+""") == 'True 1'
+
+
 def test_so_many_threads_compute_as_the_environment_says():
     assert python('compute(); print(helpers())', NAILORCH_NUM_THREADS='3') == '2'
     assert python('compute(); print(helpers())', NAILORCH_NUM_THREADS='1') == '0'
@@ -317,7 +333,7 @@ for number in (2, 3, 2):  # stay; come; go home
         with nailorch.using_config('threads', number):
             helper = threads.helpers()
             assert np.array_equal(fast.relu(x), np.maximum(x, 0))
-        assert threads.word_at(helper.board + threads.BUSY) == 0
+        assert threads.word_at(helper.board.at + threads.BUSY) == 0
         assert not helper.leaving and len(helper.threads) == number - 1
 print(interrupted > 100, same(compute(), expected))
 """) == 'True True'

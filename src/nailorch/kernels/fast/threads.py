@@ -229,33 +229,42 @@ def look(board, times):
             rest()
 
 
+class Board:
+    """Words that leaders and helpers look at, in a place of their own; it lasts as long as one of them holds it."""
+
+    def __init__(self) -> None:
+        self.words, self.roster = np.zeros(40, np.int64), np.zeros((ENTRIES, ENTRY), np.uint8)
+        self.at = -(-address(self.words) // 64) * 64
+        addresses, self.bed = system()
+        for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY, WHERE, ALLOWED, ALLOW), addresses, strict=True):
+            poke_word(self.at + word, value)
+        poke_word(self.at + ROSTER, address(self.roster))
+
+
+def attend(board: Board, patience: int, place: int) -> None:
+    """Be a helper."""
+    follow(board.at, patience, 0, place)
+
+
 class Helpers:
     """Threads that look out for work for a while, and then sleep; never do they need Python's lock."""
 
     def __init__(self) -> None:
         self.lock, self.threads, self.leaving = threading.RLock(), list[threading.Thread](), False
-        self.furnish()
-        self.patience = looks_in(self.board, AWAKE)
+        self.board = Board()
+        self.patience = looks_in(self.board.at, AWAKE)
         atexit.register(self.close)
-
-    def furnish(self) -> None:
-        """Put up a board with nothing on it, and a bed."""
-        words, roster = np.zeros(40, np.int64), np.zeros((ENTRIES, ENTRY), np.uint8)
-        KEPT.extend((words, roster))
-        board = -(-address(words) // 64) * 64
-        for word, value in zip((SLEEP, WAKE, BED, GIVE_WAY, WHERE, ALLOWED, ALLOW), system(), strict=True):
-            poke_word(board + word, value)
-        poke_word(board + ROSTER, address(roster))
-        self.board = board
 
     def lead(self, function: int, job: int, workers: int, asked: int) -> int:
         """Do a job with helpers, one less than workers, of those asked for; return what `lead` above does."""
         self.see_to(asked)
-        return lead(self.board, function, job, workers)
+        board = self.board
+        return lead(board.at, function, job, workers)
 
     def lead_all(self, jobs: int, number: int, asked: int) -> int:
         self.see_to(asked)
-        return lead_all(self.board, jobs, number)
+        board = self.board
+        return lead_all(board.at, jobs, number)
 
     def see_to(self, asked: int) -> None:
         if not asked - 1 <= len(self.threads) < max(asked, PROCESSORS) or self.leaving:
@@ -267,21 +276,20 @@ class Helpers:
             if self.leaving or len(self.threads) >= max(asked, PROCESSORS):
                 # Every job wakes all who sleep: more of them than processors would slow down all that follows.
                 self.send_home()
-                self.furnish()
-                self.leaving = False
+                self.board, self.leaving = Board(), False
             while len(self.threads) < asked - 1:
                 self.threads.append(self.another(len(self.threads) + 1))
 
     def another(self, number: int) -> threading.Thread:
-        entry = word_at(self.board + ROSTER) + (number - 1) * ENTRY if number <= ENTRIES else 0
-        thread = threading.Thread(target=follow, args=(self.board, self.patience, 0, entry and entry + 8), daemon=True,
+        entry = word_at(self.board.at + ROSTER) + (number - 1) * ENTRY if number <= ENTRIES else 0
+        thread = threading.Thread(target=attend, args=(self.board, self.patience, entry and entry + 8), daemon=True,
                                   name=f'nailorch-{number}')
         if entry:
             poke_word(entry + 8, NOWHERE)
         thread.start()
         if entry:
             poke_word(entry, thread.native_id or -1)
-            poke_word(self.board + HELPERS, number)
+            poke_word(self.board.at + HELPERS, number)
         return thread
 
     def close(self) -> None:
@@ -292,8 +300,8 @@ class Helpers:
     def send_home(self) -> None:
         """Wait until no helper is left."""
         self.leaving = True
-        poke_word(self.board + CLOSING, 1)
-        send(self.board, len(self.threads))
+        poke_word(self.board.at + CLOSING, 1)
+        send(self.board.at, len(self.threads))
         for thread in self.threads:
             thread.join()
         self.threads.clear()
@@ -307,13 +315,14 @@ def looks_in(board: int, seconds: float) -> int:
     return max(int(1000 * seconds / (time.perf_counter() - begin)), 1)
 
 
-def system() -> list[int]:
+def system() -> tuple[list[int], Any]:
     """Return the addresses of what sleeps at a semaphore and wakes, the semaphore, and what gives a processor away.
 
     Then of what tells which processor this is, and what tells and sets which ones a thread may use; 0 where the system
-    has no such function.
+    has no such function. With them comes the semaphore's memory, to be held, or None.
     """
     placing: list[Any] = [None] * 3
+    memory = None
     if os.name == 'nt':
         kernel = ctypes.WinDLL('kernel32')
         kernel.CreateSemaphoreW.restype = ctypes.c_void_p
@@ -330,14 +339,10 @@ def system() -> list[int]:
         if all(hasattr(c, name) for name in ('getcpu', 'sched_getaffinity', 'sched_setaffinity')):
             placing = [c.getcpu, c.sched_getaffinity, c.sched_setaffinity]
         bed = ctypes.addressof(memory)
-        KEPT.append(memory)
         c.sem_init(memory, 0, 0)
     sleep, wake, give_way, *placing = [(function and ctypes.cast(function, ctypes.c_void_p).value) or 0
                                        for function in functions + placing]
-    return [sleep, wake, bed, give_way, *placing]
-
-
-KEPT: list[object] = []  # boards and semaphores, for as long as a helper may look at them
+    return [sleep, wake, bed, give_way, *placing], memory
 
 
 def word_at(at: int) -> int:
