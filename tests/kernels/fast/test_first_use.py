@@ -157,6 +157,8 @@ def test_data_that_an_index_names_wrongly_is_not_loaded(monkeypatch, tmp_path):
     newer.save('another processor', 'other code')
     data.write_bytes(first)
     assert newer.load('another processor') is None
+    jit.Sealed.__base__(str(tmp_path), 'kernel', 'newer').save('this processor', ('code', 'without a seal'))
+    assert newer.load('this processor') is None
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason='nothing is compiled')

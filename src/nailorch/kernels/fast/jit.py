@@ -66,10 +66,10 @@ class Sealed(caching.IndexDataCacheFile):
 
     def load(self, key):
         try:
-            sealed = super().load(key) or b''
+            sealed = super().load(key)
         except Exception:  # whatever comes of reading damaged data
             return None
-        if sealed[:32] != self.seal(sealed[32:]):
+        if not isinstance(sealed, bytes) or sealed[:32] != self.seal(sealed[32:]):
             return None
         made_for, data = pickle.loads(sealed[32:])
         return data if made_for == key else None
