@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import nailorch
 import nailorch.functions as F
 from nailorch import Variable
+from nailorch.core import gradients, watching
+from nailorch.kernels import fast
+from nailorch.kernels.fast.target import target
 
 POOLS = [F.pooling, F.pooling_simple]
 
@@ -82,3 +86,35 @@ def test_resnets_stem_pool_is_56_pixels_wide():
     assert F.pooling(np.zeros((1, 1, 112, 112)), 3, 2, 1).shape[2:] == (56, 56)
     assert F.pooling(np.zeros((1, 1, 112, 112)), 3, 2, 0).shape[2:] == (55, 55)
     assert F.pooling(np.zeros((1, 1, 112, 112)), 3, 2, 0, ceil_mode=True).shape[2:] == (56, 56)
+
+
+@pytest.mark.parametrize('engine', ['reference', 'fast'])
+@pytest.mark.parametrize('dtype', ['f4', 'f8'])
+@pytest.mark.parametrize('size', [(1, 1), (5, 7), (9, 20), (3, 300)])
+def test_global_pooling_is_the_mean_and_the_maximum_over_all_pixels(size, dtype, engine):
+    """And so are its gradients, of equal pixels the first's, and what NaN and the tape's readers see."""
+    x = Variable(np.random.default_rng(0).integers(0, 9, (2, 19, *size)).astype(dtype))
+    x.data[0, 3, -1, -1] = np.nan
+    gy = Variable(np.arange(38, dtype=dtype).reshape(2, 19, 1, 1))
+
+    def derivatives(y):
+        gx, = gradients([y], [x], [gy], create_graph=True)
+        return y.data, gx.data, gradients([gx], [gy], [x * x])[0].data
+
+    with nailorch.using_config('engine', engine):
+        for pool, reduce in ((F.global_average_pooling, F.mean), (F.global_max_pooling, F.max)):
+            with fast.watch() as log:
+                got = derivatives(pool(x))
+            if engine == 'fast' and dtype == 'f4' and max(size) <= 256 and target() is not None:
+                assert {kernel for function, kernel in log if 'pool' in function} == {'pools'}
+            for mine, its in zip(got, derivatives(reduce(x, (2, 3), keepdims=True)), strict=True):
+                np.testing.assert_allclose(mine, its, rtol=1e-5, atol=1e-5)
+    with watching(lambda function, *_: seen.append(type(function))):
+        seen = []
+        F.global_max_pooling(x)
+    assert seen == [F.Max]
+
+
+def test_global_pooling_of_no_pixels_says_so():
+    with pytest.raises(ValueError):
+        F.global_max_pooling(np.zeros((2, 3, 0, 4)))

@@ -7,14 +7,14 @@ pooling differentiates to any order. Average pooling is linear and needs no tabl
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nailorch import kernels
 from nailorch.config import Config
-from nailorch.core import Function, Node, Variable, as_array, as_variable, own
+from nailorch.core import Function, Node, Variable, as_variable, own, watched
 from nailorch.functions.columns import im2col
 from nailorch.functions.dense import matmul
 from nailorch.functions.indexing import get_item
@@ -28,6 +28,8 @@ from nailorch.shapes import Array, Pair, Window, at_least, check_images, pair, w
 __all__ = ['AveragePooling', 'AveragePoolingGrad', 'MaxGather', 'MaxScatter', 'Pooling', 'Unspread',
            'adaptive_average_pooling', 'adaptive_max_pooling', 'average_pooling', 'global_average_pooling',
            'global_max_pooling', 'max_pooling', 'pooling', 'pooling_simple']
+
+FEW = 64  # pixels that one window takes as fast as two, a row's and a column's
 
 
 def pooling(x: Any, kernel_size: Pair, stride: Pair = 1, pad: Any = 0, dilation: Pair = 1,
@@ -197,7 +199,7 @@ class AveragePooling(Function):
 
     def forward(self, x: Array) -> Array:
         check_images('average_pooling', x)
-        window = Window(self.kernel_size, self.stride, self.pad, self.dilation, self.ceil_mode)
+        window = window_of(self.kernel_size, self.stride, self.pad, self.dilation, self.ceil_mode)
         check_pad(window, x.shape[2:])
         self.window, self.size = window, x.shape[2:]
         return kernels.average_pool(x, window.on(self.size), counts(window, self.size, self.count_include_pad))
@@ -215,7 +217,7 @@ class AveragePoolingGrad(Function):
         self.size, self.window, self.count_include_pad = size, window, count_include_pad
 
     def forward(self, gy: Array) -> Array:
-        count = counts(self.window, self.size, self.count_include_pad)
+        count = counts(self.window, tuple(self.size), self.count_include_pad)
         return kernels.average_pool_grad(gy, self.size, self.window.on(self.size), count)
 
     def backward(self, ggx: Variable) -> Any:
@@ -228,14 +230,25 @@ def global_average_pooling(x: Any) -> Variable:
 
     Source: Lin, Chen & Yan, Network in network, 2014.
     """
-    check_images('global_average_pooling', as_array(x))
-    return mean(x, axis=(2, 3), keepdims=True)
+    return over_all_pixels('global_average_pooling', average_pooling, mean, x)
 
 
 def global_max_pooling(x: Any) -> Variable:
     """Return each channel's maximum, (N, C, 1, 1)."""
-    check_images('global_max_pooling', as_array(x))
-    return max(x, axis=(2, 3), keepdims=True)
+    return over_all_pixels('global_max_pooling', pooling, max, x)
+
+
+def over_all_pixels(op: str, pool: Callable[..., Variable], reduce: Callable[..., Variable], x: Any) -> Variable:
+    """Return what each channel's pixels are reduced to: those of every row, then the column of their results.
+
+    For the kernels number a window's cells by bytes, and a long sum in float32 would not be exact.
+    """
+    x = as_variable(x)
+    check_images(op, x.data)
+    H, W = x.shape[2:]
+    if watched() or H * W == 0:  # whoever watches sees what is computed, not how
+        return reduce(x, axis=(2, 3), keepdims=True)
+    return pool(x, (H, W)) if H * W <= FEW else pool(pool(x, (1, W)), (H, 1))
 
 
 def adaptive_average_pooling(x: Any, outsize: Pair) -> Variable:
@@ -294,7 +307,8 @@ def check_pad(window: Window, size: tuple[int, ...]) -> None:
             raise ValueError(message('pool.pad', size=n, pad=pad, kernel=dilation * (kernel - 1) + 1))
 
 
-def counts(window: Window, size: Sequence[int], include_pad: bool) -> Array:
+@functools.lru_cache(256)
+def counts(window: Window, size: tuple[int, ...], include_pad: bool) -> Array:
     """Return, (OH, OW), by how many cells each window's sum is divided."""
     along = []
     for n, k, s, d, places, (before, after) in zip(size, window.kernel_size, window.stride, window.dilation,
@@ -302,4 +316,6 @@ def counts(window: Window, size: Sequence[int], include_pad: bool) -> Array:
         cells = np.arange(places)[:, None] * s - before + np.arange(k) * d
         low, high = (-before, n + after) if include_pad else (0, n)
         along.append(((cells >= low) & (cells < high)).sum(axis=1))
-    return np.outer(*along)
+    count = np.outer(*along)
+    count.flags.writeable = False  # every call gets the same
+    return count
