@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import pickle
 from pathlib import Path
 
 import numba
 import numpy as np
 from numba import types
-from numba.core import caching, codegen, sigutils
+from numba.core import caching, codegen, serialize, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
@@ -61,18 +60,23 @@ class Sealed(caching.IndexDataCacheFile):
         return hashlib.sha256(repr(self._source_stamp).encode() + data).digest()
 
     def save(self, key, data):
-        data = self._dump((key, data))
-        super().save(key, self.seal(data) + data)
+        super().save(key, (key, data))
 
     def load(self, key):
         try:
-            sealed = super().load(key)
-        except Exception:  # whatever comes of reading damaged data
+            made_for, data = super().load(key) or (None, None)
+        except Exception:  # whatever comes of reading what somebody else wrote
             return None
-        if not isinstance(sealed, bytes) or sealed[:32] != self.seal(sealed[32:]):
-            return None
-        made_for, data = pickle.loads(sealed[32:])
         return data if made_for == key else None
+
+    def _save_data(self, name, data):
+        data = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(self.seal(data) + data)
+
+    def _load_data(self, name):
+        sealed = Path(self._data_path(name)).read_bytes()
+        return serialize.loads(sealed[32:]) if sealed[:32] == self.seal(sealed[32:]) else None
 
     def _load_index(self):
         try:
